@@ -1,0 +1,107 @@
+import { createHash, type Hash } from 'node:crypto';
+import { ImgcopyError } from '../errors/imgcopy-error.ts';
+
+/** The hash algorithms that a digest may name. */
+export type DigestAlgorithm = 'sha256' | 'sha512';
+
+/** A checked digest, `<algorithm>:<lower-case hex>`: safe in a path and in a URL. */
+export type Digest = `${DigestAlgorithm}:${string}`;
+
+const DIGEST = /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/;
+
+/** A text that should be a digest and is none. */
+export class InvalidDigestError extends ImgcopyError {
+  constructor(text: string) {
+    super(
+      `invalid digest ${JSON.stringify(text.slice(0, 160))}: expected sha256:<64 hex digits> or sha512:<128 hex digits>`,
+      {
+        code: 'ERR_INVALID_DIGEST',
+      },
+    );
+  }
+}
+
+/** Bytes that are not those which their digest or size promised. */
+export class ContentMismatchError extends ImgcopyError {
+  readonly expected: string;
+  readonly found: string;
+
+  constructor(what: string, expected: string, found: string) {
+    super(`${what}: expected ${expected}, found ${found}`, { code: 'ERR_CONTENT_MISMATCH', kind: 'integrity' });
+    this.expected = expected;
+    this.found = found;
+  }
+}
+
+export function isDigest(text: string): text is Digest {
+  return DIGEST.test(text);
+}
+
+/** @throws InvalidDigestError */
+export function parseDigest(text: string): Digest {
+  if (!isDigest(text)) throw new InvalidDigestError(text);
+  return text;
+}
+
+export function digestAlgorithm(digest: Digest): DigestAlgorithm {
+  return digest.startsWith('sha512:') ? 'sha512' : 'sha256';
+}
+
+/** The part of a digest after the colon. */
+export function digestHex(digest: Digest): string {
+  return digest.slice(digest.indexOf(':') + 1);
+}
+
+export function digestOf(bytes: Uint8Array, algorithm: DigestAlgorithm = 'sha256'): Digest {
+  return `${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}`;
+}
+
+export interface ExpectedContent {
+  readonly digest: Digest;
+  /** In bytes. */
+  readonly size?: number | undefined;
+}
+
+/** Hashes bytes as they pass and compares them with what was promised. */
+export class DigestVerifier {
+  readonly #expected: ExpectedContent;
+  readonly #hash: Hash;
+  #bytes = 0;
+
+  constructor(expected: ExpectedContent) {
+    this.#expected = expected;
+    this.#hash = createHash(digestAlgorithm(expected.digest));
+  }
+
+  /** How many bytes have passed so far. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** @throws ContentMismatchError as soon as there are more bytes than promised. */
+  update(chunk: Uint8Array): void {
+    this.#bytes += chunk.length;
+    const { digest, size } = this.#expected;
+    if (size !== undefined && this.#bytes > size) {
+      throw new ContentMismatchError(
+        `blob ${digest} is longer than its descriptor says`,
+        `${size} bytes`,
+        `at least ${this.#bytes} bytes`,
+      );
+    }
+    this.#hash.update(chunk);
+  }
+
+  /**
+   * To be called once, after the last byte.
+   * @throws ContentMismatchError when size or digest differ.
+   */
+  finish(): void {
+    const { digest, size } = this.#expected;
+    if (size !== undefined && this.#bytes !== size) {
+      throw new ContentMismatchError(`blob ${digest} has the wrong size`, `${size} bytes`, `${this.#bytes} bytes`);
+    }
+    const found = `${digestAlgorithm(digest)}:${this.#hash.digest('hex')}`;
+    if (found !== digest) throw new ContentMismatchError('content does not match its digest', digest, found);
+  }
+}

@@ -1,0 +1,58 @@
+/** The end of a copy that an error happened at. */
+export type Side = 'source' | 'destination';
+
+/** What class of failure an error is; the CLI's exit status follows from it. */
+export type ErrorKind = 'failed' | 'usage' | 'not-found' | 'denied' | 'integrity' | 'rate-limited';
+
+export interface ImgcopyErrorOptions {
+  /** Stable name for scripts and tests, `ERR_` and capitals. */
+  readonly code: string;
+  /** Default: the cause's kind where it has one, else `failed`. */
+  readonly kind?: ErrorKind;
+  readonly side?: Side;
+  /** What the user can do about it, one sentence without a final full stop. */
+  readonly hint?: string;
+  readonly cause?: unknown;
+}
+
+/**
+ * The base of every error that imgcopy throws on purpose. The message says what failed, with what was expected and found;
+ * `cause` leads to the request or the system call underneath. Kind, side and hint are taken over from the cause where they are not given.
+ */
+export class ImgcopyError extends Error {
+  readonly code: string;
+  readonly kind: ErrorKind;
+  readonly side: Side | undefined;
+  readonly hint: string | undefined;
+
+  constructor(message: string, options: ImgcopyErrorOptions) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = new.target.name;
+    const cause = options.cause instanceof ImgcopyError ? options.cause : undefined;
+    this.code = options.code;
+    this.kind = options.kind ?? cause?.kind ?? 'failed';
+    this.side = options.side ?? cause?.side;
+    this.hint = options.hint ?? cause?.hint;
+  }
+}
+
+/**
+ * Says during which operation an error happened, and keeps the error as the cause. An abort is handed back as it is, for it is
+ * not a failure of the operation.
+ */
+export function duringOperation(operation: string, error: unknown): unknown {
+  if (isAbort(error)) return error;
+  const code = error instanceof ImgcopyError ? error.code : (systemErrorCode(error) ?? 'ERR_FAILED');
+  return new ImgcopyError(operation, { code, cause: error });
+}
+
+/** Whether an error is the rejection of an aborted signal. */
+export function isAbort(error: unknown): boolean {
+  return error instanceof Error && error.name === 'AbortError';
+}
+
+/** The `code` of an error of Node.js or the system (`ENOENT`, `ECONNRESET`), or undefined. */
+export function systemErrorCode(error: unknown): string | undefined {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  return typeof code === 'string' ? code : undefined;
+}

@@ -1,0 +1,56 @@
+import type { Readable } from 'node:stream';
+import type { Side } from '../errors/imgcopy-error.ts';
+
+/** Header names in lower case; a header that came more than once has its values in the order they came. */
+export type Headers = Readonly<Record<string, string | readonly string[] | undefined>>;
+
+export type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+
+/**
+ * A request's body. Bytes and factories can be sent again; a factory is called once for each time it is sent. A bare stream can be sent once.
+ */
+export type RequestBody = Uint8Array | (() => Readable) | Readable;
+
+export interface HttpRequest {
+  readonly method: Method;
+  readonly url: URL;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: RequestBody | undefined;
+  /** In bytes; to be given where the body is a stream of known length, else it is sent chunked. */
+  readonly bodyLength?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly side: Side;
+  /** Credentials go with requests to this origin alone; set by the client to its registry's. */
+  readonly authOrigin?: string | undefined;
+  /** Token scopes that the request needs, e.g. `repository:app:pull`; default: those of the client. */
+  readonly scopes?: readonly string[] | undefined;
+  /** How long to wait for the answer's head once the body is sent; default the run's idle time. */
+  readonly headersTimeoutMs?: number | undefined;
+  /** Retries of this request; default those of the run. */
+  readonly retries?: number | undefined;
+}
+
+export interface HttpResponse {
+  readonly status: number;
+  readonly headers: Headers;
+  /** To be read to its end, dumped or destroyed. */
+  readonly body: Readable;
+  /** Where the answer came from, after redirects. */
+  readonly url: URL;
+}
+
+export type Send = (request: HttpRequest) => Promise<HttpResponse>;
+
+/** One concern around sending a request: it knows the next layer, and nothing else. */
+export type Layer = (next: Send) => Send;
+
+/** Puts layers around a way to send; the first is the outermost. */
+export function compose(send: Send, ...layers: readonly Layer[]): Send {
+  return layers.reduceRight((next, layer) => layer(next), send);
+}
+
+/** The one value of a header, or the first of several. */
+export function header(response: Pick<HttpResponse, 'headers'>, name: string): string | undefined {
+  const value = response.headers[name];
+  return typeof value === 'string' ? value : value?.[0];
+}

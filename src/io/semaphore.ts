@@ -1,0 +1,84 @@
+interface Waiter {
+  readonly weight: number;
+  readonly priority: number;
+  readonly grant: () => void;
+}
+
+/** Gives back what `acquire` took. Calling it again does nothing. */
+export type Release = () => void;
+
+export interface AcquireOptions {
+  /** How much of the capacity it takes; more than the whole counts as the whole. Default 1. */
+  readonly weight?: number;
+  /** Higher goes first; equal ones go in the order they came. Default 0. */
+  readonly priority?: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A counting semaphore whose users take weights and are served by priority. It bounds work in flight, and bytes in memory. */
+export class Semaphore {
+  #capacity: number;
+  #used = 0;
+  #waiters: Waiter[] = [];
+
+  constructor(capacity: number) {
+    this.#capacity = capacity;
+  }
+
+  get capacity(): number {
+    return this.#capacity;
+  }
+
+  /** How many wait for their turn. */
+  get waiting(): number {
+    return this.#waiters.length;
+  }
+
+  /** What is in use now above the new capacity stays in use until it is released. */
+  resize(capacity: number): void {
+    this.#capacity = capacity;
+    this.#serve();
+  }
+
+  /** @throws the signal's reason, when it is aborted before the turn comes. */
+  async acquire(options: AcquireOptions = {}): Promise<Release> {
+    const { priority = 0, signal } = options;
+    const weight = Math.min(options.weight ?? 1, this.#capacity);
+    signal?.throwIfAborted();
+    await new Promise<void>((resolve, reject) => {
+      const onAbort = (): void => {
+        this.#waiters = this.#waiters.filter((other) => other !== waiter);
+        reject(signal?.reason as Error);
+        this.#serve();
+      };
+      const waiter: Waiter = {
+        weight,
+        priority,
+        grant: () => {
+          signal?.removeEventListener('abort', onAbort);
+          resolve();
+        },
+      };
+      signal?.addEventListener('abort', onAbort, { once: true });
+      const index = this.#waiters.findIndex((other) => other.priority < priority);
+      this.#waiters.splice(index === -1 ? this.#waiters.length : index, 0, waiter);
+      this.#serve();
+    });
+    let released = false;
+    return () => {
+      if (released) return;
+      released = true;
+      this.#used -= weight;
+      this.#serve();
+    };
+  }
+
+  #serve(): void {
+    for (let next = this.#waiters[0]; next !== undefined; next = this.#waiters[0]) {
+      if (this.#used > 0 && this.#used + next.weight > this.#capacity) return;
+      this.#waiters.shift();
+      this.#used += next.weight;
+      next.grant();
+    }
+  }
+}

@@ -1,0 +1,138 @@
+import type { Readable } from 'node:stream';
+import type { Digest } from '../digest/digest.ts';
+import type { BlobChunkAccessor } from './blob-chunk-accessor.ts';
+import type { BlobInfoCache, CompressionAlgorithm } from './blob-info-cache.ts';
+import type { BlobInfo, RawManifest, WaitOptions } from './blob-info.ts';
+import type { Concurrency, RepositoryName } from './image-source.ts';
+
+/** A blob as it is now at the destination. */
+export interface UploadedBlob {
+  readonly digest: Digest;
+  /** In bytes. */
+  readonly size: number;
+}
+
+export interface TryReusingBlobOptions extends WaitOptions {
+  readonly cache?: BlobInfoCache | undefined;
+  /** Whether an equivalent blob (same uncompressed content, other compression) may be returned. Default false. */
+  readonly canSubstitute?: boolean | undefined;
+  /** The media type of the manifest that will name the blob: what cannot be said in it is not substituted. */
+  readonly manifestMediaType?: string | undefined;
+  /** The layer is one of schema 1's empty layers. */
+  readonly emptyLayer?: boolean | undefined;
+  /** Position among the layers, from 0; undefined for what is no layer. */
+  readonly layerIndex?: number | undefined;
+  /** Where the blob is read from; a destination on the same registry mounts it from there. */
+  readonly srcRef?: RepositoryName | undefined;
+}
+
+/** How a substituted blob differs from the original. */
+export type CompressionOperation = 'compress' | 'decompress' | 'recompress';
+
+export type ReusedBlob =
+  | { readonly reused: false }
+  | {
+      readonly reused: true;
+      readonly digest: Digest;
+      /** In bytes. */
+      readonly size: number;
+      /** Set when the registry took the blob over from another of its repositories. */
+      readonly mountedFrom?: string | undefined;
+      /** Both set when another blob than the one asked for is reused. */
+      readonly compressionOperation?: CompressionOperation | undefined;
+      readonly compressionAlgorithm?: CompressionAlgorithm | undefined;
+    };
+
+export interface PutBlobPartialOptions extends WaitOptions {
+  readonly cache?: BlobInfoCache | undefined;
+  readonly layerIndex?: number | undefined;
+}
+
+export interface PartialBlob extends UploadedBlob {
+  /** Bytes of the blob that came from data at the destination instead of the source. */
+  readonly bytesReused: number;
+}
+
+export interface PutBlobOptions extends WaitOptions {
+  readonly cache?: BlobInfoCache | undefined;
+  readonly isConfig?: boolean | undefined;
+  readonly emptyLayer?: boolean | undefined;
+  readonly layerIndex?: number | undefined;
+}
+
+/** What is promised of a stream that is put. */
+export interface PutBlobInfo {
+  readonly digest?: Digest | undefined;
+  /** In bytes. */
+  readonly size?: number | undefined;
+  readonly mediaType?: string | undefined;
+}
+
+export interface PutManifestOptions extends WaitOptions {
+  /** Set for an instance of an index: it is stored by this digest, without a name. */
+  readonly instanceDigest?: Digest | undefined;
+}
+
+/** What the destination holds under its name now. */
+export interface CurrentManifest {
+  readonly digest: Digest;
+  readonly mediaType: string | undefined;
+  /** Given where they were at hand without a further request. */
+  readonly bytes: Buffer | undefined;
+}
+
+/**
+ * Where an image is written to. Named after ImageDestination of containers/image; the pipeline calls the three ways to store a blob in
+ * the order of the ladder: reuse, partial, whole.
+ * @see https://pkg.go.dev/go.podman.io/image/v5/internal/private#ImageDestination
+ */
+export interface ImageDestination extends AsyncDisposable {
+  /** The image as the user names it, transport included. */
+  readonly reference: string;
+  readonly repository: RepositoryName | undefined;
+  readonly concurrency: Concurrency;
+
+  /** What is there under this name now, or undefined. Asked again, the same answer comes without a new request. */
+  currentManifest(options?: WaitOptions): Promise<CurrentManifest | undefined>;
+
+  /**
+   * Whether to ask for this blob takes a round trip and the answer will most likely be no. The pipeline then opens the source's
+   * blob at the same time.
+   */
+  expectsMissing(info: BlobInfo, options?: { readonly srcRef?: RepositoryName | undefined }): boolean;
+
+  /**
+   * Takes a blob that the destination has, or can get without its bytes being sent.
+   * @throws only on an unexpected failure; what is not there is `{reused: false}`.
+   */
+  tryReusingBlobWithOptions(info: BlobInfo, options: TryReusingBlobOptions): Promise<ReusedBlob>;
+
+  /** Whether `putBlobPartial` may be called at all. */
+  supportsPutBlobPartial(): boolean;
+
+  /**
+   * Creates a blob out of data that is already at the destination, and the ranges it lacks. The result is verified against
+   * `srcInfo.digest`: by hashing it, or, for a resumed upload alone, by the registry's check at the closing PUT.
+   * @throws PartialBlobUnavailableError when the whole blob has to be sent; nothing of the attempt is visible then. Any other error ends the
+   *   copy.
+   */
+  putBlobPartial(
+    chunkAccessor: BlobChunkAccessor,
+    srcInfo: BlobInfo,
+    options: PutBlobPartialOptions,
+  ): Promise<PartialBlob>;
+
+  /**
+   * Stores a stream as a blob. It is verified as it passes; nobody can read the blob under its digest before that is done. If it fails
+   * at any time, last byte included, the call fails and nothing stays but, in a directory, a partial file that is re-hashed before use.
+   */
+  putBlobWithOptions(stream: Readable, info: PutBlobInfo, options: PutBlobOptions): Promise<UploadedBlob>;
+
+  /**
+   * Stores a manifest byte for byte, under the destination's name or by `instanceDigest`.
+   */
+  putManifest(manifest: RawManifest, options?: PutManifestOptions): Promise<void>;
+
+  /** Makes the image visible under its name, where putManifest has not done so, and removes what it replaced. The last call. */
+  commit(options?: WaitOptions): Promise<void>;
+}

@@ -1,0 +1,62 @@
+import type { Readable } from 'node:stream';
+import type { Digest } from '../digest/digest.ts';
+import type { BlobChunkAccessor } from './blob-chunk-accessor.ts';
+import type { BlobInfoCache } from './blob-info-cache.ts';
+import type { BlobInfo, RawManifest, WaitOptions } from './blob-info.ts';
+
+/** Whether blobs may be moved side by side, or must be taken one after the other (a tar stream). */
+export type Concurrency = 'parallel' | 'serial';
+
+/** The name of an image in a registry, as far as a mount needs it. */
+export interface RepositoryName {
+  /** `host[:port]`. */
+  readonly registry: string;
+  readonly repository: string;
+}
+
+export interface GetBlobOptions extends WaitOptions {
+  readonly cache?: BlobInfoCache | undefined;
+}
+
+export interface GetManifestOptions extends WaitOptions {
+  /** An instance of the index, instead of the image's own manifest. */
+  readonly instanceDigest?: Digest | undefined;
+}
+
+export interface BlobStream {
+  /** Unverified; to be read to its end or destroyed. */
+  readonly stream: Readable;
+  /** In bytes, as the transport says; undefined when it does not. */
+  readonly size: number | undefined;
+}
+
+/**
+ * Where an image is read from. Named after ImageSource of containers/image.
+ * @see https://pkg.go.dev/go.podman.io/image/v5/types#ImageSource
+ */
+export interface ImageSource extends BlobChunkAccessor, AsyncDisposable {
+  /** The image as the user names it, transport included: for messages and results. */
+  readonly reference: string;
+  /** Where the image lives, when that is a registry: lets a destination on the same registry mount its blobs. */
+  readonly repository: RepositoryName | undefined;
+  readonly concurrency: Concurrency;
+
+  /** The digest of the image's manifest, by a HEAD or less where that will do; undefined when only the manifest itself can tell. */
+  getManifestDigest(options?: WaitOptions): Promise<Digest | undefined>;
+
+  /**
+   * The image's manifest, or one of its instances. Bytes are checked against the digest they were asked by (instance, or reference with a
+   * digest); asked again, the same answer comes without a new request.
+   * @throws ImgcopyError of kind `not-found` where the image does not exist, `integrity` where digest and bytes disagree.
+   */
+  getManifest(options?: GetManifestOptions): Promise<RawManifest>;
+
+  /**
+   * A blob from its first byte on. The stream is not verified; who consumes it verifies. Lost connections are taken up again at
+   * their offset; what cannot be mended is an error of the stream.
+   */
+  getBlob(info: BlobInfo, options?: GetBlobOptions): Promise<BlobStream>;
+
+  /** Whether `getBlobAt` may be called at all. */
+  supportsGetBlobAt(): boolean;
+}
