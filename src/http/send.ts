@@ -11,6 +11,22 @@ export type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
  */
 export type RequestBody = Uint8Array | (() => Readable) | Readable;
 
+/** A request, or the rest of a body, that is about to be asked for again. */
+export interface Retry {
+  readonly side: Side;
+  readonly what: string;
+  readonly why: string;
+  readonly delayMs: number;
+}
+
+/** Hears of what a copy sends. */
+export interface RequestObserver {
+  /** Every request that goes out, retries, redirects and tokens included. */
+  readonly onRequest?:
+    ((request: HttpRequest, outcome: { readonly status: number } | { readonly error: unknown }) => void) | undefined;
+  readonly onRetry?: ((retry: Retry) => void) | undefined;
+}
+
 export interface HttpRequest {
   readonly method: Method;
   readonly url: URL;
@@ -28,6 +44,7 @@ export interface HttpRequest {
   readonly headersTimeoutMs?: number | undefined;
   /** Retries of this request; default those of the run. */
   readonly retries?: number | undefined;
+  readonly observer?: RequestObserver | undefined;
 }
 
 export interface HttpResponse {

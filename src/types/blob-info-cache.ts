@@ -20,7 +20,10 @@ export interface ReuseCandidate {
 export interface CandidateOptions {
   /** Whether blobs of the same uncompressed content in another compression count. */
   readonly canSubstitute: boolean;
-  /** Compressions that the manifest can name; candidates in others are dropped. Undefined: any. */
+  /**
+   * Compressions that the manifest can name. A variant counts as its base where only that can be named; substitutes in any other are
+   * dropped, the blob itself never is. Undefined: any.
+   */
   readonly acceptable?: readonly CompressionAlgorithm[] | undefined;
 }
 
@@ -39,7 +42,7 @@ export type HostAbility = 'multi-range' | 'ranges' | 'self-mount' | 'put-monolit
 
 /**
  * Facts that help later copies: a hint, never the truth. Only what was verified on this machine is recorded. No method throws, and none
- * waits longer than 50 ms.
+ * waits longer than 50 ms. Facts are stored in batches, the last of them when the cache is disposed of; they can be read back at once.
  * @see https://pkg.go.dev/go.podman.io/image/v5/types#BlobInfoCache
  */
 export interface BlobInfoCache extends Disposable {
@@ -48,11 +51,16 @@ export interface BlobInfoCache extends Disposable {
   recordDigestUncompressedPair(anyDigest: Digest, uncompressed: Digest): void;
   /** How a blob is compressed; undefined when unknown. */
   compressor(digest: Digest): CompressionAlgorithm | undefined;
+  /** A variant that is known stays when its base is recorded. */
   recordCompressor(digest: Digest, algorithm: CompressionAlgorithm): void;
   recordKnownLocation(digest: Digest, location: KnownLocation): void;
   /** To be called when a blob was not where the cache said. */
   forgetKnownLocation(digest: Digest, location: KnownLocation): void;
-  /** Where to try on one registry, best first; at most five, of which at most two without a location. */
+  /**
+   * Where to try on one registry, best first; at most five, of which at most two without a location. The blob itself comes first, newest
+   * sighting first, and only where its location is known; then substitutes of a known compression by the same order, the uncompressed
+   * one last; then those without a location.
+   */
   candidateLocations2(registry: string, digest: Digest, options: CandidateOptions): readonly ReuseCandidate[];
   recordChunkedBlob(blob: ChunkedBlob): void;
   /** Blobs with a table of contents in a repository, newest first. */

@@ -25,3 +25,16 @@ export class PartialBlobUnavailableError extends ImgcopyError {
     super(`no partial copy: ${reason}`, { code: 'ERR_PARTIAL_BLOB_UNAVAILABLE', ...options });
   }
 }
+
+/**
+ * The attempt to store a blob was lost (a cut upload, a session that is gone, a limit that was just learnt), and another one, with a new
+ * stream, may succeed. The pipeline tries again within its budget of retries, and throws the cause when that is spent.
+ */
+export class BlobAttemptError extends ImgcopyError {
+  override readonly cause: Error;
+
+  constructor(cause: Error) {
+    super(`the attempt failed: ${cause.message}`, { code: 'ERR_BLOB_ATTEMPT', cause });
+    this.cause = cause;
+  }
+}

@@ -91,6 +91,8 @@ export interface ImageDestination extends AsyncDisposable {
   readonly reference: string;
   readonly repository: RepositoryName | undefined;
   readonly concurrency: Concurrency;
+  /** Whether layers with foreign URLs may stay where they are, instead of being stored here. */
+  readonly acceptsForeignLayerUrls: boolean;
 
   /** What is there under this name now, or undefined. Asked again, the same answer comes without a new request. */
   currentManifest(options?: WaitOptions): Promise<CurrentManifest | undefined>;
@@ -132,6 +134,12 @@ export interface ImageDestination extends AsyncDisposable {
    * Stores a manifest byte for byte, under the destination's name or by `instanceDigest`.
    */
   putManifest(manifest: RawManifest, options?: PutManifestOptions): Promise<void>;
+
+  /** Whether signatures can be stored beside the image. */
+  supportsSignatures(): boolean;
+
+  /** Stores the image's signatures, or those of an instance; called after putManifest, and with an empty list as well. */
+  putSignaturesWithFormat(signatures: readonly Buffer[], options?: PutManifestOptions): Promise<void>;
 
   /** Makes the image visible under its name, where putManifest has not done so, and removes what it replaced. The last call. */
   commit(options?: WaitOptions): Promise<void>;

@@ -40,6 +40,8 @@ export interface ImageSource extends BlobChunkAccessor, AsyncDisposable {
   /** Where the image lives, when that is a registry: lets a destination on the same registry mount its blobs. */
   readonly repository: RepositoryName | undefined;
   readonly concurrency: Concurrency;
+  /** Whether reading a manifest counts against a quota that asking for its digest does not (Docker Hub's pulls). */
+  readonly metersManifestReads: boolean;
 
   /** The digest of the image's manifest, by a HEAD or less where that will do; undefined when only the manifest itself can tell. */
   getManifestDigest(options?: WaitOptions): Promise<Digest | undefined>;
@@ -50,6 +52,12 @@ export interface ImageSource extends BlobChunkAccessor, AsyncDisposable {
    * @throws ImgcopyError of kind `not-found` where the image does not exist, `integrity` where digest and bytes disagree.
    */
   getManifest(options?: GetManifestOptions): Promise<RawManifest>;
+
+  /** The size of a blob whose manifest does not tell it (schema 1), in bytes. */
+  getBlobSize(digest: Digest, options?: WaitOptions): Promise<number>;
+
+  /** The signatures stored beside the image, each as its file's bytes; none where the transport has no place for them. */
+  getSignaturesWithFormat(options?: GetManifestOptions): Promise<readonly Buffer[]>;
 
   /**
    * A blob from its first byte on. The stream is not verified; who consumes it verifies. Lost connections are taken up again at

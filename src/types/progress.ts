@@ -27,7 +27,13 @@ export type CopyEvent =
       readonly bytesReused: number;
       readonly from?: string | undefined;
     }
-  | { readonly type: 'retry'; readonly side: 'source' | 'destination'; readonly what: string; readonly delayMs: number }
+  | {
+      readonly type: 'retry';
+      readonly side: 'source' | 'destination';
+      readonly what: string;
+      readonly why: string;
+      readonly delayMs: number;
+    }
   | { readonly type: 'warning'; readonly message: string }
   | { readonly type: 'done'; readonly digest: Digest };
 

@@ -1,0 +1,107 @@
+import { finished } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Semaphore, type Release } from '../io/semaphore.ts';
+import { retryAfterMs } from './retry.ts';
+import { header, type HttpRequest, type HttpResponse, type Layer } from './send.ts';
+
+export interface HostGatesOptions {
+  /** Requests in flight a host, to begin with and at most. */
+  readonly limit: number;
+  readonly now?: () => number;
+  readonly sleep?: (ms: number, signal: AbortSignal | undefined) => Promise<void>;
+}
+
+/** So many clean answers open a gate that was narrowed by one more request. */
+const CLEAN_ANSWERS = 10;
+const MAX_HOLD_MS = 5 * 60_000;
+/** Bodies up to here are read at once, in bytes. */
+const SHORT_BODY = 4 * 1024 * 1024;
+
+interface Gate {
+  readonly slots: Semaphore;
+  clean: number;
+  /** Nothing is sent before this time: the host asked for a pause. */
+  heldUntil: number;
+}
+
+/**
+ * Bounds the requests in flight to each host. Long bodies, up and down, do not hold a place while they move: the run's pool bounds them,
+ * and a download that waits for an upload to the same host must not keep it out. A host that answers 429 or 503 gets half as many, and none before
+ * its Retry-After is over; clean answers open its gate again, one by one.
+ */
+export class HostGates {
+  readonly #gates = new Map<string, Gate>();
+  readonly #limit: number;
+  readonly #now: () => number;
+  readonly #sleep: (ms: number, signal: AbortSignal | undefined) => Promise<void>;
+
+  constructor({ limit, now = Date.now, sleep = (ms, signal) => delay(ms, undefined, { signal }) }: HostGatesOptions) {
+    this.#limit = limit;
+    this.#now = now;
+    this.#sleep = sleep;
+  }
+
+  /** How many requests may be in flight to a host now. */
+  limitOf(host: string): number {
+    return this.#gates.get(host)?.slots.capacity ?? this.#limit;
+  }
+
+  readonly throttle: Layer = (next) => async (request) => {
+    const gate = this.#gateOf(request.url.host);
+    const release = await this.#enter(gate, request);
+    try {
+      const answer = next(request);
+      if (isStreamed(request)) release();
+      const response = await answer;
+      this.#learn(gate, response);
+      if (isShort(response)) finished(response.body, { readable: true, writable: false }, release);
+      else release();
+      return response;
+    } catch (error) {
+      release();
+      throw error;
+    }
+  };
+
+  async #enter(gate: Gate, { signal }: HttpRequest): Promise<Release> {
+    const release = await gate.slots.acquire({ signal });
+    try {
+      for (let ms = gate.heldUntil - this.#now(); ms > 0; ms = gate.heldUntil - this.#now())
+        await this.#sleep(ms, signal);
+      return release;
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+
+  #learn(gate: Gate, response: HttpResponse): void {
+    if (response.status === 429 || response.status === 503) {
+      gate.clean = 0;
+      gate.slots.resize(Math.max(1, Math.floor(gate.slots.capacity / 2)));
+      const hold = Math.min(MAX_HOLD_MS, retryAfterMs(response, this.#now()) ?? 0);
+      gate.heldUntil = Math.max(gate.heldUntil, this.#now() + hold);
+      return;
+    }
+    gate.clean += 1;
+    if (gate.clean % CLEAN_ANSWERS === 0 && gate.slots.capacity < this.#limit)
+      gate.slots.resize(gate.slots.capacity + 1);
+  }
+
+  #gateOf(host: string): Gate {
+    let gate = this.#gates.get(host);
+    if (gate === undefined) {
+      gate = { slots: new Semaphore(this.#limit), clean: 0, heldUntil: 0 };
+      this.#gates.set(host, gate);
+    }
+    return gate;
+  }
+}
+
+function isStreamed({ body }: HttpRequest): boolean {
+  return body !== undefined && !(body instanceof Uint8Array);
+}
+
+function isShort(response: HttpResponse): boolean {
+  return Number(header(response, 'content-length') ?? 0) <= SHORT_BODY;
+}

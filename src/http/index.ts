@@ -1,0 +1,19 @@
+export { dumpBody, readBody } from './body.ts';
+export { HostGates } from './gate.ts';
+export { NetworkError, redactUrl, toNetworkError } from './network-error.ts';
+export { redirect } from './redirect.ts';
+export { backoff, DEFAULT_RETRY_POLICY, isPassing, retry, type RetryPolicy } from './retry.ts';
+export {
+  compose,
+  header,
+  type Headers,
+  type HttpRequest,
+  type HttpResponse,
+  type Layer,
+  type Method,
+  type RequestBody,
+  type RequestObserver,
+  type Retry,
+  type Send,
+} from './send.ts';
+export { openConnections, type Connections, type TlsOptions } from './undici-send.ts';
