@@ -1,0 +1,259 @@
+import type { Readable } from 'node:stream';
+import type { Side } from '../../errors/imgcopy-error.ts';
+import { ImgcopyError } from '../../errors/imgcopy-error.ts';
+import { isDigest, type Digest } from '../../digest/digest.ts';
+import { dumpBody, header, readBody, type HttpRequest, type HttpResponse, type Send } from '../../http/index.ts';
+import { MANIFEST_ACCEPT } from '../../manifest/media-types.ts';
+import { MAX_MANIFEST_BYTES } from '../../manifest/parse-manifest.ts';
+import type { RawManifest, WaitOptions } from '../../types/blob-info.ts';
+import { toRegistryError } from './registry-error.ts';
+
+export interface RegistryClientOptions {
+  /** `scheme://host[:port]` of the registry. */
+  readonly origin: string;
+  readonly repository: string;
+  readonly side: Side;
+  /** Authenticates, retries and follows redirects. */
+  readonly send: Send;
+}
+
+/** What a HEAD says of a manifest; a registry may leave each of them out. */
+export interface ManifestHead {
+  readonly digest: Digest | undefined;
+  readonly mediaType: string | undefined;
+}
+
+/** The answer to a request for a blob by HEAD: not every registry lets one ask. */
+export type BlobPresence =
+  { readonly present: true; readonly size: number | undefined } | { readonly present: false } | 'unknown';
+
+export interface SendBlobOptions extends WaitOptions {
+  /** In bytes; default: sent chunked, or the length of the bytes. */
+  readonly length?: number | undefined;
+  /** Where these bytes lie in the blob, `start-end` inclusive, for an upload in several requests. */
+  readonly contentRange?: string | undefined;
+  readonly headersTimeoutMs?: number | undefined;
+  readonly retries?: number | undefined;
+}
+
+/** An upload that a registry has opened: its URL is replaced by each answer. */
+export interface UploadLocation {
+  readonly url: URL;
+}
+
+type Call = Partial<Pick<HttpRequest, 'headers' | 'body' | 'bodyLength' | 'headersTimeoutMs' | 'retries' | 'scopes'>> &
+  WaitOptions;
+
+/**
+ * One repository of a registry: a method for each endpoint that a copy needs, no policy.
+ * @see https://github.com/opencontainers/distribution-spec/blob/main/spec.md#endpoints
+ */
+export class RegistryClient {
+  readonly origin: string;
+  readonly repository: string;
+  readonly side: Side;
+  readonly #send: Send;
+
+  constructor({ origin, repository, side, send }: RegistryClientOptions) {
+    this.origin = origin;
+    this.repository = repository;
+    this.side = side;
+    this.#send = send;
+  }
+
+  /** @throws RegistryError of kind `not-found` where there is none. */
+  async getManifest(reference: string, options: WaitOptions = {}): Promise<Omit<RawManifest, 'digest'> & ManifestHead> {
+    const request = this.#request('GET', `manifests/${reference}`, {
+      ...options,
+      headers: { accept: MANIFEST_ACCEPT.join(', ') },
+    });
+    const response = await this.#expect(request, [200]);
+    const bytes = await readBody(response, request, MAX_MANIFEST_BYTES);
+    return { bytes, ...manifestHead(response), mediaType: manifestHead(response).mediaType ?? '' };
+  }
+
+  /** Undefined where the registry does not answer HEAD for manifests. @throws RegistryError of kind `not-found` where there is none. */
+  async headManifest(reference: string, options: WaitOptions = {}): Promise<ManifestHead | undefined> {
+    const request = this.#request('HEAD', `manifests/${reference}`, {
+      ...options,
+      headers: { accept: MANIFEST_ACCEPT.join(', ') },
+    });
+    const response = await this.#expect(request, [200, 405]);
+    await dumpBody(response);
+    return response.status === 405 ? undefined : manifestHead(response);
+  }
+
+  /** Stores a manifest under a tag or its digest. */
+  async putManifest(
+    reference: string,
+    { bytes, mediaType }: Pick<RawManifest, 'bytes' | 'mediaType'>,
+    options: WaitOptions = {},
+  ): Promise<void> {
+    const request = this.#request('PUT', `manifests/${reference}`, {
+      ...options,
+      body: bytes,
+      headers: { 'content-type': mediaType },
+    });
+    await dumpBody(await this.#expect(request, [200, 201, 202, 204]));
+  }
+
+  async headBlob(
+    digest: Digest,
+    options: WaitOptions & { readonly repository?: string | undefined } = {},
+  ): Promise<BlobPresence> {
+    const response = await this.#send(this.#request('HEAD', `blobs/${digest}`, options, options.repository));
+    await dumpBody(response);
+    if (response.status === 200) {
+      const length = header(response, 'content-length');
+      return { present: true, size: length === undefined ? undefined : Number(length) };
+    }
+    return response.status === 404 ? { present: false } : 'unknown';
+  }
+
+  /** A blob's answer as it is, 200 or 206 or one that refuses the range (400, 416, 501); its body has to be consumed. */
+  async getBlob(
+    digest: Digest,
+    options: WaitOptions & { readonly range?: string | undefined } = {},
+  ): Promise<HttpResponse> {
+    const headers = { 'accept-encoding': 'identity', ...(options.range && { range: options.range }) };
+    const request = this.#request('GET', `blobs/${digest}`, { ...options, headers });
+    const response = await this.#expect(request, options.range === undefined ? [200] : [200, 206, 400, 416, 501]);
+    const encoding = header(response, 'content-encoding');
+    if (encoding === undefined || encoding === 'identity') return response;
+    response.body.destroy();
+    throw new ImgcopyError(`blob ${digest} came in content encoding ${encoding}, which nobody asked for`, {
+      code: 'ERR_CONTENT_ENCODING',
+      side: this.side,
+      hint: 'a proxy before the registry compresses again; it has to leave blobs as they are',
+    });
+  }
+
+  /**
+   * Opens an upload; with `mount`, the registry is asked to take the blob over from another of its repositories instead.
+   * @returns the upload, or `mounted`.
+   */
+  async startUpload(
+    options: WaitOptions & { readonly mount?: { readonly digest: Digest; readonly from: string } | undefined } = {},
+  ): Promise<UploadLocation | 'mounted'> {
+    const query = options.mount && `?mount=${options.mount.digest}&from=${encodeURIComponent(options.mount.from)}`;
+    const request = this.#request('POST', `blobs/uploads/${query ?? ''}`, {
+      ...options,
+      body: new Uint8Array(),
+      // A refused mount costs nothing but the try; what it says is settled by the plain POST that follows.
+      ...(options.mount && { retries: 1 }),
+    });
+    const response = await this.#expect(request, options.mount ? [201, 202] : [202]);
+    await dumpBody(response);
+    return response.status === 201 ? 'mounted' : this.#location(request, response);
+  }
+
+  /** Appends bytes to an upload. Some registries say 201 where the specification says 202. */
+  async patchUpload(
+    upload: UploadLocation,
+    body: Uint8Array | Readable,
+    options: SendBlobOptions = {},
+  ): Promise<UploadLocation> {
+    const request = this.#uploadRequest('PATCH', upload.url, body, options);
+    const response = await this.#expect(request, [200, 201, 202, 204]);
+    await dumpBody(response);
+    return this.#location(request, response, upload);
+  }
+
+  /** Ends an upload, with its last bytes or none: the registry checks the digest, and publishes the blob. */
+  async closeUpload(
+    upload: UploadLocation,
+    digest: Digest,
+    body: Uint8Array | undefined,
+    options: SendBlobOptions = {},
+  ): Promise<void> {
+    const url = new URL(upload.url);
+    // The Location's own query has to stay as the registry wrote it: it is signed there.
+    url.search = `${url.search === '' ? '?' : `${url.search}&`}digest=${encodeURIComponent(digest)}`;
+    const request = this.#uploadRequest('PUT', url, body ?? new Uint8Array(), options);
+    await dumpBody(await this.#expect(request, [200, 201, 202, 204]));
+  }
+
+  /** How many bytes an upload holds, or undefined where it is gone. `0-0` may mean none or one: taken as none. */
+  async uploadStatus(
+    upload: UploadLocation,
+    options: WaitOptions = {},
+  ): Promise<{ readonly offset: number; readonly upload: UploadLocation } | undefined> {
+    const request = { ...this.#request('GET', '', options), url: upload.url };
+    const response = await this.#send(request);
+    await dumpBody(response);
+    if (response.status !== 204 && response.status !== 202 && response.status !== 200) return undefined;
+    const last = /^(?:bytes=)?0-(\d+)$/.exec(header(response, 'range') ?? '')?.[1];
+    const offset = last === undefined || last === '0' ? 0 : Number(last) + 1;
+    return { offset, upload: this.#location(request, response, upload) };
+  }
+
+  /** Lets go of an upload. Whether the registry allows it does not matter. Never throws but on abort. */
+  async cancelUpload(upload: UploadLocation, options: WaitOptions = {}): Promise<void> {
+    const request = { ...this.#request('DELETE', '', { ...options, retries: 0 }), url: upload.url };
+    try {
+      await dumpBody(await this.#send(request));
+    } catch {
+      options.signal?.throwIfAborted();
+    }
+  }
+
+  async #expect(request: HttpRequest, statuses: readonly number[]): Promise<HttpResponse> {
+    const response = await this.#send(request);
+    if (statuses.includes(response.status)) return response;
+    throw await toRegistryError(request, response);
+  }
+
+  #request(method: HttpRequest['method'], path: string, call: Call, repository: string = this.repository): HttpRequest {
+    const url = new URL(`/v2/${repository}/${path}`, this.origin);
+    const { headers, body, bodyLength, signal, headersTimeoutMs, retries } = call;
+    return {
+      method,
+      url,
+      side: this.side,
+      authOrigin: this.origin,
+      headers: headers ?? {},
+      body,
+      bodyLength,
+      signal,
+      headersTimeoutMs,
+      retries,
+    };
+  }
+
+  #uploadRequest(
+    method: 'PATCH' | 'PUT',
+    url: URL,
+    body: Uint8Array | Readable,
+    options: SendBlobOptions,
+  ): HttpRequest {
+    const { length, contentRange, ...rest } = options;
+    const headers = {
+      'content-type': 'application/octet-stream',
+      ...(contentRange && { 'content-range': contentRange }),
+    };
+    return { ...this.#request(method, '', { ...rest, headers, body, bodyLength: length }), url };
+  }
+
+  #location(request: HttpRequest, response: HttpResponse, previous?: UploadLocation): UploadLocation {
+    const location = header(response, 'location');
+    const url = location === undefined ? previous?.url : (URL.parse(location, request.url.href) ?? undefined);
+    if (url !== undefined && /^https?:$/.test(url.protocol)) return { url: this.#asSecure(url) };
+    throw new ImgcopyError(`${request.method} for an upload to ${this.repository}: the answer has no usable Location`, {
+      code: 'ERR_UPLOAD_LOCATION',
+      side: this.side,
+    });
+  }
+
+  /** A registry behind a TLS proxy may believe that it is reached by http (distribution#2862): its own host is asked by https all the same. */
+  #asSecure(url: URL): URL {
+    const origin = new URL(this.origin);
+    if (origin.protocol !== 'https:' || url.protocol !== 'http:' || url.hostname !== origin.hostname) return url;
+    return new URL(`${url.pathname}${url.search}`, origin);
+  }
+}
+
+function manifestHead(response: HttpResponse): ManifestHead {
+  const digest = header(response, 'docker-content-digest');
+  const mediaType = header(response, 'content-type')?.split(';')[0]?.trim();
+  return { digest: digest !== undefined && isDigest(digest) ? digest : undefined, mediaType };
+}

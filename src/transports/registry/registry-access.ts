@@ -1,0 +1,180 @@
+import { Authorizer } from '../../auth/authenticate.ts';
+import type { Credentials } from '../../auth/credentials.ts';
+import type { Side } from '../../errors/imgcopy-error.ts';
+import {
+  compose,
+  HostGates,
+  NetworkError,
+  openConnections,
+  redirect,
+  retry,
+  toNetworkError,
+  type Connections,
+  type HttpRequest,
+  type HttpResponse,
+  type Layer,
+  type RequestObserver,
+  type RetryPolicy,
+  type Send,
+  type TlsOptions,
+} from '../../http/index.ts';
+import { apiHost, isLoopbackHost } from '../../reference/reference.ts';
+import type { WaitOptions } from '../../types/blob-info.ts';
+
+/** How a registry is to be reached. */
+export interface EndpointOptions {
+  readonly tls?: TlsOptions | undefined;
+  /** http, without trying https. */
+  readonly plainHttp?: boolean | undefined;
+  /** Asked once, when the registry wants credentials. */
+  readonly credentials?: (() => Promise<Credentials | undefined>) | undefined;
+  readonly observer?: RequestObserver | undefined;
+}
+
+export interface RegistryAccessOptions {
+  readonly policy: RetryPolicy;
+  readonly idleTimeoutMs: number;
+  /** Requests in flight a host. */
+  readonly requestsPerHost: number;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly onWarning?: ((message: string) => void) | undefined;
+  readonly userAgent: string;
+}
+
+export interface EndpointCall extends EndpointOptions, WaitOptions {
+  readonly side: Side;
+  /** What a token is asked for, e.g. `repository:app:pull,push`; the one that matters most comes first. */
+  readonly scopes: readonly string[];
+}
+
+/** A registry that was reached: its origin, and a way to send to it. */
+export interface Endpoint {
+  readonly origin: string;
+  readonly send: Send;
+  /** Sends to other hosts than the registry's: no credentials. */
+  readonly sendAnonymous: Send;
+}
+
+/** Whole transfers hold a connection each, beside the requests that the gates let through. */
+const CONNECTIONS_BESIDE_GATES = 64;
+
+interface Network {
+  readonly connections: Connections;
+  readonly raw: Send;
+  readonly send: Send;
+  readonly authorizer: Authorizer;
+}
+
+/**
+ * The way to all registries of a run, shared by all its copies: connections, tokens, and a gate for each host.
+ * Layers: authenticate(retry(redirect(throttle(undici)))).
+ */
+export class RegistryAccess implements AsyncDisposable {
+  readonly #options: RegistryAccessOptions;
+  readonly #networks = new Map<string, Network>();
+  readonly #origins = new Map<string, Promise<string>>();
+  readonly gates: HostGates;
+
+  constructor(options: RegistryAccessOptions) {
+    this.#options = options;
+    this.gates = new HostGates({ limit: options.requestsPerHost });
+  }
+
+  get policy(): RetryPolicy {
+    return this.#options.policy;
+  }
+
+  /** Finds out how a registry is reached, where that is not certain: loopback hosts, and those whose certificate is not checked. */
+  async endpoint(registry: string, options: EndpointCall): Promise<Endpoint> {
+    const { credentials, side, scopes, signal, observer } = options;
+    const network = this.#network(options.tls ?? {});
+    const key = JSON.stringify([registry, options.plainHttp ?? false, options.tls?.verify ?? true]);
+    const found = this.#origins.get(key) ?? findOrigin(registry, options, network.raw);
+    this.#origins.set(key, found);
+    // A failure is that of one copy; the next one may find the host up again.
+    const origin = await found.catch((error: unknown) => {
+      this.#origins.delete(key);
+      throw error;
+    });
+    const layer = network.authorizer.layer({
+      credentials: credentials ?? none,
+      origin,
+      scopes,
+      onWarning: this.#options.onWarning,
+    });
+    return {
+      origin,
+      send: compose(network.send, observed(observer), layer),
+      sendAnonymous: compose(network.send, observed(observer)),
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#networks.values()].map((network) => network.connections[Symbol.asyncDispose]()));
+  }
+
+  #network(tls: TlsOptions): Network {
+    const key = JSON.stringify([tls.verify ?? true, tls.ca?.map(String), tls.cert?.toString(), tls.key?.toString()]);
+    const known = this.#networks.get(key);
+    if (known !== undefined) return known;
+    const { policy, idleTimeoutMs, env, requestsPerHost, userAgent } = this.#options;
+    const connections = openConnections({
+      ...tls,
+      idleTimeoutMs,
+      env,
+      connections: requestsPerHost + CONNECTIONS_BESIDE_GATES,
+    });
+    const raw = compose(connections.send, identify(userAgent), observe);
+    const send = compose(raw, retry(policy), redirect, this.gates.throttle);
+    const network = { connections, raw, send, authorizer: new Authorizer({ send }) };
+    this.#networks.set(key, network);
+    return network;
+  }
+}
+
+const none = (): Promise<undefined> => Promise.resolve(undefined);
+
+/**
+ * https, but for hosts where http may be meant: there https is tried first, as docker (loopback) and skopeo (--tls-verify=false) do.
+ */
+async function findOrigin(registry: string, options: EndpointCall, send: Send): Promise<string> {
+  const { side, signal, observer } = options;
+  const host = apiHost(registry);
+  const http = new URL(`http://${host}`).origin;
+  const https = new URL(`https://${host}`).origin;
+  if (options.plainHttp) return http;
+  if (options.tls?.verify !== false && !isLoopbackHost(registry)) return https;
+  const request: HttpRequest = { method: 'HEAD', url: new URL('/v2/', https), side, signal, observer };
+  try {
+    const response = await send(request);
+    response.body.on('error', () => undefined).resume();
+    return https;
+  } catch (error) {
+    const failure = toNetworkError(error, request);
+    if (failure instanceof NetworkError && failure.failure !== 'certificate' && failure.failure !== 'unresolved')
+      return http;
+    throw failure;
+  }
+}
+
+function identify(userAgent: string): Layer {
+  return (next) => (request) => next({ ...request, headers: { 'user-agent': userAgent, ...request.headers } });
+}
+
+function observed(observer: RequestObserver | undefined): Layer {
+  return (next) => (request) => next({ observer, ...request });
+}
+
+/** Tells a request's observer of it, once for each time that it goes out. */
+const observe: Layer =
+  (next) =>
+  async (request): Promise<HttpResponse> => {
+    try {
+      const response = await next(request);
+      request.observer?.onRequest?.(request, { status: response.status });
+      return response;
+    } catch (error) {
+      request.observer?.onRequest?.(request, { error });
+      throw error;
+    }
+  };

@@ -1,0 +1,166 @@
+import { pipeline } from 'node:stream';
+import type { Readable } from 'node:stream';
+import { digestAlgorithm, type Digest } from '../../digest/digest.ts';
+import { verifiedStream } from '../../digest/verified-stream.ts';
+import { ImgcopyError } from '../../errors/imgcopy-error.ts';
+import { manifestDigest, parseManifest } from '../../manifest/parse-manifest.ts';
+import { formatReference, type RegistryReference } from '../../reference/reference.ts';
+import type { BlobInfo, RawManifest, WaitOptions } from '../../types/blob-info.ts';
+import type { BlobChunkAccessor } from '../../types/blob-chunk-accessor.ts';
+import { PartialBlobUnavailableError } from '../../types/errors.ts';
+import type {
+  CurrentManifest,
+  ImageDestination,
+  PartialBlob,
+  PutBlobInfo,
+  PutBlobOptions,
+  PutBlobPartialOptions,
+  PutManifestOptions,
+  ReusedBlob,
+  TryReusingBlobOptions,
+  UploadedBlob,
+} from '../../types/image-destination.ts';
+import type { RepositoryName } from '../../types/image-source.ts';
+import { BlobReuse } from './blob-reuse.ts';
+import { RegistryClient } from './client.ts';
+import type { EndpointOptions, RegistryAccess } from './registry-access.ts';
+import { RegistryError } from './registry-error.ts';
+import { collectVerified, openUpload, uploadBytes, uploadStream, type UploadLimits } from './upload.ts';
+
+export interface RegistryDestinationOptions extends EndpointOptions, WaitOptions {
+  /** Where the image comes from: blobs are mounted from there, where that is the same registry. */
+  readonly source?: RepositoryName | undefined;
+  readonly additionalTags?: readonly string[] | undefined;
+  /** Nothing will be written: a token for reading will do. */
+  readonly readOnly?: boolean | undefined;
+}
+
+/** Blobs up to here are held in memory and sent in one request, so that they can be sent again, in bytes. */
+export const SMALL_BLOB: number = 4 * 1024 * 1024;
+
+/** Opens an image of a registry for writing. Nothing is asked of the registry yet, but how to reach a loopback host. */
+export async function openRegistryDestination(
+  access: RegistryAccess,
+  reference: RegistryReference,
+  options: RegistryDestinationOptions = {},
+): Promise<RegistryDestination> {
+  const { source } = options;
+  const scopes = [`repository:${reference.repository}:${options.readOnly ? 'pull' : 'pull,push'}`];
+  const mountable = source?.registry === reference.registry && source.repository !== reference.repository;
+  if (mountable) scopes.push(`repository:${source.repository}:pull`);
+  const { origin, send } = await access.endpoint(reference.registry, { ...options, side: 'destination', scopes });
+  const client = new RegistryClient({ origin, repository: reference.repository, side: 'destination', send });
+  return new RegistryDestination(client, reference, { additionalTags: options.additionalTags ?? [] });
+}
+
+/** docker:// as a destination. */
+export class RegistryDestination implements ImageDestination {
+  readonly reference: string;
+  readonly repository: RepositoryName;
+  readonly concurrency = 'parallel';
+  readonly acceptsForeignLayerUrls = true;
+  readonly #client: RegistryClient;
+  readonly #name: string;
+  readonly #additionalTags: readonly string[];
+  readonly #limits: UploadLimits = { monolithic: true, maxRequestBytes: undefined };
+  readonly #reuse: BlobReuse;
+  #current: Promise<CurrentManifest | undefined> | undefined;
+
+  constructor(client: RegistryClient, reference: RegistryReference, options: { additionalTags: readonly string[] }) {
+    this.#client = client;
+    this.reference = formatReference(reference);
+    this.repository = { registry: reference.registry, repository: reference.repository };
+    this.#name = reference.tag ?? reference.digest ?? 'latest';
+    this.#additionalTags = options.additionalTags;
+    this.#reuse = new BlobReuse(client, this.repository);
+  }
+
+  async currentManifest(options: WaitOptions = {}): Promise<CurrentManifest | undefined> {
+    this.#current ??= this.#fetchCurrent(options);
+    return this.#current;
+  }
+
+  expectsMissing(info: BlobInfo, { srcRef }: { srcRef?: RepositoryName | undefined } = {}): boolean {
+    return this.#reuse.expectsMissing(info.digest, srcRef);
+  }
+
+  async tryReusingBlobWithOptions(info: BlobInfo, options: TryReusingBlobOptions): Promise<ReusedBlob> {
+    return this.#reuse.tryReusing(info, options);
+  }
+
+  supportsPutBlobPartial(): boolean {
+    return false;
+  }
+
+  putBlobPartial(
+    _chunkAccessor: BlobChunkAccessor,
+    srcInfo: BlobInfo,
+    _options: PutBlobPartialOptions,
+  ): Promise<PartialBlob> {
+    return Promise.reject(new PartialBlobUnavailableError(`${srcInfo.digest} is sent whole`));
+  }
+
+  async putBlobWithOptions(
+    stream: Readable,
+    info: PutBlobInfo,
+    { cache, signal }: PutBlobOptions,
+  ): Promise<UploadedBlob> {
+    const { digest, size } = info;
+    if (digest === undefined) throw new Error('a registry stores blobs by a digest that is known before');
+    const session = this.#reuse.takeSession(digest);
+    if (size !== undefined && size <= SMALL_BLOB) {
+      const [upload, bytes] = await Promise.all([
+        session ?? openUpload(this.#client, signal),
+        collectVerified(stream, digest, size, signal),
+      ]);
+      await uploadBytes(this.#client, upload, digest, bytes, { limits: this.#limits, signal });
+    } else {
+      const upload = session ?? (await openUpload(this.#client, signal));
+      const verified = pipeline(stream, verifiedStream({ digest, size }), () => undefined);
+      await uploadStream(this.#client, upload, digest, verified, size, { limits: this.#limits, signal });
+    }
+    cache?.recordKnownLocation(digest, this.repository);
+    return { digest, size: size ?? 0 };
+  }
+
+  async putManifest(manifest: RawManifest, { instanceDigest, signal }: PutManifestOptions = {}): Promise<void> {
+    const names = instanceDigest === undefined ? [this.#name, ...this.#additionalTags] : [instanceDigest];
+    const [first = this.#name, ...others] = names;
+    await this.#client.putManifest(first, manifest, { signal });
+    await Promise.all(others.map((tag) => this.#client.putManifest(tag, manifest, { signal })));
+  }
+
+  supportsSignatures(): boolean {
+    return false;
+  }
+
+  async putSignaturesWithFormat(signatures: readonly Buffer[]): Promise<void> {
+    if (signatures.length > 0) throw new Error('a registry has no place for signatures beside an image');
+  }
+
+  async commit(): Promise<void> {
+    // The manifest's PUT has made the image visible.
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#reuse.cancelSessions();
+  }
+
+  /** A registry that does not let one look (401, 403) is asked again by the push, whose answer says more. */
+  async #fetchCurrent({ signal }: WaitOptions): Promise<CurrentManifest | undefined> {
+    try {
+      const { bytes, mediaType: declared } = await this.#client.getManifest(this.#name, { signal });
+      const { mediaType } = parseManifest(bytes, declared);
+      const algorithm = this.#name.startsWith('sha512:') ? digestAlgorithm(this.#name as Digest) : 'sha256';
+      const current = { digest: manifestDigest(bytes, mediaType, algorithm), mediaType, bytes };
+      this.#reuse.learnCurrent(parseManifest(bytes, declared));
+      return current;
+    } catch (error) {
+      const isUnknown = error instanceof RegistryError && [400, 401, 403, 404].includes(error.status);
+      const isOdd = error instanceof ImgcopyError && error.code === 'ERR_INVALID_MANIFEST';
+      if (!isUnknown && !isOdd) throw error;
+      this.#reuse.learnCurrent(undefined);
+      return undefined;
+    }
+  }
+}

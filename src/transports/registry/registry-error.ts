@@ -1,0 +1,112 @@
+import { ImgcopyError, type ErrorKind, type Side } from '../../errors/imgcopy-error.ts';
+import { readBody, redactUrl, type HttpRequest, type HttpResponse } from '../../http/index.ts';
+
+/** Error bodies are read up to here, in bytes. */
+const MAX_ERROR_BODY = 1024 * 1024;
+const MAX_TEXT = 200;
+
+/** A registry answered a request with a status that says no. */
+export class RegistryError extends ImgcopyError {
+  readonly status: number;
+  /** The codes of the distribution specification that the answer named, e.g. `MANIFEST_UNKNOWN`. */
+  readonly codes: readonly string[];
+
+  constructor(
+    message: string,
+    options: { status: number; codes: readonly string[]; side: Side; hint: string | undefined },
+  ) {
+    const { status, codes, side, hint } = options;
+    super(message, { code: codeOf(status), kind: kindOf(status, codes), side, ...(hint !== undefined && { hint }) });
+    this.status = status;
+    this.codes = codes;
+  }
+}
+
+/** Reads the answer's body and makes the error of it. */
+export async function toRegistryError(request: HttpRequest, response: HttpResponse): Promise<RegistryError> {
+  const text = await readBody(response, request, MAX_ERROR_BODY).then(
+    (body) => body.toString('utf8'),
+    () => '',
+  );
+  const { codes, message } = parseErrorBody(text);
+  const { status } = response;
+  const said = message === '' ? '' : ` (${message})`;
+  return new RegistryError(`${request.method} ${redactUrl(request.url)}: ${status}${said}`, {
+    status,
+    codes,
+    side: request.side,
+    hint: hintOf(status, codes, request),
+  });
+}
+
+/**
+ * The `errors` of a registry's answer, whatever their exact form; else the beginning of its text.
+ * @see https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes
+ */
+export function parseErrorBody(text: string): { readonly codes: readonly string[]; readonly message: string } {
+  const errors = jsonErrors(text);
+  if (errors === undefined) {
+    const isMarkup = text.trimStart().startsWith('<');
+    return { codes: [], message: isMarkup ? '' : printable(text) };
+  }
+  const codes = errors.map((error) => error.code).filter((code) => code !== '');
+  const message = errors
+    .map(({ code, message: said }) => (said === '' ? code : code === '' ? said : `${code}: ${said}`))
+    .join('; ');
+  return { codes, message: printable(message) };
+}
+
+function jsonErrors(text: string): readonly { code: string; message: string }[] | undefined {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (typeof parsed !== 'object' || parsed === null) return undefined;
+  if ('errors' in parsed && Array.isArray(parsed.errors)) return parsed.errors.map(oneError);
+  return 'details' in parsed || 'message' in parsed || 'code' in parsed ? [oneError(parsed)] : undefined;
+}
+
+function oneError(error: unknown): { code: string; message: string } {
+  const fields: Record<string, unknown> = typeof error === 'object' && error !== null ? { ...error } : {};
+  const message = [fields['message'], fields['details']].find((value) => typeof value === 'string') ?? '';
+  return { code: typeof fields['code'] === 'string' ? fields['code'] : '', message: message as string };
+}
+
+/** Without control characters, which could steer a terminal, and not too long. */
+function printable(text: string): string {
+  const clean = text.replace(/[\p{Cc}\p{Cf}]+/gu, ' ').trim();
+  return clean.length > MAX_TEXT ? `${clean.slice(0, MAX_TEXT)}…` : clean;
+}
+
+function kindOf(status: number, codes: readonly string[]): ErrorKind {
+  if (status === 429 || codes.includes('TOOMANYREQUESTS')) return 'rate-limited';
+  if (status === 401 || status === 403) return 'denied';
+  if (status === 404 && !codes.includes('BLOB_UPLOAD_UNKNOWN')) return 'not-found';
+  return 'failed';
+}
+
+function codeOf(status: number): string {
+  if (status === 401 || status === 403) return 'ERR_DENIED';
+  if (status === 404) return 'ERR_NOT_FOUND';
+  if (status === 413) return 'ERR_UPLOAD_TOO_LARGE';
+  if (status === 429) return 'ERR_RATE_LIMITED';
+  return status >= 500 ? 'ERR_REGISTRY_FAULT' : 'ERR_REGISTRY_REFUSED';
+}
+
+function hintOf(status: number, codes: readonly string[], { side, url }: HttpRequest): string | undefined {
+  if (status === 401 || status === 403) {
+    const hidden = /(^|\.)docker\.io$|^ghcr\.io$/.test(url.hostname)
+      ? '; this registry answers so for what does not exist, too'
+      : '';
+    return `log in with imgcopy login ${url.host}, or give ${side === 'source' ? '--src-creds' : '--dest-creds'}${hidden}`;
+  }
+  if (codes.includes('NAME_UNKNOWN') && side === 'destination')
+    return 'some registries want the repository to be created before the first push';
+  if (status === 404) return 'check the name and the tag; imgcopy tags REPOSITORY lists the tags';
+  if (status === 413) return 'a proxy before the registry limits the size of a request; ask its owner to raise it';
+  if (status === 429)
+    return 'the registry limits how often it may be asked; try again later, or log in for a higher limit';
+  return status >= 500 ? 'the registry has a fault of its own; try again later' : undefined;
+}

@@ -1,0 +1,174 @@
+import type { Readable } from 'node:stream';
+import { ContentMismatchError, digestAlgorithm, type Digest } from '../../digest/digest.ts';
+import { ImgcopyError } from '../../errors/imgcopy-error.ts';
+import {
+  redactUrl,
+  type HttpRequest,
+  type HttpResponse,
+  type RequestObserver,
+  type RetryPolicy,
+  type Send,
+} from '../../http/index.ts';
+import { formatRange } from '../../http/byte-ranges.ts';
+import { readRanges } from '../../http/range-reader.ts';
+import { manifestDigest, parseManifest } from '../../manifest/parse-manifest.ts';
+import { formatReference, type RegistryReference } from '../../reference/reference.ts';
+import type { GetBlobAtOptions, ImageSourceChunk } from '../../types/blob-chunk-accessor.ts';
+import type { BlobInfo, RawManifest, WaitOptions } from '../../types/blob-info.ts';
+import type {
+  BlobStream,
+  GetBlobOptions,
+  GetManifestOptions,
+  ImageSource,
+  RepositoryName,
+} from '../../types/image-source.ts';
+import { resumingStream } from './blob-download.ts';
+import { RegistryClient } from './client.ts';
+import type { EndpointOptions, RegistryAccess } from './registry-access.ts';
+import { toRegistryError } from './registry-error.ts';
+
+/** Opens an image of a registry for reading. Nothing is asked of the registry yet, but how to reach a loopback host. */
+export async function openRegistrySource(
+  access: RegistryAccess,
+  reference: RegistryReference,
+  options: EndpointOptions & WaitOptions = {},
+): Promise<RegistrySource> {
+  const scopes = [`repository:${reference.repository}:pull`];
+  const { origin, send, sendAnonymous } = await access.endpoint(reference.registry, {
+    ...options,
+    side: 'source',
+    scopes,
+  });
+  const client = new RegistryClient({ origin, repository: reference.repository, side: 'source', send });
+  return new RegistrySource(client, reference, { policy: access.policy, sendAnonymous, observer: options.observer });
+}
+
+interface SourceOptions {
+  readonly policy: RetryPolicy;
+  readonly sendAnonymous: Send;
+  readonly observer?: RequestObserver | undefined;
+}
+
+/** docker:// as a source. */
+export class RegistrySource implements ImageSource {
+  readonly reference: string;
+  readonly repository: RepositoryName;
+  readonly concurrency = 'parallel';
+  readonly metersManifestReads: boolean;
+  readonly #client: RegistryClient;
+  readonly #name: string;
+  readonly #digest: Digest | undefined;
+  readonly #options: SourceOptions;
+  readonly #manifests = new Map<string, Promise<RawManifest>>();
+
+  constructor(client: RegistryClient, reference: RegistryReference, options: SourceOptions) {
+    this.#client = client;
+    this.reference = formatReference(reference);
+    this.repository = { registry: reference.registry, repository: reference.repository };
+    this.metersManifestReads = reference.registry === 'docker.io';
+    this.#digest = reference.digest;
+    this.#name = reference.digest ?? reference.tag ?? 'latest';
+    this.#options = options;
+  }
+
+  async getManifestDigest(options: WaitOptions = {}): Promise<Digest | undefined> {
+    if (this.#digest !== undefined) return this.#digest;
+    return (await this.#client.headManifest(this.#name, options))?.digest;
+  }
+
+  async getManifest({ instanceDigest, signal }: GetManifestOptions = {}): Promise<RawManifest> {
+    const name = instanceDigest ?? this.#name;
+    let manifest = this.#manifests.get(name);
+    if (manifest === undefined) {
+      manifest = this.#fetchManifest(name, instanceDigest ?? this.#digest, signal);
+      manifest.catch(() => this.#manifests.delete(name));
+      this.#manifests.set(name, manifest);
+    }
+    return manifest;
+  }
+
+  async getBlobSize(digest: Digest, options: WaitOptions = {}): Promise<number> {
+    const presence = await this.#client.headBlob(digest, options);
+    if (presence !== 'unknown' && presence.present && presence.size !== undefined) return presence.size;
+    throw new ImgcopyError(`the size of blob ${digest} of ${this.reference} is not to be had`, {
+      code: 'ERR_BLOB_SIZE',
+      side: 'source',
+    });
+  }
+
+  getSignaturesWithFormat(): Promise<readonly Buffer[]> {
+    return Promise.resolve([]);
+  }
+
+  async getBlob(info: BlobInfo, { cache, signal }: GetBlobOptions = {}): Promise<BlobStream> {
+    const response = (await this.#getForeign(info, signal)) ?? (await this.#client.getBlob(info.digest, { signal }));
+    cache?.recordKnownLocation(info.digest, this.repository);
+    const length = Number(response.headers['content-length']);
+    const size = Number.isSafeInteger(length) ? length : undefined;
+    if (size !== undefined && size !== info.size) {
+      response.body.on('error', () => undefined).destroy();
+      throw new ContentMismatchError(
+        `blob ${info.digest} has the wrong size at ${this.reference}`,
+        `${info.size} bytes`,
+        `${size} bytes`,
+      );
+    }
+    return {
+      stream: resumingStream(this.#client, info.digest, info.size, response, { ...this.#options, signal }),
+      size,
+    };
+  }
+
+  supportsGetBlobAt(): boolean {
+    return true;
+  }
+
+  getBlobAt(
+    info: BlobInfo,
+    chunks: readonly ImageSourceChunk[],
+    { signal }: GetBlobAtOptions = {},
+  ): AsyncIterable<Readable> {
+    const fetch = (wanted: readonly ImageSourceChunk[]): Promise<HttpResponse> =>
+      this.#client.getBlob(info.digest, { signal, range: formatRange(wanted) });
+    return readRanges(fetch, info, chunks, { signal });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // Connections belong to the RegistryAccess.
+  }
+
+  async #fetchManifest(
+    name: string,
+    expected: Digest | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<RawManifest> {
+    const { bytes, mediaType: declared } = await this.#client.getManifest(name, { signal });
+    const { mediaType } = parseManifest(bytes, declared);
+    const digest = manifestDigest(bytes, mediaType, expected && digestAlgorithm(expected));
+    if (expected !== undefined && digest !== expected) {
+      throw new ContentMismatchError(`the manifest of ${this.reference} does not match its digest`, expected, digest);
+    }
+    return { bytes, mediaType, digest };
+  }
+
+  /** The first of a foreign layer's own URLs that answers; never with credentials. */
+  async #getForeign(info: BlobInfo, signal: AbortSignal | undefined): Promise<HttpResponse | undefined> {
+    for (const text of info.urls ?? []) {
+      const url = URL.parse(text);
+      if (url === null || !/^https?:$/.test(url.protocol)) continue;
+      const request: HttpRequest = {
+        method: 'GET',
+        url,
+        side: 'source',
+        signal,
+        headers: { 'accept-encoding': 'identity' },
+        retries: 1,
+      };
+      const response = await this.#options.sendAnonymous(request).catch(() => undefined);
+      signal?.throwIfAborted();
+      if (response?.status === 200) return response;
+      if (response !== undefined) await toRegistryError(request, response).catch(() => redactUrl(url));
+    }
+    return undefined;
+  }
+}
