@@ -1,0 +1,35 @@
+import type { CopyEvent, CopyResult } from '../index.ts';
+import { openJsonProgress } from './progress-json.ts';
+import { openPlainProgress } from './progress-plain.ts';
+
+export type ProgressMode = 'auto' | 'tty' | 'plain' | 'json' | 'none';
+
+/** Shows a copy while it runs, on stderr. */
+export interface Progress {
+  readonly show: (event: CopyEvent) => void;
+  readonly warn: (message: string) => void;
+  /** The copy has ended well. */
+  readonly finish: (result: CopyResult) => void;
+  /** The copy has failed; what is drawn is taken away. */
+  readonly stop: () => void;
+}
+
+export interface ProgressOptions {
+  readonly verbose: boolean;
+}
+
+/** On a terminal lines that are redrawn; elsewhere, and under CI, plain ones. */
+export async function openProgress(mode: ProgressMode, options: ProgressOptions): Promise<Progress> {
+  const chosen = mode === 'auto' ? automatic() : mode;
+  if (chosen === 'none')
+    return { show: () => undefined, warn: () => undefined, finish: () => undefined, stop: () => undefined };
+  if (chosen === 'json') return openJsonProgress();
+  if (chosen === 'plain') return openPlainProgress(options);
+  const { openTerminalProgress } = await import('./progress-terminal.ts');
+  return openTerminalProgress(options);
+}
+
+function automatic(): 'tty' | 'plain' {
+  const { CI, TERM } = process.env;
+  return process.stderr.isTTY && !CI && TERM !== 'dumb' ? 'tty' : 'plain';
+}

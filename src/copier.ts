@@ -1,0 +1,251 @@
+import { homedir } from 'node:os';
+import { realpath } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { copyImage as runCopy, type CopiedImage } from './copy/copy-image.ts';
+import type { CopyRun } from './copy/copy-run.ts';
+import { ImgcopyError } from './errors/imgcopy-error.ts';
+import { DEFAULT_RETRY_POLICY, type RetryPolicy } from './http/retry.ts';
+import type { RequestObserver } from './http/send.ts';
+import { Semaphore } from './io/semaphore.ts';
+import { openDestination, openSource, type OpenOptions } from './open-image.ts';
+import type { CopierOptions, CopyOptions, CopyResult } from './options.ts';
+import {
+  formatReference,
+  parseReference,
+  pinnedReference,
+  withDefaultTag,
+  type Reference,
+} from './reference/reference.ts';
+import type { RegistryAccess } from './transports/registry/registry-access.ts';
+import type { BlobInfoCache } from './types/blob-info-cache.ts';
+import type { CopyEvent } from './types/progress.ts';
+import { VERSION } from './version.ts';
+
+const DEFAULT_JOBS = 16;
+const DEFAULT_TIMEOUT_MS = 60_000;
+/** Requests in flight a host, to begin with and at most. */
+const REQUESTS_PER_HOST = 16;
+/** Bodies that all copies together hold in memory, in bytes. */
+const MEMORY_BUDGET = 48 * 1024 * 1024;
+
+/** Copies images; all its copies share connections, tokens, the cache, and the limits on work in flight. To be disposed of. */
+export interface Copier extends AsyncDisposable {
+  /**
+   * Copies one image.
+   * @param source  `docker://HOST/NAME[:TAG][@DIGEST]`, a bare name, or `dir:PATH`; so is the destination.
+   * @throws ImgcopyError
+   */
+  copy(source: string, destination: string, options?: CopyOptions): Promise<CopyResult>;
+}
+
+/** Makes a copier: to copy many images with one set of connections, tokens and limits. */
+export function createCopier(options: CopierOptions = {}): Copier {
+  const shared = new Shared(options);
+  return {
+    copy: (source, destination, copyOptions = {}) => copyWith(shared, source, destination, copyOptions),
+    [Symbol.asyncDispose]: () => shared[Symbol.asyncDispose](),
+  };
+}
+
+/** Copies one image, with a copier of its own. See Copier.copy. */
+export async function copyImage(
+  source: string,
+  destination: string,
+  options: CopyOptions & CopierOptions = {},
+): Promise<CopyResult> {
+  await using copier = createCopier(options);
+  return await copier.copy(source, destination, options);
+}
+
+/** What the copies of one copier have in common. */
+class Shared implements AsyncDisposable {
+  readonly options: CopierOptions;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly policy: RetryPolicy;
+  readonly pool: Semaphore;
+  readonly serialPool: Semaphore = new Semaphore(1);
+  readonly memory: Semaphore = new Semaphore(MEMORY_BUDGET);
+  #access: Promise<RegistryAccess> | undefined;
+  #cache: Promise<BlobInfoCache> | undefined;
+
+  constructor(options: CopierOptions) {
+    this.options = options;
+    this.env = options.env ?? process.env;
+    this.pool = new Semaphore(options.jobs ?? DEFAULT_JOBS);
+    const { retries, delayMs } = DEFAULT_RETRY_POLICY;
+    this.policy = {
+      ...DEFAULT_RETRY_POLICY,
+      retries: options.retryTimes ?? retries,
+      delayMs: options.retryDelayMs ?? delayMs,
+    };
+  }
+
+  readonly access = (): Promise<RegistryAccess> => (this.#access ??= this.#openAccess());
+
+  cache(): Promise<BlobInfoCache> {
+    return (this.#cache ??= this.#openCache());
+  }
+
+  readonly warn = (message: string): void => this.options.onWarning?.(message);
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    (await this.#cache)?.[Symbol.dispose]();
+    await (await this.#access)?.[Symbol.asyncDispose]();
+  }
+
+  async #openAccess(): Promise<RegistryAccess> {
+    const { RegistryAccess } = await import('./transports/registry/registry-access.ts');
+    return new RegistryAccess({
+      policy: this.policy,
+      idleTimeoutMs: this.options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+      requestsPerHost: REQUESTS_PER_HOST,
+      env: this.env,
+      onWarning: this.warn,
+      userAgent: `imgcopy/${VERSION}`,
+    });
+  }
+
+  async #openCache(): Promise<BlobInfoCache> {
+    if (this.options.cache === false) return (await import('./cache/no-cache.ts')).noCache();
+    const { openBlobInfoCache } = await import('./cache/sqlite-cache.ts');
+    return openBlobInfoCache({ env: this.env, homeDir: homedir(), onWarning: this.warn });
+  }
+}
+
+async function copyWith(shared: Shared, from: string, to: string, options: CopyOptions): Promise<CopyResult> {
+  const started = performance.now();
+  const tally = new Tally(options);
+  const signal = options.signal ?? new AbortController().signal;
+  const sourceReference = withTag(parseReference(from));
+  const destinationReference = destinationFor(parseReference(to), sourceReference);
+  await refuseSamePlace(sourceReference, destinationReference);
+
+  const open: Omit<OpenOptions, 'endpoint'> = {
+    access: shared.access,
+    env: shared.env,
+    observer: tally.observer,
+    onWarning: shared.warn,
+    signal,
+  };
+  await using source = await openSource(sourceReference, { ...open, endpoint: options.source ?? {} });
+  // A destination that is opened is locked, or created: not for a source that does not exist.
+  if (destinationReference.transport === 'dir') await source.getManifest({ signal });
+  await using destination = await openDestination(destinationReference, {
+    ...open,
+    endpoint: options.destination ?? {},
+    source: source.repository,
+    additionalTags: options.additionalTags ?? [],
+    force: options.force ?? false,
+  });
+  tally.emit({ type: 'started', source: source.reference, destination: destination.reference });
+  const isSerial = source.concurrency === 'serial' || destination.concurrency === 'serial';
+  const run: CopyRun = {
+    source,
+    destination,
+    cache: await shared.cache(),
+    pool: isSerial ? shared.serialPool : shared.pool,
+    memory: shared.memory,
+    policy: shared.policy,
+    partial: options.partial ?? 'auto',
+    emit: tally.emit,
+    signal,
+  };
+  const digest = destinationReference.transport === 'docker' ? destinationReference.digest : undefined;
+  const copied = await runCopy(run, { ...options, destinationDigest: digest });
+  const durationMs = Math.round(performance.now() - started);
+  return {
+    ...tally.result(copied),
+    source: source.reference,
+    destination: destination.reference,
+    reference: pinnedReference(destinationReference, copied.digest),
+    durationMs,
+  };
+}
+
+/** Counts what a copy does, for its result. */
+class Tally {
+  readonly #options: CopyOptions;
+  readonly #requests = { source: 0, destination: 0 };
+  #retries = 0;
+
+  constructor(options: CopyOptions) {
+    this.#options = options;
+  }
+
+  readonly emit = (event: CopyEvent): void => {
+    if (event.type === 'retry') this.#retries += 1;
+    this.#options.onEvent?.(event);
+  };
+
+  readonly observer: RequestObserver = {
+    onRequest: (request, outcome) => {
+      this.#requests[request.side] += 1;
+      this.#options.onRequest?.(request, outcome);
+    },
+    onRetry: (retry) => this.emit({ type: 'retry', ...retry }),
+  };
+
+  result({
+    digest,
+    mediaType,
+    size,
+    manifests,
+    blobs,
+    skipped,
+  }: CopiedImage): Omit<CopyResult, 'source' | 'destination' | 'reference' | 'durationMs'> {
+    const count = (...outcomes: string[]): number => blobs.filter(({ outcome }) => outcomes.includes(outcome)).length;
+    const sum = (of: (blob: CopiedImage['blobs'][number]) => number): number =>
+      blobs.reduce((total, blob) => total + of(blob), 0);
+    return {
+      digest,
+      mediaType,
+      size,
+      manifests,
+      blobs: {
+        total: blobs.length,
+        reused: count('reused', 'substituted'),
+        mounted: count('mounted'),
+        partial: count('partial'),
+        copied: count('copied'),
+      },
+      bytes: {
+        total: sum((blob) => blob.size),
+        fetched: sum((blob) => blob.bytesFetched),
+        reused: sum((blob) => blob.bytesReused),
+        uploaded: sum((blob) => (blob.outcome === 'copied' || blob.outcome === 'partial' ? blob.size : 0)),
+      },
+      requests: { ...this.#requests },
+      retries: this.#retries,
+      skipped: skipped ?? null,
+    };
+  }
+}
+
+function withTag(reference: Reference): Reference {
+  return reference.transport === 'docker' ? withDefaultTag(reference) : reference;
+}
+
+/** A destination without a tag takes the source's; without one there, the digest's. */
+function destinationFor(destination: Reference, source: Reference): Reference {
+  if (destination.transport !== 'docker' || destination.tag !== undefined || destination.digest !== undefined)
+    return destination;
+  if (source.transport !== 'docker') return withDefaultTag(destination);
+  if (source.tag !== undefined) return { ...destination, tag: source.tag };
+  return source.digest === undefined ? withDefaultTag(destination) : { ...destination, digest: source.digest };
+}
+
+async function refuseSamePlace(source: Reference, destination: Reference): Promise<void> {
+  const same =
+    source.transport === 'dir' && destination.transport === 'dir'
+      ? (await realPath(source.path)) === (await realPath(destination.path))
+      : formatReference(source) === formatReference(destination);
+  if (!same) return;
+  throw new ImgcopyError(`source and destination are the same place: ${formatReference(source)}`, {
+    code: 'ERR_SAME_PLACE',
+    kind: 'usage',
+  });
+}
+
+async function realPath(path: string): Promise<string> {
+  return realpath(path).catch(() => resolve(path));
+}

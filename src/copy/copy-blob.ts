@@ -1,0 +1,199 @@
+import { pipeline, Readable, Transform, type TransformCallback } from 'node:stream';
+import type { Digest } from '../digest/digest.ts';
+import { duringOperation } from '../errors/imgcopy-error.ts';
+import { backoff } from '../http/retry.ts';
+import type { BlobChunkAccessor } from '../types/blob-chunk-accessor.ts';
+import type { BlobInfo } from '../types/blob-info.ts';
+import { BlobAttemptError, PartialBlobUnavailableError } from '../types/errors.ts';
+import type { ReusedBlob } from '../types/image-destination.ts';
+import type { BlobOutcome } from '../types/progress.ts';
+import type { CopyRun } from './copy-run.ts';
+import { prefetch, type Prefetch } from './prefetch.ts';
+
+/** A blob of an image, and what it is there. */
+export interface BlobToCopy {
+  readonly info: BlobInfo;
+  /** For people: `layer`, `config`. */
+  readonly name: string;
+  readonly isConfig: boolean;
+  readonly layerIndex: number | undefined;
+  readonly emptyLayer: boolean;
+  /** Whether another compression of the same content will do, and the manifest that would have to name it. */
+  readonly substitutable: { readonly manifestMediaType: string } | undefined;
+}
+
+/** How a blob came to the destination. */
+export interface CopiedBlob {
+  readonly outcome: BlobOutcome;
+  /** Of the blob that is there now: another than the one asked for where `outcome` is `substituted`. */
+  readonly digest: Digest;
+  /** In bytes, as are the others. */
+  readonly size: number;
+  readonly bytesFetched: number;
+  readonly bytesReused: number;
+  readonly reused?: Extract<ReusedBlob, { reused: true }> | undefined;
+}
+
+/** Blobs below this size count a quarter in the pool: their time is round trips, not bytes. */
+const LIGHT_BLOB = 1024 * 1024;
+/** From here on a blob is fetched by ranges where that can be done, so it is not opened before the destination was asked. */
+const RANGED_BLOB = 16 * 1024 * 1024;
+
+/** Brings one blob to the destination, down the ladder: reuse, partial, whole. */
+export async function copyBlob(run: CopyRun, blob: BlobToCopy): Promise<CopiedBlob> {
+  const { info, name } = blob;
+  const weight = info.size < LIGHT_BLOB ? 0.25 : 1;
+  const release = await run.pool.acquire({ weight, priority: info.size, signal: run.signal });
+  try {
+    run.emit({ type: 'blob-started', digest: info.digest, size: info.size, name });
+    const copied = await climbDown(run, blob);
+    const { outcome, bytesFetched, bytesReused, reused } = copied;
+    run.emit({
+      type: 'blob-done',
+      digest: info.digest,
+      size: info.size,
+      outcome,
+      bytesFetched,
+      bytesReused,
+      from: reused?.mountedFrom,
+    });
+    return copied;
+  } catch (error) {
+    throw duringOperation(`copying ${name} ${info.digest} to ${run.destination.reference}`, error);
+  } finally {
+    release();
+  }
+}
+
+async function climbDown(run: CopyRun, blob: BlobToCopy): Promise<CopiedBlob> {
+  const { source, destination, signal } = run;
+  const srcRef = source.repository;
+  await using early = mayOpenEarly(run, blob) ? prefetch(run, blob.info) : undefined;
+  const reused = await destination.tryReusingBlobWithOptions(blob.info, {
+    cache: run.cache,
+    canSubstitute: blob.substitutable !== undefined,
+    manifestMediaType: blob.substitutable?.manifestMediaType,
+    emptyLayer: blob.emptyLayer,
+    layerIndex: blob.layerIndex,
+    srcRef,
+    signal,
+  });
+  if (reused.reused) {
+    const outcome =
+      reused.digest !== blob.info.digest ? 'substituted' : reused.mountedFrom !== undefined ? 'mounted' : 'reused';
+    return { outcome, digest: reused.digest, size: reused.size, bytesFetched: 0, bytesReused: reused.size, reused };
+  }
+  const meter = new Meter(run, blob.info);
+  return (await putPartial(run, blob, meter)) ?? (await putWhole(run, blob, meter, early));
+}
+
+function mayOpenEarly({ source, destination }: CopyRun, { info }: BlobToCopy): boolean {
+  return info.size < RANGED_BLOB && destination.expectsMissing(info, { srcRef: source.repository });
+}
+
+async function putPartial(run: CopyRun, blob: BlobToCopy, meter: Meter): Promise<CopiedBlob | undefined> {
+  const { source, destination, signal } = run;
+  if (run.partial === 'never' || blob.isConfig || !source.supportsGetBlobAt() || !destination.supportsPutBlobPartial())
+    return undefined;
+  try {
+    const { layerIndex } = blob;
+    const { digest, size, bytesReused } = await destination.putBlobPartial(meter.measuring(source), blob.info, {
+      cache: run.cache,
+      layerIndex,
+      signal,
+    });
+    return { outcome: bytesReused > 0 ? 'partial' : 'copied', digest, size, bytesFetched: meter.bytes, bytesReused };
+  } catch (error) {
+    if (!(error instanceof PartialBlobUnavailableError)) throw error;
+    meter.restart();
+    return undefined;
+  }
+}
+
+/** Streams the whole blob; again, with a new stream, as long as the destination says that another attempt may succeed. */
+async function putWhole(
+  run: CopyRun,
+  blob: BlobToCopy,
+  meter: Meter,
+  early: Prefetch | undefined,
+): Promise<CopiedBlob> {
+  const { source, destination, policy, cache, signal } = run;
+  const { info, isConfig, emptyLayer, layerIndex } = blob;
+  for (let attempt = 0; ; attempt += 1) {
+    const stream = (await early?.take()) ?? (await source.getBlob(info, { cache, signal })).stream;
+    try {
+      const put = await destination.putBlobWithOptions(meter.count(stream), info, {
+        cache,
+        isConfig,
+        emptyLayer,
+        layerIndex,
+        signal,
+      });
+      return { outcome: 'copied', digest: put.digest, size: info.size, bytesFetched: meter.bytes, bytesReused: 0 };
+    } catch (error) {
+      stream.destroy();
+      if (!(error instanceof BlobAttemptError)) throw error;
+      if (attempt >= policy.retries) throw error.cause;
+      const delayMs = backoff(policy, attempt);
+      run.emit({
+        type: 'retry',
+        side: 'destination',
+        what: `${blob.name} ${info.digest}`,
+        why: error.cause.message,
+        delayMs,
+      });
+      await policy.sleep(delayMs, signal);
+      meter.restart();
+    }
+  }
+}
+
+/** Counts the bytes of one blob that come from the source, and reports them. */
+class Meter {
+  readonly #run: CopyRun;
+  readonly #info: BlobInfo;
+  #bytes = 0;
+  #shown = 0;
+
+  constructor(run: CopyRun, info: BlobInfo) {
+    this.#run = run;
+    this.#info = info;
+  }
+
+  /** All that was fetched, attempts that came to nothing included. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  restart(): void {
+    this.#shown = 0;
+    this.#run.emit({ type: 'blob-progress', digest: this.#info.digest, bytes: 0 });
+  }
+
+  count(stream: Readable): Readable {
+    const counter = new Transform({
+      readableHighWaterMark: 256 * 1024,
+      writableHighWaterMark: 256 * 1024,
+      transform: (chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void => {
+        this.#add(chunk.length);
+        done(null, chunk);
+      },
+    });
+    return pipeline(stream, counter, () => undefined);
+  }
+
+  measuring(accessor: BlobChunkAccessor): BlobChunkAccessor {
+    const count = (stream: Readable): Readable => this.count(stream);
+    return {
+      async *getBlobAt(info, chunks, options) {
+        for await (const reader of accessor.getBlobAt(info, chunks, options)) yield count(reader);
+      },
+    };
+  }
+
+  #add(length: number): void {
+    this.#bytes += length;
+    this.#shown += length;
+    this.#run.emit({ type: 'blob-progress', digest: this.#info.digest, bytes: this.#shown });
+  }
+}

@@ -1,0 +1,134 @@
+import type { Digest } from '../digest/digest.ts';
+import { duringOperation, ImgcopyError } from '../errors/imgcopy-error.ts';
+import type { Platform } from '../manifest/descriptor.ts';
+import type { RawManifest } from '../types/blob-info.ts';
+import { BlobSet } from './blob-set.ts';
+import type { CopiedBlob } from './copy-blob.ts';
+import { checkDestinationDigest, copyManifestTree } from './copy-manifest.ts';
+import type { CopyRun } from './copy-run.ts';
+import { countManifests, readManifestTree } from './manifest-tree.ts';
+import { selectInstances } from './select-instances.ts';
+
+export interface CopyImageOptions {
+  /** Only these; undefined copies all that the source names. */
+  readonly platforms?: readonly Platform[] | undefined;
+  /** With several platforms, the source's index stays as it is although not all its instances are copied. */
+  readonly sparse?: boolean | undefined;
+  /** An image that is there under the destination's name is left alone, whichever it is. */
+  readonly noClobber?: boolean | undefined;
+  /** Every blob is checked, even where the destination has this very manifest. */
+  readonly force?: boolean | undefined;
+  readonly removeSignatures?: boolean | undefined;
+  /** The digest that the destination's reference demands. */
+  readonly destinationDigest?: Digest | undefined;
+}
+
+/** What a copy came to. Sizes are in bytes. */
+export interface CopiedImage {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  /** Of the manifest. */
+  readonly size: number;
+  readonly manifests: number;
+  readonly blobs: readonly CopiedBlob[];
+  /** Set when nothing was done: the destination has this image already, or has one that must not be replaced. */
+  readonly skipped: 'same' | 'exists' | undefined;
+}
+
+/** Copies an image: everything below its manifest first, the manifest itself last, byte for byte. */
+export async function copyImage(run: CopyRun, options: CopyImageOptions = {}): Promise<CopiedImage> {
+  const { source, destination, signal } = run;
+  const current = destination.currentManifest({ signal });
+  current.catch(() => undefined);
+  if (options.noClobber) {
+    const existing = await current;
+    if (existing !== undefined)
+      return untouched(existing.digest, existing.mediaType ?? '', existing.bytes?.length ?? 0, 'exists');
+  }
+  const unchanged = options.platforms || options.force ? undefined : await unchangedByDigest(run);
+  if (unchanged !== undefined) return unchanged;
+
+  const root = await source.getManifest({ signal });
+  const wanted = await selectInstances(run, root, options);
+  checkDestinationDigest(destination.reference, options.destinationDigest, wanted.digest);
+  if (!options.force && (await current)?.digest === wanted.digest) {
+    return untouched(wanted.digest, wanted.mediaType, wanted.bytes.length, 'same');
+  }
+  const signatures = await signaturesToCopy(run, options, root, wanted);
+  return copyContent(run, wanted, signatures);
+}
+
+async function copyContent(run: CopyRun, wanted: Wanted, signatures: readonly Buffer[]): Promise<CopiedImage> {
+  const failed = new AbortController();
+  const inner: CopyRun = { ...run, signal: AbortSignal.any([run.signal, failed.signal]) };
+  const blobs = new BlobSet(inner);
+  try {
+    const tree = readManifestTree(inner, wanted, { only: wanted.only });
+    await copyManifestTree(inner, blobs, tree, true);
+    await publish(inner, wanted, signatures);
+    run.emit({ type: 'done', digest: wanted.digest });
+    const manifests = await countManifests(tree);
+    const { digest, mediaType, bytes } = wanted;
+    return { digest, mediaType, size: bytes.length, manifests, blobs: await blobs.results(), skipped: undefined };
+  } catch (error) {
+    // The first failure is the one to report; the others' work ends before the destination is closed.
+    failed.abort();
+    await blobs.settled();
+    throw error;
+  }
+}
+
+async function publish(
+  { destination, signal }: CopyRun,
+  manifest: RawManifest,
+  signatures: readonly Buffer[],
+): Promise<void> {
+  try {
+    await destination.putManifest(manifest, { signal });
+    if (destination.supportsSignatures()) await destination.putSignaturesWithFormat(signatures, { signal });
+    await destination.commit({ signal });
+  } catch (error) {
+    throw duringOperation(`writing manifest ${manifest.digest} to ${destination.reference}`, error);
+  }
+}
+
+/** The manifest to publish; `only` names the instances that come along, where that is not all. */
+export interface Wanted extends RawManifest {
+  readonly only?: ReadonlySet<Digest> | undefined;
+}
+
+/** Where reading a manifest is metered, its digest is asked for first: nothing else is needed when the destination has it. */
+async function unchangedByDigest({ source, destination, signal }: CopyRun): Promise<CopiedImage | undefined> {
+  if (!source.metersManifestReads) return undefined;
+  const [digest, current] = await Promise.all([
+    source.getManifestDigest({ signal }),
+    destination.currentManifest({ signal }),
+  ]);
+  if (digest === undefined || digest !== current?.digest) return undefined;
+  return untouched(digest, current.mediaType ?? '', current.bytes?.length ?? 0, 'same');
+}
+
+function untouched(digest: Digest, mediaType: string, size: number, skipped: 'same' | 'exists'): CopiedImage {
+  return { digest, mediaType, size, manifests: 0, blobs: [], skipped };
+}
+
+async function signaturesToCopy(
+  run: CopyRun,
+  { removeSignatures }: CopyImageOptions,
+  root: RawManifest,
+  wanted: RawManifest,
+): Promise<readonly Buffer[]> {
+  if (removeSignatures || root.digest !== wanted.digest) return [];
+  const signatures = await run.source.getSignaturesWithFormat({ signal: run.signal });
+  if (signatures.length > 0 && !run.destination.supportsSignatures()) {
+    throw new ImgcopyError(
+      `${run.source.reference} is signed, and ${run.destination.reference} has no place for its signatures`,
+      {
+        code: 'ERR_SIGNATURES_UNSUPPORTED',
+        side: 'destination',
+        hint: 'copy without them by --remove-signatures',
+      },
+    );
+  }
+  return signatures;
+}

@@ -1,0 +1,24 @@
+import type { RetryPolicy } from '../http/retry.ts';
+import type { Semaphore } from '../io/semaphore.ts';
+import type { BlobInfoCache } from '../types/blob-info-cache.ts';
+import type { ImageDestination } from '../types/image-destination.ts';
+import type { ImageSource } from '../types/image-source.ts';
+import type { OnCopyEvent } from '../types/progress.ts';
+
+/** When blobs are built from pieces: where it pays, wherever it can be done, or not at all. */
+export type PartialMode = 'auto' | 'always' | 'never';
+
+/** What every step of one copy works with. */
+export interface CopyRun {
+  readonly source: ImageSource;
+  readonly destination: ImageDestination;
+  readonly cache: BlobInfoCache;
+  /** Blobs in flight, over all copies that share it. */
+  readonly pool: Semaphore;
+  /** Bytes of bodies in memory, over all copies that share it. */
+  readonly memory: Semaphore;
+  readonly policy: RetryPolicy;
+  readonly partial: PartialMode;
+  readonly emit: OnCopyEvent;
+  readonly signal: AbortSignal;
+}

@@ -1,0 +1,62 @@
+import { Readable } from 'node:stream';
+import type { BlobInfo } from '../types/blob-info.ts';
+import type { CopyRun } from './copy-run.ts';
+
+/** Blobs up to here are read into memory while the destination is asked for them, in bytes. */
+const PREFETCHED_BLOB = 4 * 1024 * 1024;
+
+/** A blob that is being fetched although it may not be needed. Disposing of it ends what is still under way. */
+export interface Prefetch extends AsyncDisposable {
+  /** The blob's stream, the first time; undefined after that. */
+  take(): Promise<Readable | undefined>;
+}
+
+/**
+ * Fetches a blob while its destination is still being asked. A small one is read to its end at once, within the run's memory budget; of a larger
+ * one only the answer's head is waited for.
+ */
+export function prefetch(run: CopyRun, info: BlobInfo): Prefetch {
+  const controller = new AbortController();
+  const signal = AbortSignal.any([run.signal, controller.signal]);
+  let fetched: Promise<Fetched> | undefined =
+    info.size <= PREFETCHED_BLOB ? fetchSmall(run, info, signal) : fetchLarge(run, info, signal);
+  // Who never takes it does not want to hear of its end either.
+  fetched.catch(() => undefined);
+  const started = fetched;
+  return {
+    async take(): Promise<Readable | undefined> {
+      const mine = fetched;
+      fetched = undefined;
+      return (await mine)?.stream;
+    },
+    async [Symbol.asyncDispose](): Promise<void> {
+      if (fetched !== undefined) controller.abort();
+      const { stream, release } = await started.catch((): Partial<Fetched> => ({}));
+      if (fetched !== undefined) stream?.on('error', () => undefined).destroy();
+      release?.();
+    },
+  };
+}
+
+interface Fetched {
+  readonly stream: Readable;
+  readonly release: () => void;
+}
+
+async function fetchSmall({ source, cache, memory }: CopyRun, info: BlobInfo, signal: AbortSignal): Promise<Fetched> {
+  const release = await memory.acquire({ weight: info.size, signal });
+  try {
+    const { stream } = await source.getBlob(info, { cache, signal });
+    const chunks: Buffer[] = [];
+    for await (const chunk of stream as AsyncIterable<Buffer>) chunks.push(chunk);
+    return { stream: Readable.from(chunks, { objectMode: false }), release };
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+async function fetchLarge({ source, cache }: CopyRun, info: BlobInfo, signal: AbortSignal): Promise<Fetched> {
+  const { stream } = await source.getBlob(info, { cache, signal });
+  return { stream, release: () => undefined };
+}

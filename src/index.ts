@@ -1,0 +1,17 @@
+/** imgcopy as a library: what the command line does, with typed options, cancellation and events. */
+export { copyImage, createCopier, type Copier } from './copier.ts';
+export type { CopierOptions, CopyOptions, CopyResult, EndpointOptions } from './options.ts';
+export type { PartialMode } from './copy/copy-run.ts';
+export { ImgcopyError, isAbort, type ErrorKind, type Side } from './errors/imgcopy-error.ts';
+export { parsePlatform, formatPlatform } from './manifest/platform.ts';
+export type { Descriptor, Platform } from './manifest/descriptor.ts';
+export type { Digest } from './digest/digest.ts';
+export type { BlobOutcome, CopyEvent, OnCopyEvent } from './types/progress.ts';
+export type { ImageSource } from './types/image-source.ts';
+export type { ImageDestination } from './types/image-destination.ts';
+export type { BlobChunkAccessor, ImageSourceChunk } from './types/blob-chunk-accessor.ts';
+export type { BlobInfoCache } from './types/blob-info-cache.ts';
+export type { BlobInfo, RawManifest } from './types/blob-info.ts';
+export { BadPartialRequestError, BlobAttemptError, PartialBlobUnavailableError } from './types/errors.ts';
+export type { HttpRequest, RequestObserver } from './http/send.ts';
+export { VERSION } from './version.ts';

@@ -1,0 +1,154 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { homedir } from 'node:os';
+import { ImgcopyError } from './errors/imgcopy-error.ts';
+import type { Credentials } from './auth/credentials.ts';
+import type { TlsOptions } from './http/undici-send.ts';
+import type { RequestObserver } from './http/send.ts';
+import type { EndpointOptions } from './options.ts';
+import type { Reference, RegistryReference } from './reference/reference.ts';
+import type { RegistryAccess } from './transports/registry/registry-access.ts';
+import type { ImageDestination } from './types/image-destination.ts';
+import type { ImageSource } from './types/image-source.ts';
+import type { RepositoryName } from './types/image-source.ts';
+
+export interface OpenOptions {
+  /** Opens the way to registries, which needs more code than a directory does. */
+  readonly access: () => Promise<RegistryAccess>;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly endpoint: EndpointOptions;
+  readonly observer: RequestObserver;
+  readonly onWarning: (message: string) => void;
+  readonly signal: AbortSignal;
+}
+
+export interface OpenDestinationOptions extends OpenOptions {
+  readonly source: RepositoryName | undefined;
+  readonly additionalTags: readonly string[];
+  readonly force: boolean;
+}
+
+/** Opens the image to read, by its reference's transport. */
+export async function openSource(reference: Reference, options: OpenOptions): Promise<ImageSource> {
+  if (reference.transport === 'dir') {
+    const { openDirSource } = await import('./transports/dir/dir-source.ts');
+    return openDirSource(reference.path);
+  }
+  const [{ openRegistrySource }, access, endpoint] = await Promise.all([
+    import('./transports/registry/registry-source.ts'),
+    options.access(),
+    registryEndpoint(reference, options),
+  ]);
+  return openRegistrySource(access, reference, endpoint);
+}
+
+/** Opens the image to write, by its reference's transport. */
+export async function openDestination(
+  reference: Reference,
+  options: OpenDestinationOptions,
+): Promise<ImageDestination> {
+  if (reference.transport === 'dir') {
+    if (options.additionalTags.length > 0) {
+      throw new ImgcopyError('a directory has no tags', {
+        code: 'ERR_USAGE',
+        kind: 'usage',
+        hint: 'leave out --additional-tag',
+      });
+    }
+    const { openDirDestination } = await import('./transports/dir/dir-destination.ts');
+    return openDirDestination(reference.path, { force: options.force });
+  }
+  const [{ openRegistryDestination }, access, endpoint] = await Promise.all([
+    import('./transports/registry/registry-destination.ts'),
+    options.access(),
+    registryEndpoint(reference, options),
+  ]);
+  const { source, additionalTags } = options;
+  return openRegistryDestination(access, reference, { ...endpoint, source, additionalTags });
+}
+
+async function registryEndpoint(
+  { registry, repository }: RegistryReference,
+  options: OpenOptions,
+): Promise<RegistryEndpoint> {
+  const { endpoint, observer, signal, env, onWarning } = options;
+  const credentials = async (): Promise<Credentials | undefined> => {
+    if (endpoint.noCreds) return undefined;
+    if (endpoint.registryToken !== undefined) return { kind: 'registry-token', token: endpoint.registryToken };
+    if (endpoint.username !== undefined)
+      return { kind: 'basic', username: endpoint.username, password: endpoint.password ?? '' };
+    const { findCredentials } = await import('./auth/find-credentials.ts');
+    const found = await findCredentials({
+      registry,
+      repository,
+      authFile: endpoint.authFile,
+      env,
+      homeDir: homedir(),
+      onWarning,
+    });
+    return found?.credentials;
+  };
+  return { credentials, observer, signal, plainHttp: endpoint.plainHttp, tls: await tlsOptions(endpoint, env) };
+}
+
+interface RegistryEndpoint {
+  readonly credentials: () => Promise<Credentials | undefined>;
+  readonly observer: RequestObserver;
+  readonly signal: AbortSignal;
+  readonly plainHttp: boolean | undefined;
+  readonly tls: TlsOptions;
+}
+
+/** Go's variables for certificate authorities are honoured, as other copiers do; Node.js reads NODE_EXTRA_CA_CERTS itself. */
+async function tlsOptions(
+  { tlsVerify, certDir, caFile }: EndpointOptions,
+  env: OpenOptions['env'],
+): Promise<TlsOptions> {
+  const files = [caFile, env['SSL_CERT_FILE'], ...(await filesIn(certDir, '.crt'))].filter(
+    (file) => file !== undefined && file !== '',
+  );
+  for (const directory of (env['SSL_CERT_DIR'] ?? '').split(':'))
+    files.push(...(await filesIn(directory || undefined, '.pem')), ...(await filesIn(directory || undefined, '.crt')));
+  const own = await Promise.all(files.map((file) => readPem(file as string)));
+  const ca = own.length === 0 ? undefined : [...(await systemAuthorities()), ...own];
+  const [cert] = await Promise.all((await filesIn(certDir, '.cert')).map(readPem));
+  const [key] = await Promise.all((await filesIn(certDir, '.key')).map(readPem));
+  if ((cert === undefined) !== (key === undefined)) {
+    throw new ImgcopyError(`${certDir}: a client certificate needs both a .cert and a .key file`, {
+      code: 'ERR_CERT_DIR',
+      kind: 'usage',
+    });
+  }
+  return { verify: tlsVerify ?? true, ca, cert, key };
+}
+
+async function systemAuthorities(): Promise<readonly string[]> {
+  const { getCACertificates, rootCertificates } = await import('node:tls');
+  // Node.js 22.15 and later tell what they trust by default, NODE_EXTRA_CA_CERTS included.
+  return typeof getCACertificates === 'function' ? getCACertificates('default') : rootCertificates;
+}
+
+async function filesIn(directory: string | undefined, ending: string): Promise<string[]> {
+  if (directory === undefined) return [];
+  const names = await readdir(directory).catch((error: unknown) => {
+    throw new ImgcopyError(`cannot read the certificates in ${directory}`, {
+      code: 'ERR_CERT_DIR',
+      kind: 'usage',
+      cause: error,
+    });
+  });
+  return names
+    .filter((name) => name.endsWith(ending))
+    .sort()
+    .map((name) => join(directory, name));
+}
+
+async function readPem(file: string): Promise<Buffer> {
+  return readFile(file).catch((error: unknown) => {
+    throw new ImgcopyError(`cannot read the certificate file ${file}`, {
+      code: 'ERR_CERT_FILE',
+      kind: 'usage',
+      cause: error,
+    });
+  });
+}
