@@ -1,0 +1,108 @@
+import type { Digest } from '../digest/digest.ts';
+import type { Descriptor } from './descriptor.ts';
+import { parseManifest } from './parse-manifest.ts';
+
+export { type LayerCompression, substitutedMediaType } from './layer-compression.ts';
+
+/** What stands in for a layer or an instance. */
+export interface Replacement {
+  readonly digest: Digest;
+  /** In bytes. */
+  readonly size: number;
+  readonly mediaType: string;
+}
+
+/**
+ * The index with only some of its entries. All else stays: fields that we do not know, their order, and the indentation.
+ *
+ * @returns the bytes as they are where every entry is kept.
+ * @throws Error when no entry is kept, or the bytes are no index.
+ */
+export function subsetIndex(bytes: Buffer, keep: (entry: Descriptor) => boolean): Buffer {
+  const index = parseManifest(bytes);
+  if (index.kind !== 'index') throw new Error(`${index.mediaType} is no index`);
+  const kept = index.manifests.map(keep);
+  if (!kept.includes(true)) throw new Error('an index cannot be left without entries');
+  if (!kept.includes(false)) return bytes;
+  return rewrite(bytes, 'manifests', (entries) => entries.filter((_, position) => kept[position]));
+}
+
+/**
+ * The index with other manifests in the place of some. Attestations of the old ones stay and name what they were made for.
+ *
+ * @returns the bytes as they are where nothing is replaced.
+ * @throws Error when the bytes are no index.
+ */
+export function replaceInstances(bytes: Buffer, replacements: ReadonlyMap<Digest, Replacement>): Buffer {
+  const index = parseManifest(bytes);
+  if (index.kind !== 'index') throw new Error(`${index.mediaType} is no index`);
+  return replaceDescriptors(bytes, { list: 'manifests', descriptors: index.manifests, replacements });
+}
+
+/**
+ * The image manifest with other blobs in the place of some layers. What described the old blob goes with it: its URLs, its inline data,
+ * its table of contents.
+ *
+ * @returns the bytes as they are where nothing is replaced.
+ * @throws Error when the bytes are no OCI or schema 2 image manifest.
+ */
+export function replaceLayers(bytes: Buffer, replacements: ReadonlyMap<Digest, Replacement>): Buffer {
+  const manifest = parseManifest(bytes);
+  if (manifest.kind !== 'image' || manifest.config === undefined) {
+    throw new Error(`layers of ${manifest.mediaType} cannot be replaced`);
+  }
+  return replaceDescriptors(bytes, { list: 'layers', descriptors: manifest.layers, replacements });
+}
+
+type JsonObject = Record<string, unknown>;
+
+function replaceDescriptors(
+  bytes: Buffer,
+  {
+    list,
+    descriptors,
+    replacements,
+  }: {
+    readonly list: 'manifests' | 'layers';
+    readonly descriptors: readonly Descriptor[];
+    readonly replacements: ReadonlyMap<Digest, Replacement>;
+  },
+): Buffer {
+  const byPosition = descriptors.map(({ digest }) => replacements.get(digest));
+  if (byPosition.every((replacement) => replacement === undefined)) return bytes;
+  return rewrite(bytes, list, (entries) =>
+    entries.map((entry, position) => {
+      const replacement = byPosition[position];
+      return replacement === undefined ? entry : replaceDescriptor(entry, replacement);
+    }),
+  );
+}
+
+function replaceDescriptor(original: JsonObject, { mediaType, digest, size }: Replacement): JsonObject {
+  const replaced: JsonObject = { ...original, mediaType, digest, size };
+  delete replaced['urls'];
+  delete replaced['data'];
+  const annotations = Object.entries((original['annotations'] ?? {}) as JsonObject);
+  const kept = annotations.filter(([name]) => !BLOB_ANNOTATIONS.some((prefix) => name.startsWith(prefix)));
+  if (kept.length === 0) delete replaced['annotations'];
+  else replaced['annotations'] = Object.fromEntries(kept);
+  return replaced;
+}
+
+// Where a zstd:chunked or eStargz blob has its table of contents: wrong for any other blob.
+const BLOB_ANNOTATIONS: readonly string[] = [
+  'io.github.containers.zstd-chunked.',
+  'io.containers.zstd-chunked.',
+  'containerd.io/snapshot/stargz/',
+  'io.containers.estargz.',
+];
+
+/** The document with one of its lists changed, in the layout it had. */
+function rewrite(bytes: Buffer, list: string, change: (entries: readonly JsonObject[]) => JsonObject[]): Buffer {
+  const text = bytes.toString('utf8');
+  const document = JSON.parse(text) as JsonObject;
+  document[list] = change(document[list] as readonly JsonObject[]);
+  const indent = /^\s*\{\r?\n([ \t]+)"/.exec(text)?.[1];
+  const end = text.slice(text.trimEnd().length);
+  return Buffer.from(JSON.stringify(document, null, indent) + end);
+}

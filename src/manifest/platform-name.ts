@@ -1,0 +1,46 @@
+import { arch as machineArch, endianness, platform as machineOs } from 'node:os';
+import { ImgcopyError } from '../errors/imgcopy-error.ts';
+import type { Platform } from './descriptor.ts';
+
+/** A text that should be a platform and is none. */
+export class InvalidPlatformError extends ImgcopyError {
+  constructor(text: string) {
+    super(`invalid platform ${JSON.stringify(text)}: expected OS/ARCH, OS/ARCH/VARIANT or local`, {
+      code: 'ERR_INVALID_PLATFORM',
+      kind: 'usage',
+      hint: 'for example linux/amd64 or linux/arm/v7',
+    });
+  }
+}
+
+/**
+ * Reads `OS/ARCH[/VARIANT]`, or `local` for this machine's.
+ *
+ * @throws InvalidPlatformError
+ */
+export function parsePlatform(text: string): Platform {
+  if (text === 'local') return localPlatform();
+  const match = /^([\w.-]+)\/([\w.-]+)(?:\/([\w.-]+))?$/.exec(text.toLowerCase());
+  if (match === null) throw new InvalidPlatformError(text);
+  const [, os = '', architecture = '', variant] = match;
+  return variant === undefined ? { os, architecture } : { os, architecture, variant };
+}
+
+/** `OS/ARCH[/VARIANT]`. */
+export function formatPlatform({ os, architecture, variant }: Platform): string {
+  return [os || 'unknown', architecture || 'unknown', ...(variant ? [variant] : [])].join('/');
+}
+
+/** The platform whose images run here. On macOS that is Linux: containers run in a virtual machine. */
+export function localPlatform(): Platform {
+  const os = machineOs();
+  const arch = machineArch();
+  if (arch === 'arm') return { os: CONTAINER_OS[os] ?? os, architecture: 'arm', variant: 'v7' };
+  const suffix = arch === 'ppc64' && endianness() === 'LE' ? 'le' : '';
+  return { os: CONTAINER_OS[os] ?? os, architecture: `${ARCHITECTURES[arch] ?? arch}${suffix}` };
+}
+
+const CONTAINER_OS: Readonly<Record<string, string>> = { darwin: 'linux', win32: 'windows' };
+
+// Go's names, which images use, where Node.js has others.
+const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', ia32: '386', mipsel: 'mipsle' };

@@ -1,0 +1,43 @@
+import { ImgcopyError } from '../errors/imgcopy-error.ts';
+
+const KNOWN_TRANSPORTS: readonly string[] = ['docker://', 'dir:'];
+
+/** A text that names no image; the message says what is wrong with it. */
+export class InvalidReferenceError extends ImgcopyError {
+  constructor(text: string, problem: string, options: { readonly hint?: string | undefined } = {}) {
+    super(`invalid reference ${quoteReference(text)}: ${problem}`, {
+      code: 'ERR_INVALID_REFERENCE',
+      kind: 'usage',
+      ...(options.hint !== undefined && { hint: options.hint }),
+    });
+  }
+}
+
+/** A reference to a place that imgcopy cannot read or write. */
+export class UnknownTransportError extends ImgcopyError {
+  constructor(text: string, transport: string, options: { readonly hint: string }) {
+    super(
+      `unknown transport ${JSON.stringify(transport)} in ${quoteReference(text)}: expected one of ${KNOWN_TRANSPORTS.join(', ')}`,
+      { code: 'ERR_UNKNOWN_TRANSPORT', kind: 'usage', hint: options.hint },
+    );
+  }
+}
+
+/** A reference as messages show it: quoted, cut to a readable length, `***` for a user name and password. */
+export function quoteReference(text: string): string {
+  const shown = text.replace(USERINFO, '$1***@');
+  return JSON.stringify(shown.length > 300 ? `${shown.slice(0, 300)}…` : shown);
+}
+
+/** Whether a user name was written before the host, as in a URL. */
+export function holdsUserinfo(text: string): boolean {
+  return USERINFO.test(text);
+}
+
+/** A reference without the user name and password written before its host, for hints. */
+export function withoutUserinfo(text: string): string {
+  return text.replace(USERINFO, '$1');
+}
+
+// What follows the `@` of a digest holds no slash, so an `@` with a slash after it ends a user name; but for a path.
+const USERINFO = /^([\w+.-]+:\/\/)?(?![./]).*@(?=[^@]*\/)/s;

@@ -1,0 +1,114 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { digestOf } from '../../src/digest/digest.ts';
+import { InvalidManifestError } from '../../src/manifest/invalid-manifest-error.ts';
+import { MediaType } from '../../src/manifest/media-types.ts';
+import { manifestDigest, parseManifest } from '../../src/manifest/parse-manifest.ts';
+import { signedPayload } from '../../src/manifest/schema1.ts';
+import { digest, dockerImage, json, plainOciImage, schema1, signSchema1 } from './samples.ts';
+
+const layers = [
+  { digest: digest('empty'), empty: true },
+  { digest: digest('app'), empty: false },
+  { digest: digest('base'), empty: false },
+];
+
+test('reads unsigned schema 1, topmost layer first, with its empty layers (behaviour 33)', () => {
+  assert.deepEqual(parseManifest(json(schema1)), {
+    kind: 'schema1',
+    mediaType: MediaType.schema1Manifest,
+    signed: false,
+    layers,
+  });
+});
+
+test('reads signed schema 1', () => {
+  assert.deepEqual(parseManifest(signSchema1(json(schema1, 3))), {
+    kind: 'schema1',
+    mediaType: MediaType.schema1SignedManifest,
+    signed: true,
+    layers,
+  });
+});
+
+for (const indent of [undefined, 2, 3, '\t']) {
+  for (const signatures of [1, 3]) {
+    test(`takes the digest of what ${signatures} signatures sign, indented by ${JSON.stringify(indent)}`, () => {
+      const payload = json(schema1, indent);
+      const signed = signSchema1(payload, { signatures });
+      assert.deepEqual(signedPayload(signed), payload);
+      assert.equal(manifestDigest(signed, MediaType.schema1SignedManifest), digestOf(payload));
+      assert.equal(manifestDigest(signed, MediaType.schema1SignedManifest, 'sha512'), digestOf(payload, 'sha512'));
+    });
+  }
+}
+
+test('takes the digest of the bytes of all other manifests', () => {
+  const bytes = json(dockerImage);
+  assert.equal(manifestDigest(bytes, MediaType.dockerManifest), digestOf(bytes));
+  assert.equal(manifestDigest(json(schema1), MediaType.schema1Manifest), digestOf(json(schema1)));
+});
+
+test('reads the layers that are signed, not those written beside the signatures', () => {
+  const forged = `"fsLayers": [{"blobSum": "${digest('forged')}"}], "history": [{"v1Compatibility": "{}"}],`;
+  const manifest = parseManifest(signSchema1(json(schema1, 3), { between: forged }));
+  assert(manifest.kind === 'schema1');
+  assert.deepEqual(manifest.layers, layers);
+});
+
+test('refuses a payload that is another manifest', () => {
+  const outside = `"schemaVersion": 1, "fsLayers": [], "config": null, "layers": null,`;
+  const disguised = signSchema1(json(plainOciImage, 3), { between: outside });
+  assert.throws(() => parseManifest(disguised), /what its signatures sign is no schema 1 manifest/);
+});
+
+const signature = (header: unknown) => ({ protected: Buffer.from(JSON.stringify(header)).toString('base64url') });
+const malformed: readonly (readonly [string, unknown, RegExp])[] = [
+  ['no signatures', [], /it has no signatures/],
+  ['signatures that are no list', {}, /signatures should be a list, found an object/],
+  ['no protected header', [{}], /signatures\[0\]\.protected should be a string/],
+  ['a protected header that is not JSON', [{ protected: 'AAAA' }], /signatures\[0\]\.protected is not JSON/],
+  ['no length', [signature({ formatTail: 'fQ' })], /signatures\[0\]\.protected\.formatLength should be/],
+  ['a negative length', [signature({ formatLength: -5, formatTail: 'fQ' })], /formatLength should be .* found -5/],
+  ['a length past the end', [signature({ formatLength: 1e9, formatTail: 'fQ' })], /more bytes than it has/],
+  ['no tail', [signature({ formatLength: 5 })], /formatTail should be a string/],
+  [
+    'signatures that differ in length',
+    [signature({ formatLength: 5, formatTail: 'fQ' }), signature({ formatLength: 6, formatTail: 'fQ' })],
+    /of different payloads/,
+  ],
+  [
+    'signatures that differ in tail',
+    [signature({ formatLength: 5, formatTail: 'fQ' }), signature({ formatLength: 5, formatTail: 'Cn0' })],
+    /of different payloads/,
+  ],
+];
+
+for (const [what, signatures, problem] of malformed) {
+  test(`refuses ${what}`, () => {
+    const bytes = json({ ...schema1, signatures });
+    for (const read of [signedPayload, parseManifest]) {
+      assert.throws(
+        () => read(bytes),
+        (error: unknown) => error instanceof InvalidManifestError && problem.test(error.message),
+      );
+    }
+  });
+}
+
+const broken: readonly (readonly [string, object, RegExp])[] = [
+  ['no layers', { fsLayers: [], history: [] }, /it has no fsLayers/],
+  ['less history than layers', { history: schema1.history.slice(1) }, /3 fsLayers and 2 entries of history/],
+  ['a path for a blobSum', { fsLayers: [{ blobSum: '../x' }, {}, {}] }, /fsLayers\[0\]\.blobSum should be/],
+  [
+    'history that is not JSON',
+    { history: [{ v1Compatibility: '{' }, {}, {}] },
+    /history\[0\]\.v1Compatibility is not JSON/,
+  ],
+];
+
+for (const [what, changes, problem] of broken) {
+  test(`refuses ${what}`, () => {
+    assert.throws(() => parseManifest(json({ ...schema1, ...changes })), problem);
+  });
+}
