@@ -150,8 +150,11 @@ async function copyWith(shared: Shared, from: string, to: string, options: CopyO
     emit: tally.emit,
     signal,
   };
-  const digest = destinationReference.transport === 'docker' ? destinationReference.digest : undefined;
-  const copied = await runCopy(run, { ...options, destinationDigest: digest });
+  const copied = await runCopy(run, {
+    ...options,
+    sourceDigest: sourceReference.digest,
+    destinationDigest: destinationReference.digest,
+  });
   const durationMs = Math.round(performance.now() - started);
   return {
     ...tally.result(copied),

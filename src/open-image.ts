@@ -139,7 +139,7 @@ async function filesIn(directory: string | undefined, ending: string): Promise<s
   });
   return names
     .filter((name) => name.endsWith(ending))
-    .sort()
+    .toSorted()
     .map((name) => join(directory, name));
 }
 

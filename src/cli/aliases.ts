@@ -23,7 +23,7 @@ export function withoutAliases(argv: readonly string[]): string[] {
   for (let i = 0; i < argv.length; i += 1) {
     const argument = argv[i] ?? '';
     if (argument === '--') return [...result, ...argv.slice(i)];
-    const [name = '', inline] = split(argument);
+    const [name, inline] = split(argument);
     const overridden = /^--override-(os|arch|variant)$/.exec(name)?.[1];
     if (overridden !== undefined) {
       override[overridden as keyof typeof override] = inline ?? argv[(i += 1)] ?? '';

@@ -71,13 +71,14 @@ function transferOptions(): readonly Option[] {
   ];
 }
 
+const eachSide = (make: (prefix: string, side: string) => Option): readonly Option[] => [
+  make('', 'both sides'),
+  make('src-', 'the source'),
+  make('dest-', 'the destination'),
+];
+
 /** Each of these comes for both sides, and for the source and the destination alone. */
 function endpointOptions(): readonly Option[] {
-  const eachSide = (make: (prefix: string, side: string) => Option): readonly Option[] => [
-    make('', 'both sides'),
-    make('src-', 'the source'),
-    make('dest-', 'the destination'),
-  ];
   return [
     ...eachSide((prefix, side) => new Option(`--${prefix}creds <user[:pass]>`, `credentials for ${side}`)),
     ...eachSide((prefix, side) => new Option(`--${prefix}username <user>`, `user name for ${side}`)),

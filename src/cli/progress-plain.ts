@@ -16,7 +16,6 @@ const WORDS = {
 
 /** Lines for logs: one at each blob's end, and one every few seconds while nothing ends. */
 export function openPlainProgress({ verbose }: ProgressOptions): Progress {
-  const print = (line: string): void => void process.stderr.write(`${line}\n`);
   const sizes = new Map<string, { size: number; done: number }>();
   const started = performance.now();
   let lastLine = started;
@@ -65,4 +64,8 @@ export function openPlainProgress({ verbose }: ProgressOptions): Progress {
     finish: (result) => print(summarize(result)),
     stop: () => undefined,
   };
+}
+
+function print(line: string): void {
+  process.stderr.write(`${line}\n`);
 }

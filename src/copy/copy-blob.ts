@@ -1,4 +1,4 @@
-import { pipeline, Readable, Transform, type TransformCallback } from 'node:stream';
+import { pipeline, Transform, type Readable, type TransformCallback } from 'node:stream';
 import type { Digest } from '../digest/digest.ts';
 import { duringOperation } from '../errors/imgcopy-error.ts';
 import { backoff } from '../http/retry.ts';

@@ -1,10 +1,10 @@
-import type { Digest } from '../digest/digest.ts';
+import { ContentMismatchError, type Digest } from '../digest/digest.ts';
 import { duringOperation, ImgcopyError } from '../errors/imgcopy-error.ts';
 import type { Platform } from '../manifest/descriptor.ts';
 import type { RawManifest } from '../types/blob-info.ts';
 import { BlobSet } from './blob-set.ts';
 import type { CopiedBlob } from './copy-blob.ts';
-import { checkDestinationDigest, copyManifestTree } from './copy-manifest.ts';
+import { copyManifestTree } from './copy-manifest.ts';
 import type { CopyRun } from './copy-run.ts';
 import { countManifests, readManifestTree } from './manifest-tree.ts';
 import { selectInstances } from './select-instances.ts';
@@ -21,6 +21,8 @@ export interface CopyImageOptions {
   readonly removeSignatures?: boolean | undefined;
   /** The digest that the destination's reference demands. */
   readonly destinationDigest?: Digest | undefined;
+  /** The digest that the source's reference demands, or undefined; transports that look an image up by it have checked it too. */
+  readonly sourceDigest?: Digest | undefined;
 }
 
 /** What a copy came to. Sizes are in bytes. */
@@ -49,8 +51,9 @@ export async function copyImage(run: CopyRun, options: CopyImageOptions = {}): P
   if (unchanged !== undefined) return unchanged;
 
   const root = await source.getManifest({ signal });
+  checkDemandedDigest(source.reference, options.sourceDigest, root.digest);
   const wanted = await selectInstances(run, root, options);
-  checkDestinationDigest(destination.reference, options.destinationDigest, wanted.digest);
+  checkDemandedDigest(destination.reference, options.destinationDigest, wanted.digest);
   if (!options.force && (await current)?.digest === wanted.digest) {
     return untouched(wanted.digest, wanted.mediaType, wanted.bytes.length, 'same');
   }
@@ -131,4 +134,10 @@ async function signaturesToCopy(
     );
   }
   return signatures;
+}
+
+/** @throws ContentMismatchError where a reference demands another digest than the one that is copied. */
+function checkDemandedDigest(reference: string, demanded: Digest | undefined, found: Digest): void {
+  if (demanded === undefined || demanded === found) return;
+  throw new ContentMismatchError(`${reference} names another image than the one that is copied`, demanded, found);
 }

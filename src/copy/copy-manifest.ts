@@ -1,4 +1,3 @@
-import { ContentMismatchError } from '../digest/digest.ts';
 import { duringOperation } from '../errors/imgcopy-error.ts';
 import type { Descriptor } from '../manifest/descriptor.ts';
 import { isForeignLayerType } from '../manifest/media-types.ts';
@@ -74,12 +73,5 @@ async function putInstance({ source, destination, signal }: CopyRun, raw: RawMan
     if (signatures.length > 0) await destination.putSignaturesWithFormat(signatures, { instanceDigest, signal });
   } catch (error) {
     throw duringOperation(`writing manifest ${instanceDigest} to ${destination.reference}`, error);
-  }
-}
-
-/** @throws ContentMismatchError where the destination's reference demands another digest. */
-export function checkDestinationDigest(reference: string, demanded: string | undefined, found: string): void {
-  if (demanded !== undefined && demanded !== found) {
-    throw new ContentMismatchError(`${reference} asks for another image than the one that is copied`, demanded, found);
   }
 }

@@ -3,12 +3,7 @@ import { ImgcopyError } from '../errors/imgcopy-error.ts';
 import type { Descriptor, Platform } from '../manifest/descriptor.ts';
 import { subsetIndex } from '../manifest/edit-manifest.ts';
 import { parseManifest } from '../manifest/parse-manifest.ts';
-import {
-  attestationsFor,
-  matchPlatform as findPlatform,
-  formatPlatform,
-  PlatformNotFoundError,
-} from '../manifest/platform.ts';
+import { attestationsFor, matchPlatform, formatPlatform, PlatformNotFoundError } from '../manifest/platform.ts';
 import type { RawManifest } from '../types/blob-info.ts';
 import type { CopyImageOptions, Wanted } from './copy-image.ts';
 import type { CopyRun } from './copy-run.ts';
@@ -48,7 +43,7 @@ export async function selectInstances(
 }
 
 function required(entries: readonly Descriptor[], platform: Platform, reference: string): Descriptor {
-  const found = findPlatform(entries, platform);
+  const found = matchPlatform(entries, platform);
   if (found === undefined) throw new PlatformNotFoundError(platform, entries, reference);
   return found;
 }
@@ -65,7 +60,7 @@ async function onlyIfItMatches(
   if (wanted === undefined || config === undefined) return root;
   const platform = await platformOfConfig({ source, signal }, config);
   const entry = { ...config, platform };
-  if (platform === undefined || (others.length === 0 && findPlatform([entry], wanted) !== undefined)) return root;
+  if (platform === undefined || (others.length === 0 && matchPlatform([entry], wanted) !== undefined)) return root;
   throw new PlatformNotFoundError(wanted, [entry], source.reference);
 }
 

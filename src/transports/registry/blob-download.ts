@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import type { Digest } from '../../digest/digest.ts';
-import { ImgcopyError, isAbort } from '../../errors/imgcopy-error.ts';
+import { ImgcopyError } from '../../errors/imgcopy-error.ts';
 import { parseContentRange } from '../../http/content-range.ts';
 import {
   backoff,
@@ -63,7 +63,7 @@ async function* chunks(
   let attempts = 0;
   let resumedAt = -PROGRESS;
   for (;;) {
-    let failure: unknown;
+    let failure: Error | undefined;
     try {
       for await (const chunk of response.body as AsyncIterable<Buffer>) {
         offset += chunk.length;
@@ -71,8 +71,9 @@ async function* chunks(
       }
       if (offset >= size) return;
     } catch (error) {
-      failure = toNetworkError(error, { method: 'GET', url: response.url, side: client.side });
-      if (isAbort(error) || !isPassing(failure)) throw failure;
+      const wrapped = toNetworkError(error, { method: 'GET', url: response.url, side: client.side });
+      if (!isPassing(wrapped)) throw wrapped;
+      failure = wrapped;
     }
     signal?.throwIfAborted();
     attempts = offset - resumedAt >= PROGRESS ? 0 : attempts + 1;

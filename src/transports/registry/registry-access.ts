@@ -86,7 +86,7 @@ export class RegistryAccess implements AsyncDisposable {
 
   /** Finds out how a registry is reached, where that is not certain: loopback hosts, and those whose certificate is not checked. */
   async endpoint(registry: string, options: EndpointCall): Promise<Endpoint> {
-    const { credentials, side, scopes, signal, observer } = options;
+    const { credentials, scopes, observer } = options;
     const network = this.#network(options.tls ?? {});
     const key = JSON.stringify([registry, options.plainHttp ?? false, options.tls?.verify ?? true]);
     const found = this.#origins.get(key) ?? findOrigin(registry, options, network.raw);

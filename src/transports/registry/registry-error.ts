@@ -70,8 +70,9 @@ function jsonErrors(text: string): readonly { code: string; message: string }[] 
 
 function oneError(error: unknown): { code: string; message: string } {
   const fields: Record<string, unknown> = typeof error === 'object' && error !== null ? { ...error } : {};
-  const message = [fields['message'], fields['details']].find((value) => typeof value === 'string') ?? '';
-  return { code: typeof fields['code'] === 'string' ? fields['code'] : '', message: message as string };
+  const [code = ''] = [fields['code']].filter((value) => typeof value === 'string');
+  const [message = ''] = [fields['message'], fields['details']].filter((value) => typeof value === 'string');
+  return { code, message };
 }
 
 /** Without control characters, which could steer a terminal, and not too long. */
