@@ -1,0 +1,169 @@
+import assert from 'node:assert/strict';
+import { existsSync, statSync } from 'node:fs';
+import { mkdir, open, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { test } from 'node:test';
+import { openUploadState, type InterruptedUpload, type UploadState } from '../../src/cache/upload-state.ts';
+import { startProcess } from './processes.ts';
+import { digestNamed, type ScratchUser, scratchUser } from './scratch.ts';
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+const target = { registry: 'registry.test', repository: 'app', digest: digestNamed('layer') };
+const upload: InterruptedUpload = {
+  ...target,
+  size: 50_000_000,
+  location: 'https://registry.test/v2/app/blobs/uploads/1?_state=secret',
+  offset: 20_000_000,
+  reusedPieces: false,
+};
+
+async function openState(user: ScratchUser, now?: () => number): Promise<UploadState> {
+  return openUploadState({ ...user, now, onWarning: (message) => assert.fail(message) });
+}
+
+test('a session that one run left open, a later one claims once', async (t) => {
+  const user = await scratchUser(t);
+  {
+    using state = await openState(user);
+    assert.equal(state.remember(upload), true);
+  }
+  using state = await openState(user);
+  assert.equal(state.claim({ ...target, repository: 'other' }), undefined);
+  assert.deepEqual(state.claim(target), { location: upload.location, offset: upload.offset });
+  assert.equal(state.claim(target), undefined);
+});
+
+test('of several sessions for a blob the one that came farthest is claimed first', async (t) => {
+  using state = await openState(await scratchUser(t));
+  for (const offset of [1, 3, 2]) state.remember({ ...upload, location: `/upload/${offset}`, offset });
+  state.remember({ ...upload, location: '/upload/2', offset: 4 });
+  const claimed = [state.claim(target), state.claim(target), state.claim(target), state.claim(target)];
+  assert.deepEqual(
+    claimed.map((one) => one?.offset),
+    [4, 3, 1, undefined],
+  );
+});
+
+test('sessions for a blob that is there are forgotten', async (t) => {
+  using state = await openState(await scratchUser(t));
+  state.remember(upload);
+  state.remember({ ...upload, repository: 'other' });
+  state.forget(target);
+  assert.equal(state.claim(target), undefined);
+  assert.notEqual(state.claim({ ...target, repository: 'other' }), undefined);
+});
+
+test('a session that holds reused pieces is not noted', async (t) => {
+  using state = await openState(await scratchUser(t));
+  assert.equal(state.remember({ ...upload, reusedPieces: true }), false);
+  assert.equal(state.claim(target), undefined);
+});
+
+test('a session is too old after six days, and leaves the file', async (t) => {
+  const user = await scratchUser(t);
+  let now = Date.UTC(2026, 0, 1);
+  using state = await openState(user, () => now);
+  state.remember(upload);
+  now += 6 * DAY_MS;
+  assert.equal(state.claim(target), undefined);
+  state.remember({ ...upload, repository: 'other' });
+  using file = new DatabaseSync(user.uploadsPath);
+  assert.deepEqual(
+    file
+      .prepare('SELECT repository FROM uploads')
+      .all()
+      .map((row) => row['repository']),
+    ['other'],
+  );
+});
+
+test('the file is for its owner only, with its journals', async (t) => {
+  const user = await scratchUser(t);
+  using state = await openState(user);
+  state.remember(upload);
+  for (const suffix of ['', '-wal', '-shm']) {
+    assert.equal(statSync(user.uploadsPath + suffix).mode & 0o777, 0o600, suffix);
+  }
+  assert.equal(statSync(dirname(user.uploadsPath)).mode & 0o777, 0o700);
+});
+
+test('the file lies in XDG_STATE_HOME where that is set', async (t) => {
+  const user = await scratchUser(t);
+  using state = await openState({ ...user, env: { XDG_STATE_HOME: join(user.homeDir, 'state') } });
+  assert.equal(state.remember(upload), true);
+  assert.ok(existsSync(join(user.homeDir, 'state/imgcopy/uploads.sqlite')));
+});
+
+test('processes that claim at the same time never get the same session', async (t) => {
+  const user = await scratchUser(t);
+  {
+    using state = await openState(user);
+    for (let index = 0; index < 60; index++) state.remember({ ...upload, location: `/upload/${index}` });
+  }
+  const processes = Array.from({ length: 3 }, () => startProcess(t, user.homeDir));
+  const answers = await Promise.all(processes.map((one) => one.run('claim', 'layer')));
+  using state = await openState(user);
+  const claimed = answers.flatMap(({ result }) => result as string[]);
+  // A process stops at a lock that it waited for in vain, and leaves the rest.
+  for (let rest = state.claim(target); rest !== undefined; rest = state.claim(target)) claimed.push(rest.location);
+  assert.equal(claimed.length, 60);
+  assert.equal(new Set(claimed).size, 60);
+});
+
+test('a session is not claimed while another process holds the lock, nor noted', async (t) => {
+  const user = await scratchUser(t);
+  using state = await openState(user);
+  state.remember(upload);
+  using other = new DatabaseSync(user.uploadsPath);
+  other.exec('BEGIN IMMEDIATE');
+  assert.equal(state.claim(target), undefined);
+  assert.equal(state.remember({ ...upload, location: '/upload/2' }), false);
+  state.forget(target);
+  other.exec('COMMIT');
+  assert.equal(state.claim(target)?.location, upload.location);
+});
+
+test('a state file that is garbage is set aside and counts as empty', async (t) => {
+  const user = await scratchUser(t);
+  await mkdir(dirname(user.uploadsPath), { recursive: true });
+  await writeFile(user.uploadsPath, 'garbage, for certain, and enough of it to be no database at all'.repeat(50));
+  using state = await openState(user);
+  assert.equal(state.claim(target), undefined);
+  assert.equal(state.remember(upload), true);
+  assert.ok(existsSync(`${user.uploadsPath}.corrupt`));
+});
+
+test('a state file that proves to be damaged is set aside for the next run', async (t) => {
+  const user = await scratchUser(t);
+  {
+    using state = await openState(user);
+    for (let index = 0; index < 200; index++) state.remember({ ...upload, location: `/upload/${index}` });
+  }
+  const file = await open(user.uploadsPath, 'r+');
+  const { size } = await file.stat();
+  await file.write(Buffer.alloc(size - 4096, 0xff), 0, size - 4096, 4096);
+  await file.close();
+
+  const warnings: string[] = [];
+  using state = await openUploadState({ ...user, onWarning: (message) => warnings.push(message) });
+  assert.equal(state.claim(target), undefined);
+  assert.equal(state.remember(upload), false);
+  assert.equal(warnings.length, 1);
+  assert.match(warnings[0]!, /malformed/);
+  using next = await openState(user);
+  assert.equal(next.remember(upload), true);
+});
+
+test('where no file can be written nothing is remembered', async (t) => {
+  const user = await scratchUser(t);
+  const file = join(user.homeDir, 'file');
+  await writeFile(file, '');
+  const warnings: string[] = [];
+  const env = { XDG_STATE_HOME: file };
+  using state = await openUploadState({ ...user, env, onWarning: (message) => warnings.push(message) });
+  assert.equal(state.remember(upload), false);
+  assert.equal(state.claim(target), undefined);
+  state.forget(target);
+  assert.equal(warnings.length, 1);
+});
