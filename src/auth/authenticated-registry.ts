@@ -1,0 +1,224 @@
+import { Readable } from 'node:stream';
+import { ImgcopyError } from '../errors/imgcopy-error.ts';
+import { dumpBody, readBody } from '../http/body.ts';
+import { redactUrl } from '../http/network-error.ts';
+import type { HttpRequest, HttpResponse, Send } from '../http/send.ts';
+import { type Challenge, parseChallenges, selectChallenge, type SupportedChallenge } from './challenge.ts';
+import { basicAuthorization, type Credentials } from './credentials.ts';
+import type { OriginChallenge } from './origin-challenge.ts';
+import { includesScopes, splitScopes } from './scope.ts';
+import { orAborted } from './shared-call.ts';
+import type { CachedToken, TokenCache } from './token-cache.ts';
+import { TokenRequestError } from './token.ts';
+
+export interface AuthenticateOptions {
+  /** A function is called once, when the registry first asks for credentials. Undefined, or an answer of undefined: anonymous. */
+  readonly credentials?: Credentials | (() => Promise<Credentials | undefined>) | undefined;
+  /** The registry's origin, e.g. `https://registry.test`; requests to any other origin go through as they are. */
+  readonly origin: string;
+  /** Token scopes of requests that name none themselves; the one that matters most comes first. */
+  readonly scopes: readonly string[];
+  readonly onWarning?: ((message: string) => void) | undefined;
+}
+
+/** What all clients of an authorizer have in common. */
+export interface SharedAuthorization {
+  readonly tokens: TokenCache;
+  readonly challengeOf: (origin: string) => OriginChallenge;
+}
+
+/** An Authorization header, and the token in it where a token server gave one. */
+interface Authorization {
+  readonly header: string;
+  readonly token?: CachedToken & { readonly challenge: SupportedChallenge; readonly scopes: readonly string[] };
+}
+
+interface Attempt {
+  /** Undefined when the request went out bare. */
+  readonly authorization: Authorization | undefined;
+  readonly response: HttpResponse;
+}
+
+/** More than any registry has to say about a refusal. */
+const MAX_REFUSAL_BYTES = 1024 * 1024;
+
+/** What may mend the refusal of a token; each is tried once a request. */
+type Remedy = 'renew' | 'widen';
+
+/** Sends one client's requests to its registry, with what the registry asks for. */
+export class AuthenticatedRegistry {
+  readonly #options: AuthenticateOptions;
+  readonly #shared: SharedAuthorization;
+  /** By origin; on some hosts each repository names a token server of its own, so a client goes by the challenges it was given itself. */
+  readonly #challenges = new Map<string, SupportedChallenge>();
+  #credentials: Promise<Credentials | undefined> | undefined;
+
+  constructor(options: AuthenticateOptions, shared: SharedAuthorization) {
+    this.#options = options;
+    this.#shared = shared;
+  }
+
+  async send(request: HttpRequest, next: Send): Promise<HttpResponse> {
+    const { origin } = new URL(request.authOrigin ?? this.#options.origin);
+    if (request.url.origin !== origin) return next(request);
+    let attempt = await this.#sendFirst(request, origin, next);
+    const tried = new Set<Remedy>();
+    for (;;) {
+      const authorization = await this.#mend(attempt, { request, origin, tried });
+      if (authorization === undefined) return attempt.response;
+      if (isOneShot(request)) throw notReplayable(request, attempt.response.status);
+      attempt = { authorization, response: await exchange(request, authorization, next) };
+    }
+  }
+
+  async #sendFirst(request: HttpRequest, origin: string, next: Send): Promise<Attempt> {
+    const learned = this.#shared.challengeOf(origin);
+    // A body that comes from this origin, too, would wait for the very requests that wait for its answer.
+    const leave = isStreamed(request) ? () => undefined : await learned.enter(request.signal);
+    try {
+      const isPrepared = this.#knowsCredentials() || this.#challenge(origin) !== undefined;
+      const authorization = isPrepared ? await this.#authorize(request, origin) : undefined;
+      const response = await exchange(request, authorization, next);
+      if (response.url.origin !== origin) return { authorization, response };
+      const unsupported = await learned.learn(response, () => ping(request, origin, next));
+      if (unsupported.length > 0) this.#warnOf(unsupported, origin);
+      return { authorization, response };
+    } finally {
+      leave();
+    }
+  }
+
+  /** A better Authorization than that of a refused request; undefined when there is none, and the refusal stands. */
+  async #mend(
+    { authorization, response }: Attempt,
+    { request, origin, tried }: { readonly request: HttpRequest; readonly origin: string; readonly tried: Set<Remedy> },
+  ): Promise<Authorization | undefined> {
+    const { status } = response;
+    if (status !== 401 && status !== 403) return undefined;
+    // A host that the registry redirects to has no say in where credentials go.
+    if (response.url.origin !== origin) return undefined;
+    if (authorization === undefined) return status === 401 ? this.#authorize(request, origin) : undefined;
+    const { token } = authorization;
+    if (token === undefined) return undefined;
+
+    const offered = selectChallenge(parseChallenges(response.headers['www-authenticate']));
+    if (offered?.parameters.get('error') === 'insufficient_scope') {
+      const advertised = splitScopes(offered.parameters.get('scope'));
+      if (includesScopes(token.scopes, advertised) || !firstTime(tried, 'widen')) return undefined;
+      return this.#widen(request, origin, [...token.scopes, ...advertised]);
+    }
+    if (status === 403 || !firstTime(tried, 'renew')) return undefined;
+    if (offered !== undefined && isOtherTokenServer(offered, token.challenge)) {
+      this.#challenges.set(origin, offered);
+      return this.#authorize(request, origin);
+    }
+    const same = { ...request, scopes: token.scopes };
+    return token.wasCached ? this.#authorize(same, origin, { rejected: token.value }) : undefined;
+  }
+
+  async #widen(request: HttpRequest, origin: string, scopes: readonly string[]): Promise<Authorization | undefined> {
+    try {
+      return await this.#authorize({ ...request, scopes }, origin);
+    } catch (error) {
+      // The registry's own refusal says more than that of a token server which was asked for what the registry advertised.
+      if (error instanceof TokenRequestError) return undefined;
+      throw error;
+    }
+  }
+
+  async #authorize(
+    request: HttpRequest,
+    origin: string,
+    options: { readonly rejected?: string } = {},
+  ): Promise<Authorization | undefined> {
+    const credentials = await this.#lookUpCredentials(request.signal);
+    if (credentials?.kind === 'registry-token') return { header: `Bearer ${credentials.token}` };
+    const challenge = this.#challenge(origin);
+    if (challenge === undefined) return undefined;
+    if (challenge.scheme === 'basic') {
+      return credentials?.kind === 'basic'
+        ? { header: basicAuthorization(credentials.username, credentials.password) }
+        : undefined;
+    }
+    const { side, signal, scopes = this.#options.scopes } = request;
+    const [realm, service] = [challenge.parameters.get('realm'), challenge.parameters.get('service')];
+    const token = await this.#shared.tokens.token(
+      { realm, service, scopes, credentials, registryOrigin: origin, side, signal },
+      options,
+    );
+    return { header: `Bearer ${token.value}`, token: { ...token, challenge, scopes } };
+  }
+
+  #challenge(origin: string): SupportedChallenge | undefined {
+    return this.#challenges.get(origin) ?? this.#shared.challengeOf(origin).challenge;
+  }
+
+  #knowsCredentials(): boolean {
+    return this.#credentials !== undefined || typeof this.#options.credentials === 'object';
+  }
+
+  #lookUpCredentials(signal: AbortSignal | undefined): Promise<Credentials | undefined> {
+    const { credentials } = this.#options;
+    this.#credentials ??= typeof credentials === 'function' ? credentials() : Promise.resolve(credentials);
+    return orAborted(this.#credentials, signal);
+  }
+
+  #warnOf(schemes: readonly string[], origin: string): void {
+    this.#options.onWarning?.(
+      `${origin} asks for authentication by ${schemes.join(' or ')}, which imgcopy does not support; it is asked without credentials`,
+    );
+  }
+}
+
+/**
+ * Sends a request. The body of a refusal is read at once: unread, it would hold its place among the requests to this host, while the token
+ * request that it leads to may wait for one.
+ */
+async function exchange(
+  request: HttpRequest,
+  authorization: Authorization | undefined,
+  next: Send,
+): Promise<HttpResponse> {
+  const headers = { ...request.headers, ...(authorization !== undefined && { authorization: authorization.header }) };
+  const response = await next({ ...request, headers });
+  if (response.status !== 401 && response.status !== 403) return response;
+  const body = await readBody(response, request, MAX_REFUSAL_BYTES);
+  return { ...response, body: Readable.from([body]) };
+}
+
+async function ping(
+  { side, signal, authOrigin }: HttpRequest,
+  origin: string,
+  next: Send,
+): Promise<readonly Challenge[]> {
+  const response = await next({ method: 'GET', url: new URL('/v2/', origin), side, signal, authOrigin });
+  await dumpBody(response);
+  return response.status === 401 ? parseChallenges(response.headers['www-authenticate']) : [];
+}
+
+/** Harbor offers Basic to a token that lacks a scope: that is no other token server. */
+function isOtherTokenServer(offered: SupportedChallenge, current: SupportedChallenge): boolean {
+  const differs = (name: string): boolean => offered.parameters.get(name) !== current.parameters.get(name);
+  return offered.scheme === 'bearer' && (differs('realm') || differs('service'));
+}
+
+function firstTime(tried: Set<Remedy>, remedy: Remedy): boolean {
+  const isFirst = !tried.has(remedy);
+  tried.add(remedy);
+  return isFirst;
+}
+
+function isStreamed({ body }: HttpRequest): boolean {
+  return body !== undefined && !(body instanceof Uint8Array);
+}
+
+function isOneShot(request: HttpRequest): boolean {
+  return isStreamed(request) && typeof request.body !== 'function';
+}
+
+function notReplayable({ method, url, side }: HttpRequest, status: number): ImgcopyError {
+  return new ImgcopyError(
+    `${method} ${redactUrl(url)}: ${status}, and the body that went with it is a stream that cannot be sent again with fresh credentials`,
+    { code: 'ERR_BODY_NOT_REPLAYABLE', side },
+  );
+}

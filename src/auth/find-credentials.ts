@@ -1,0 +1,115 @@
+import { systemErrorCode } from '../errors/imgcopy-error.ts';
+import { type AuthEnvironment, explicitAuthFile, legacyDockerFile, usualAuthFiles } from './auth-file-paths.ts';
+import {
+  type AuthFile,
+  AuthFileError,
+  credHelperFor,
+  credsStoreFor,
+  entryCredentials,
+  matchingEntry,
+  type NamedHelper,
+  parseAuthFile,
+  readAuthFile,
+} from './auth-file.ts';
+import { CredentialHelperError, getFromHelper, helperProgram } from './credential-helper.ts';
+import type { Credentials } from './credentials.ts';
+import { canonicalRegistry } from './registry-key.ts';
+
+export interface FindCredentialsOptions extends AuthEnvironment {
+  /** `host[:port]`; any of the names of Docker Hub will do. */
+  readonly registry: string;
+  /** Entries for a namespace or a repository go before the registry's. */
+  readonly repository?: string | undefined;
+  /** Told when credentials that a file points to cannot be had, and the search goes on without them. */
+  readonly onWarning?: ((message: string) => void) | undefined;
+  /** How long a credential helper may take. Default 10000. */
+  readonly helperTimeoutMs?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface FoundCredentials {
+  readonly credentials: Credentials;
+  /** The file, variable or helper that they came from: for messages. */
+  readonly from: string;
+}
+
+/**
+ * Looks up credentials where podman, skopeo and docker keep them. The auth file that the user names (or REGISTRY_AUTH_FILE) is the only
+ * one searched; else it is DOCKER_AUTH_CONFIG (the JSON itself), the auth.json of the runtime and of the config directory, docker's
+ * config.json and `.dockercfg`. In each: the registry's own credential helper, the entry with the longest matching path, the file's
+ * credential store. The first credentials found end the search. A helper that fails is a warning, since the image may be public.
+ *
+ * @returns undefined when there are none: the registry is to be asked anonymously.
+ * @throws AuthFileError when the file that the user names cannot be read, or any of the files is no auth file.
+ * @see https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md
+ */
+export async function findCredentials(options: FindCredentialsOptions): Promise<FoundCredentials | undefined> {
+  for await (const file of authFiles(options)) {
+    const found = await findInFile(file, options);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+async function* authFiles(options: FindCredentialsOptions): AsyncGenerator<AuthFile> {
+  const explicit = explicitAuthFile(options);
+  if (explicit !== undefined) {
+    yield await readAuthFile(explicit);
+    return;
+  }
+  const inline = options.env['DOCKER_AUTH_CONFIG'];
+  if (inline) yield parseAuthFile(inline, { name: 'DOCKER_AUTH_CONFIG' });
+  for (const path of usualAuthFiles(options)) yield* usualAuthFile(path, options);
+  yield* usualAuthFile(legacyDockerFile(options), { ...options, isLegacy: true });
+}
+
+/** A file that need not exist, and need not be ours: one that root left behind does not fail the pull of a public image. */
+async function* usualAuthFile(
+  path: string,
+  options: FindCredentialsOptions & { readonly isLegacy?: boolean },
+): AsyncGenerator<AuthFile> {
+  try {
+    yield await readAuthFile(path, { isLegacy: options.isLegacy ?? false });
+  } catch (error) {
+    const code = error instanceof AuthFileError ? systemErrorCode(error.cause) : undefined;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return;
+    if (code !== 'EACCES' && code !== 'EPERM') throw error;
+    options.onWarning?.(`auth file ${path} is left out: it cannot be read (${code})`);
+  }
+}
+
+async function findInFile(file: AuthFile, options: FindCredentialsOptions): Promise<FoundCredentials | undefined> {
+  const registry = canonicalRegistry(options.registry);
+  const own = credHelperFor(file, registry);
+  if (own !== undefined) return askHelper(own, { file, isExpected: true }, options);
+
+  const match = matchingEntry(file, registry, options.repository);
+  const credentials = match && entryCredentials(match.entry);
+  if (credentials !== undefined) return { credentials, from: file.name };
+  if (match?.entry.auth !== undefined) {
+    options.onWarning?.(
+      `auth file ${file.name}: the entry ${match.key} is left out: its "auth" is not user:password in base64`,
+    );
+  }
+
+  const store = credsStoreFor(file, registry);
+  return store && askHelper(store, { file, isExpected: match !== undefined }, options);
+}
+
+async function askHelper(
+  { helper, server }: NamedHelper,
+  { file, isExpected }: { readonly file: AuthFile; readonly isExpected: boolean },
+  options: FindCredentialsOptions,
+): Promise<FoundCredentials | undefined> {
+  const { env, signal, helperTimeoutMs: timeoutMs, onWarning } = options;
+  try {
+    const credentials = await getFromHelper(helper, server, { env, signal, timeoutMs });
+    if (credentials !== undefined) return { credentials, from: `${helperProgram(helper)} (named in ${file.name})` };
+    // A store that knows nothing of a registry nobody logged in to is no news.
+    if (isExpected) onWarning?.(`${helperProgram(helper)}, named in ${file.name}, has no credentials for ${server}`);
+  } catch (error) {
+    if (!(error instanceof CredentialHelperError)) throw error;
+    onWarning?.(`${error.message}; it is named in ${file.name} for ${server}, which is asked without its credentials`);
+  }
+  return undefined;
+}

@@ -1,0 +1,60 @@
+import type { HttpResponse } from '../http/send.ts';
+import { type Challenge, parseChallenges, selectChallenge, type SupportedChallenge } from './challenge.ts';
+import { orAborted } from './shared-call.ts';
+
+/**
+ * What an origin asks of its clients. The first request's answer tells, without a ping before it; requests made meanwhile wait for that
+ * answer, lest each of them be refused once.
+ */
+export class OriginChallenge {
+  #challenge: SupportedChallenge | undefined;
+  #isAnswered = false;
+  #hasPinged = false;
+  #hasUnsupported = false;
+  #first: Promise<void> | undefined;
+
+  /** Undefined when it is not known yet, or when the origin asks for nothing that imgcopy can give. */
+  get challenge(): SupportedChallenge | undefined {
+    return this.#challenge;
+  }
+
+  /**
+   * Waits, once, while another request is the first.
+   * @returns to be called when the answer was looked at, or there will be none.
+   */
+  async enter(signal: AbortSignal | undefined): Promise<() => void> {
+    if (this.#isAnswered) return () => undefined;
+    if (this.#first !== undefined) {
+      await orAborted(this.#first, signal);
+      return () => undefined;
+    }
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#first = promise;
+    return () => {
+      this.#first = undefined;
+      resolve();
+    };
+  }
+
+  /**
+   * Takes the challenge of a refusal, unless one is known already.
+   * @param ping  asks the origin's root; called where a 401 comes without a challenge, once.
+   * @returns the schemes offered when none of them is supported: the first time only.
+   */
+  async learn(response: HttpResponse, ping: () => Promise<readonly Challenge[]>): Promise<readonly string[]> {
+    const offered = response.status === 401 && this.#challenge === undefined ? await this.#offered(response, ping) : [];
+    this.#isAnswered = true;
+    this.#challenge ??= selectChallenge(offered);
+    if (this.#challenge !== undefined || offered.length === 0 || this.#hasUnsupported) return [];
+    this.#hasUnsupported = true;
+    return offered.map(({ scheme }) => scheme);
+  }
+
+  async #offered(response: HttpResponse, ping: () => Promise<readonly Challenge[]>): Promise<readonly Challenge[]> {
+    const offered = parseChallenges(response.headers['www-authenticate']);
+    // GCR refuses some requests without a challenge. https://github.com/regclient/regclient/issues/149
+    if (offered.length > 0 || this.#hasPinged) return offered;
+    this.#hasPinged = true;
+    return ping();
+  }
+}

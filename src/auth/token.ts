@@ -1,0 +1,204 @@
+import { ImgcopyError, type ErrorKind, type Side } from '../errors/imgcopy-error.ts';
+import { dumpBody, readBody } from '../http/body.ts';
+import { redactUrl } from '../http/network-error.ts';
+import type { HttpRequest, HttpResponse, Send } from '../http/send.ts';
+import {
+  basicAuthorization,
+  type BasicCredentials,
+  type IdentityTokenCredentials,
+  TOKEN_USERNAME,
+} from './credentials.ts';
+
+/** What a token is asked for. */
+export interface TokenRequest {
+  /** The token server's address, as the challenge has it. */
+  readonly realm: string | undefined;
+  readonly service: string | undefined;
+  /** E.g. `repository:app:pull,push`. */
+  readonly scopes: readonly string[];
+  /** Undefined asks for an anonymous token. */
+  readonly credentials: BasicCredentials | IdentityTokenCredentials | undefined;
+  /** The origin of the registry that sent the challenge. */
+  readonly registryOrigin: string;
+  readonly side: Side;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface BearerToken {
+  readonly value: string;
+  /** When the answer came, in ms of the clock given. */
+  readonly receivedAt: number;
+  /** In ms; by our own clock, for that of the token server may be wrong. */
+  readonly lifetimeMs: number;
+}
+
+/** A token server that answers with an error status. */
+export class TokenRequestError extends ImgcopyError {
+  readonly status: number;
+
+  constructor(message: string, options: { status: number; side: Side; hint: string | undefined }) {
+    const { status, side, hint } = options;
+    super(message, { code: 'ERR_TOKEN_REQUEST', kind: kindOf(status), side, ...(hint !== undefined && { hint }) });
+    this.status = status;
+  }
+}
+
+const MAX_ANSWER_BYTES = 1024 * 1024;
+const MAX_MESSAGE_LENGTH = 200;
+const MIN_LIFETIME_SECONDS = 60;
+const CLIENT_ID = 'imgcopy';
+
+/**
+ * Fetches a token, by POST with an identity token, else by GET, with Basic where there are credentials. The scopes are asked for in
+ * the order given: some token servers honour the first alone.
+ *
+ * @param send  is expected to retry what can be retried.
+ * @throws TokenRequestError when the server answers with an error; of kind `denied` for 401 and 403.
+ * @throws ImgcopyError `ERR_INSECURE_TOKEN_REALM` when credentials for an https registry would go over http.
+ * @see https://distribution.github.io/distribution/spec/auth/token/
+ * @see https://distribution.github.io/distribution/spec/auth/oauth/
+ */
+export async function fetchToken(request: TokenRequest, send: Send, now: () => number): Promise<BearerToken> {
+  const realm = checkedRealm(request);
+  if (request.credentials?.kind === 'identity-token') {
+    const post = postRequest(realm, request, request.credentials);
+    const response = await send(post);
+    // Servers without OAuth2 know the GET alone.
+    if (response.status !== 404 && response.status !== 405) return readToken(response, post, { request, now });
+    await dumpBody(response);
+  }
+  const get = getRequest(realm, request);
+  return readToken(await send(get), get, { request, now });
+}
+
+function checkedRealm({ realm, registryOrigin, side }: TokenRequest): URL {
+  const url = realm === undefined ? null : URL.parse(realm);
+  if (url === null || (url.protocol !== 'https:' && url.protocol !== 'http:')) {
+    throw new ImgcopyError(
+      `${registryOrigin} asks for a token from ${JSON.stringify(realm?.slice(0, MAX_MESSAGE_LENGTH))}: expected an http(s) URL`,
+      {
+        code: 'ERR_INVALID_TOKEN_REALM',
+        side,
+      },
+    );
+  }
+  if (url.protocol === 'http:' && registryOrigin.startsWith('https:')) {
+    throw new ImgcopyError(
+      `${registryOrigin} asks for a token from ${redactUrl(url)}: expected an https URL, as the registry's own is`,
+      {
+        code: 'ERR_INSECURE_TOKEN_REALM',
+        side,
+        hint: 'credentials are not sent in the clear; the owner of the registry has to give its token server an https address',
+      },
+    );
+  }
+  return url;
+}
+
+function getRequest(realm: URL, { service, scopes, credentials, side, signal }: TokenRequest): HttpRequest {
+  const url = new URL(realm);
+  if (service !== undefined) url.searchParams.append('service', service);
+  for (const scope of scopes) url.searchParams.append('scope', scope);
+  if (credentials?.username) url.searchParams.append('account', credentials.username);
+  const authorization = credentials && tokenServerAuthorization(credentials);
+  return { method: 'GET', url, headers: { ...(authorization !== undefined && { authorization }) }, side, signal };
+}
+
+/** As containerd does it, the identity token is the password where the server knows no OAuth2. */
+function tokenServerAuthorization(credentials: BasicCredentials | IdentityTokenCredentials): string | undefined {
+  if (credentials.kind === 'identity-token') {
+    return basicAuthorization(credentials.username ?? TOKEN_USERNAME, credentials.token);
+  }
+  const { username, password } = credentials;
+  return username !== '' && password !== '' ? basicAuthorization(username, password) : undefined;
+}
+
+function postRequest(
+  url: URL,
+  { service, scopes, side, signal }: TokenRequest,
+  { token }: IdentityTokenCredentials,
+): HttpRequest {
+  const form = new URLSearchParams({ grant_type: 'refresh_token' });
+  if (service !== undefined) form.append('service', service);
+  // OAuth2 has one scope parameter, a list separated by spaces.
+  form.append('scope', scopes.join(' '));
+  form.append('client_id', CLIENT_ID);
+  form.append('refresh_token', token);
+  const body = Buffer.from(form.toString());
+  const headers = { 'content-type': 'application/x-www-form-urlencoded' };
+  return { method: 'POST', url, headers, body, bodyLength: body.length, side, signal };
+}
+
+async function readToken(
+  response: HttpResponse,
+  sent: HttpRequest,
+  { request, now }: { readonly request: TokenRequest; readonly now: () => number },
+): Promise<BearerToken> {
+  const receivedAt = now();
+  const answer = parseAnswer(await readBody(response, sent, MAX_ANSWER_BYTES));
+  if (response.status !== 200) throw refusal(response.status, answer, { sent, request });
+  const value = [answer['token'], answer['access_token']].find((text) => typeof text === 'string' && text !== '');
+  if (typeof value !== 'string' || !/^[\x21-\x7e]+$/.test(value)) {
+    throw new ImgcopyError(`${describe(sent)}: expected a token in JSON, found something else`, {
+      code: 'ERR_TOKEN_ANSWER',
+      side: sent.side,
+    });
+  }
+  const seconds = Math.max(Number(answer['expires_in']) || 0, MIN_LIFETIME_SECONDS);
+  return { value, receivedAt, lifetimeMs: seconds * 1000 };
+}
+
+function parseAnswer(bytes: Buffer): Record<string, unknown> {
+  try {
+    const answer: unknown = JSON.parse(bytes.toString());
+    return typeof answer === 'object' && answer !== null ? { ...answer } : {};
+  } catch {
+    // Whatever it is, it holds no token; and its text may hold one that must not be quoted.
+    return {};
+  }
+}
+
+function refusal(
+  status: number,
+  answer: Record<string, unknown>,
+  { sent, request }: { readonly sent: HttpRequest; readonly request: TokenRequest },
+): TokenRequestError {
+  const said = serverMessage(answer, request.credentials);
+  const wanted = request.scopes.join(' ') || request.registryOrigin;
+  const message = `no token for ${wanted}: ${describe(sent)}: ${status}${said === '' ? '' : ` (${said})`}`;
+  return new TokenRequestError(message, { status, side: sent.side, hint: hintFor(status, request) });
+}
+
+/** What the server says of its refusal, without what could steer a terminal, and without the secret, should it be quoted. */
+function serverMessage(answer: Record<string, unknown>, credentials: TokenRequest['credentials']): string {
+  const first: unknown = Array.isArray(answer['errors']) ? answer['errors'][0] : answer;
+  const fields: Record<string, unknown> = typeof first === 'object' && first !== null ? { ...first } : {};
+  const candidates = [fields['message'], fields['details'], fields['error_description'], fields['error']];
+  const text = candidates.find((candidate) => typeof candidate === 'string') ?? '';
+  const secret = credentials?.kind === 'basic' ? credentials.password : credentials?.token;
+  const safe = secret ? text.replaceAll(secret, '***') : text;
+  return safe
+    .replace(/[\p{Cc}\p{Cf}]+/gu, ' ')
+    .trim()
+    .slice(0, MAX_MESSAGE_LENGTH);
+}
+
+function hintFor(status: number, { credentials, registryOrigin }: TokenRequest): string | undefined {
+  const { host } = new URL(registryOrigin);
+  if (status === 401 && credentials !== undefined) {
+    return `the credentials for ${host} are refused; log in again with imgcopy login ${host}`;
+  }
+  if (status !== 401 && status !== 403) return undefined;
+  const who =
+    credentials === undefined ? `log in with imgcopy login ${host}` : 'the account may lack the right to do this';
+  return `${who}; many registries answer so for a repository that does not exist, too`;
+}
+
+function kindOf(status: number): ErrorKind {
+  if (status === 429) return 'rate-limited';
+  return status === 401 || status === 403 ? 'denied' : 'failed';
+}
+
+function describe({ method, url }: HttpRequest): string {
+  return `${method} ${redactUrl(url)}`;
+}

@@ -1,0 +1,38 @@
+import { text } from 'node:stream/consumers';
+import { type AuthenticateOptions, Authorizer } from '../../src/auth/authenticate.ts';
+import type { HttpRequest, HttpResponse, Send } from '../../src/http/send.ts';
+import { send } from './test-server.ts';
+
+export const anna = { kind: 'basic', username: 'anna', password: 'secret' } as const;
+export const annaBasic: string = `Basic ${Buffer.from('anna:secret').toString('base64')}`;
+
+export interface ClientOptions extends AuthenticateOptions {
+  /** Shared with other clients; default one of its own. */
+  readonly authorizer?: Authorizer;
+  /** The layer's next; default the wire. */
+  readonly next?: Send;
+}
+
+/** Sends a GET, or another request, for a path or URL through the layer. */
+export type Client = (path: string, more?: Partial<HttpRequest>) => Promise<HttpResponse>;
+
+/** A client of a registry whose requests go through the authenticating layer. */
+export function clientOf(options: ClientOptions): Client {
+  const { authorizer = new Authorizer({ send: options.next ?? send }), next = send } = options;
+  const authorized = authorizer.layer(options)(next);
+  return (path, more = {}) =>
+    authorized({ method: 'GET', url: new URL(path, options.origin), side: 'destination', ...more });
+}
+
+/** The status of an answer whose body is read to its end. */
+export async function statusOf(response: Promise<HttpResponse>): Promise<number> {
+  const { status, body } = await response;
+  await text(body);
+  return status;
+}
+
+/** Status and body. */
+export async function answerOf(response: Promise<HttpResponse>): Promise<readonly [status: number, body: string]> {
+  const { status, body } = await response;
+  return [status, await text(body)];
+}

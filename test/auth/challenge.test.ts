@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseChallenges, selectChallenge } from '../../src/auth/challenge.ts';
+
+const cases: readonly { name: string; header: string | readonly string[] | undefined; expected: readonly unknown[] }[] =
+  [
+    { name: 'no header', header: undefined, expected: [] },
+    { name: 'an empty header', header: '', expected: [] },
+    { name: 'a scheme alone', header: 'Negotiate', expected: [['negotiate', {}]] },
+    {
+      name: 'quoted values with commas in them',
+      header:
+        'Bearer realm="https://auth.test/token",service="registry.test",scope="repository:a:pull,push repository:b:pull"',
+      expected: [
+        [
+          'bearer',
+          {
+            realm: 'https://auth.test/token',
+            service: 'registry.test',
+            scope: 'repository:a:pull,push repository:b:pull',
+          },
+        ],
+      ],
+    },
+    {
+      name: 'escapes in a quoted value',
+      header: String.raw`Basic realm="a \"quoted\" \\ realm, and more"`,
+      expected: [['basic', { realm: String.raw`a "quoted" \ realm, and more` }]],
+    },
+    {
+      name: 'names and schemes in any case',
+      header: 'BEARER Realm="https://a.test/t", SERVICE=s',
+      expected: [['bearer', { realm: 'https://a.test/t', service: 's' }]],
+    },
+    {
+      name: 'blanks around commas and equals signs',
+      header: ' Bearer   realm = "r" ,, service= s ,',
+      expected: [['bearer', { realm: 'r', service: 's' }]],
+    },
+    {
+      name: 'several challenges in a line',
+      header: 'Negotiate abc==, Bearer realm="r",service="s", Basic realm="b"',
+      expected: [
+        ['negotiate', {}],
+        ['bearer', { realm: 'r', service: 's' }],
+        ['basic', { realm: 'b' }],
+      ],
+    },
+    {
+      name: 'several lines',
+      header: ['Basic realm="b"', 'Bearer realm="r"'],
+      expected: [
+        ['basic', { realm: 'b' }],
+        ['bearer', { realm: 'r' }],
+      ],
+    },
+    {
+      name: 'an unquoted URL',
+      header: 'Bearer realm=https://auth.test/token?a=b,service=s',
+      expected: [['bearer', { realm: 'https://auth.test/token?a=b', service: 's' }]],
+    },
+    {
+      name: 'an empty quoted value',
+      header: 'Bearer realm="r",service="",scope="x"',
+      expected: [['bearer', { realm: 'r', service: '', scope: 'x' }]],
+    },
+    {
+      name: 'a quoted value that never ends',
+      header: ['Bearer realm="r",service="s', 'Basic realm="b"'],
+      expected: [
+        ['bearer', { realm: 'r' }],
+        ['basic', { realm: 'b' }],
+      ],
+    },
+  ];
+
+for (const { name, header, expected } of cases) {
+  test(`reads challenges of ${name} (behaviour 39)`, () => {
+    const found = parseChallenges(header).map(({ scheme, parameters }) => [scheme, Object.fromEntries(parameters)]);
+    assert.deepEqual(found, expected);
+  });
+}
+
+function select(...lines: readonly string[]): string | undefined {
+  return selectChallenge(parseChallenges(lines))?.scheme;
+}
+
+test('selects the first challenge that can be answered, in the order of the server (behaviour 39)', () => {
+  assert.equal(select('Negotiate, Basic realm="b"', 'Bearer realm="r"'), 'basic');
+  assert.equal(select('Bearer realm="r", Basic realm="b"'), 'bearer');
+  assert.equal(select('Negotiate', 'Digest realm="d",nonce="n"'), undefined);
+});
