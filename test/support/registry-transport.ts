@@ -1,0 +1,91 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { noCache } from '../../src/cache/no-cache.ts';
+import { digestOf } from '../../src/digest/digest.ts';
+import { DEFAULT_RETRY_POLICY, type RetryPolicy } from '../../src/http/retry.ts';
+import { parseReference, type RegistryReference } from '../../src/reference/reference.ts';
+import { RegistryAccess, type EndpointOptions } from '../../src/transports/registry/registry-access.ts';
+import {
+  openRegistryDestination,
+  type RegistryDestination,
+  type RegistryDestinationOptions,
+} from '../../src/transports/registry/registry-destination.ts';
+import { openRegistrySource, type RegistrySource } from '../../src/transports/registry/registry-source.ts';
+import type { BlobInfo } from '../../src/types/blob-info.ts';
+import type { BlobInfoCache, HostAbility } from '../../src/types/blob-info-cache.ts';
+import type { TestRegistry } from './registry.ts';
+
+/** Retries as a run has them, without the waiting. */
+export const hastyPolicy: RetryPolicy = { ...DEFAULT_RETRY_POLICY, random: () => 1, sleep: () => nextTurn() };
+
+export interface TestAccessOptions {
+  readonly policy?: Partial<RetryPolicy> | undefined;
+  /** Default 10,000. */
+  readonly idleTimeoutMs?: number | undefined;
+}
+
+/** The way to all registries of a test. To be disposed of. */
+export function openAccess(options: TestAccessOptions = {}): RegistryAccess {
+  return new RegistryAccess({
+    policy: { ...hastyPolicy, ...options.policy },
+    idleTimeoutMs: options.idleTimeoutMs ?? 10_000,
+    requestsPerHost: 16,
+    env: {},
+    userAgent: 'imgcopy/test',
+  });
+}
+
+/** @param name  `repository:tag` or `repository@digest` */
+export function referenceTo(registry: TestRegistry, name: string): RegistryReference {
+  const reference = parseReference(`docker://${registry.host}/${name}`);
+  if (reference.transport !== 'docker') throw new Error('a name in a registry was wanted');
+  return reference;
+}
+
+export async function sourceAt(
+  access: RegistryAccess,
+  registry: TestRegistry,
+  name: string,
+  options: EndpointOptions = {},
+): Promise<RegistrySource> {
+  return await openRegistrySource(access, referenceTo(registry, name), { plainHttp: true, ...options });
+}
+
+export async function destinationAt(
+  access: RegistryAccess,
+  registry: TestRegistry,
+  name: string,
+  options: RegistryDestinationOptions = {},
+): Promise<RegistryDestination> {
+  return await openRegistryDestination(access, referenceTo(registry, name), { plainHttp: true, ...options });
+}
+
+export function infoOf(bytes: Buffer): BlobInfo {
+  return { digest: digestOf(bytes), size: bytes.length };
+}
+
+/** A cache that knows what hosts can do, and nothing else. */
+export function cacheKnowing(abilities: Partial<Record<HostAbility, number>>): BlobInfoCache {
+  return { ...noCache(), hostAbility: (_host, ability) => abilities[ability] };
+}
+
+/**
+ * Lets requests be answered only in waves: the first so many when they are all there, then the next. A client that waits for an answer
+ * before it sends what belongs to the same wave waits for ever.
+ *
+ * @param sizes  of the waves; what comes after them is answered at once.
+ * @returns the requests of each wave, as `METHOD path`, once they have come.
+ */
+export function answerInWaves(registries: readonly TestRegistry[], sizes: readonly number[]): readonly string[][] {
+  const waves = sizes.map((size) => ({ size, requests: [] as string[], full: Promise.withResolvers<void>() }));
+  for (const registry of registries) {
+    registry.behave({
+      call: async ({ method, path }) => {
+        const wave = waves.find(({ size, requests }) => requests.length < size);
+        wave?.requests.push(`${method} ${path}`);
+        if (wave?.requests.length === wave?.size) wave?.full.resolve();
+        await wave?.full.promise;
+      },
+    });
+  }
+  return waves.map(({ requests }) => requests);
+}

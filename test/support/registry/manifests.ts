@@ -1,0 +1,128 @@
+import { digestAlgorithm, digestOf, isDigest, type Digest } from '../../../src/digest/digest.ts';
+import type { RawManifest } from '../../../src/types/blob-info.ts';
+import { payloadOf } from '../schema1.ts';
+import type { Exchange } from './exchange.ts';
+import type { RegistryState } from './state.ts';
+import type { Repository } from './store.ts';
+
+const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
+const TAG = /^\w[\w.-]{0,127}$/;
+
+/** What the registry reads of a manifest. */
+export interface ManifestContent {
+  readonly mediaType?: string;
+  readonly artifactType?: string;
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly config?: ManifestDescriptor;
+  readonly layers?: readonly ManifestDescriptor[];
+  readonly manifests?: readonly ManifestDescriptor[];
+  readonly fsLayers?: readonly { readonly blobSum: Digest }[];
+  readonly subject?: ManifestDescriptor;
+}
+
+interface ManifestDescriptor {
+  readonly mediaType: string;
+  readonly digest: Digest;
+  readonly size: number;
+  readonly urls?: readonly string[];
+}
+
+/** GET, HEAD, PUT and DELETE of a manifest. */
+export async function handleManifest(
+  exchange: Exchange,
+  registry: RegistryState,
+  name: string,
+  reference: string,
+): Promise<void> {
+  if (!isDigest(reference) && !TAG.test(reference))
+    return await exchange.fail(400, 'TAG_INVALID', 'manifest tag is none');
+  if (exchange.method === 'PUT') return await putManifest(exchange, registry, name, reference);
+  const manifest = registry.store.find(name)?.manifest(reference);
+  if (manifest === undefined) {
+    return await exchange.fail(404, 'MANIFEST_UNKNOWN', 'manifest unknown', { unknown: reference });
+  }
+  if (exchange.method === 'DELETE') {
+    registry.store.open(name).deleteManifest(reference);
+    return await exchange.answer(202);
+  }
+  await sendManifest(exchange, registry, manifest);
+}
+
+async function sendManifest(exchange: Exchange, registry: RegistryState, manifest: RawManifest): Promise<void> {
+  const { checkAccept, headDigestHeader } = registry.settings;
+  if (checkAccept && !accepts(exchange.header('accept'), manifest.mediaType)) {
+    return await exchange.fail(
+      404,
+      'MANIFEST_UNKNOWN',
+      `${manifest.mediaType} found, but accept header does not support it`,
+    );
+  }
+  const namesDigest = exchange.method !== 'HEAD' || headDigestHeader;
+  const headers = {
+    'content-type': manifest.mediaType,
+    ...(namesDigest ? { 'docker-content-digest': manifest.digest, etag: `"${manifest.digest}"` } : {}),
+  };
+  await exchange.answer(200, headers, exchange.content(manifest.bytes));
+}
+
+function accepts(accept: string | undefined, mediaType: string): boolean {
+  const types = (accept ?? '*/*').split(',').map((part) => part.split(';')[0]?.trim());
+  return types.includes('*/*') || types.includes('application/*') || types.includes(mediaType);
+}
+
+async function putManifest(
+  exchange: Exchange,
+  registry: RegistryState,
+  name: string,
+  reference: string,
+): Promise<void> {
+  const bytes = await exchange.wholeBody(MAX_MANIFEST_BYTES);
+  if (bytes === undefined) return await exchange.fail(413, 'SIZE_INVALID', 'manifest too large');
+  const mediaType = exchange.header('content-type') ?? '';
+  const content = parseManifest(bytes);
+  if (content === undefined || (content.mediaType !== undefined && content.mediaType !== mediaType)) {
+    return await exchange.fail(400, 'MANIFEST_INVALID', `manifest invalid, or none of type ${mediaType}`);
+  }
+  const payload = payloadOf(bytes, mediaType);
+  const digest = digestOf(payload, isDigest(reference) ? digestAlgorithm(reference) : 'sha256');
+  if (isDigest(reference) && reference !== digest) {
+    return await exchange.fail(400, 'DIGEST_INVALID', 'provided digest did not match uploaded content');
+  }
+  const missing = missingContent(content, registry, registry.store.find(name));
+  if (missing.length > 0) return await exchange.fail(400, 'MANIFEST_BLOB_UNKNOWN', 'blob unknown to registry', missing);
+  registry.store.open(name).putManifest({ bytes, mediaType, digest }, isDigest(reference) ? undefined : reference);
+  const { subject } = content;
+  await exchange.answer(201, {
+    location: `/v2/${name}/manifests/${digest}`,
+    'docker-content-digest': digest,
+    ...(subject !== undefined && registry.settings.referrers ? { 'oci-subject': subject.digest } : {}),
+  });
+}
+
+/** What a manifest names, and the repository does not have. Foreign layers need not be there. */
+function missingContent(
+  content: ManifestContent,
+  registry: RegistryState,
+  repository: Repository | undefined,
+): readonly Digest[] {
+  const { checkBlobs, sparseIndex } = registry.settings;
+  if (!checkBlobs) return [];
+  const layers = (content.layers ?? []).filter((layer) => layer.urls === undefined);
+  const blobs = [...(content.config === undefined ? [] : [content.config]), ...layers].map((blob) => blob.digest);
+  const fsLayers = (content.fsLayers ?? []).map((layer) => layer.blobSum);
+  const children = sparseIndex ? [] : (content.manifests ?? []).map((child) => child.digest);
+  return [
+    ...[...blobs, ...fsLayers].filter((digest) => repository?.blobs.has(digest) !== true),
+    ...children.filter((digest) => repository?.manifests.has(digest) !== true),
+  ];
+}
+
+/** The content of a manifest, or undefined when it is no JSON object. */
+export function parseManifest(bytes: Buffer): ManifestContent | undefined {
+  try {
+    const value = JSON.parse(bytes.toString('utf8')) as unknown;
+    return typeof value === 'object' && value !== null ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}

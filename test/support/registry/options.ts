@@ -1,0 +1,102 @@
+import type { ServerOptions } from 'node:https';
+import type { AuthOptions } from './auth.ts';
+
+/** How a request for several ranges is answered; `multipart` is what RFC 9110 wants, the others are what servers do. */
+export type MultiRangeAnswer =
+  | 'multipart'
+  /** 200 with the whole blob, as object stores do. */
+  | 'full'
+  /** 206 with the first range alone. */
+  | 'first-only'
+  /** Ranges with nothing between them come as one part. */
+  | 'coalesce'
+  /** The parts come last first. */
+  | 'reorder'
+  | 'quoted-boundary'
+  /** A boundary with a colon, without the quotes that it needs (CloudFront). */
+  | 'unquoted-colon-boundary'
+  /** Text before the first boundary. */
+  | 'preamble'
+  /** multipart/byteranges without a boundary parameter. */
+  | 'no-boundary'
+  | 'missing-part'
+  /** A part more than asked. */
+  | 'extra-part'
+  /** The Content-Range of the last part names other bytes. */
+  | 'wrong-part-range'
+  /** The last part ends before its Content-Range does. */
+  | 'short-part'
+  | 400
+  | 416
+  | 501;
+
+/** How `POST ?mount=` is answered. */
+export type MountAnswer = 'spec' | 'always-202' | 400 | 405 | 500 | /** 201 although nothing is mounted. */ 'lie';
+
+/** Where an upload Location leads. */
+export type LocationForm =
+  | 'relative'
+  | 'absolute'
+  /** With a `_state` that names the session's offset; one that is out of date is refused, as distribution does. */
+  | 'with-query'
+  /** On the storage origin, which refuses credentials. */
+  | 'other-origin';
+
+/** Refuses bodies above a size with 413, before reading them where Content-Length tells. */
+export interface BodyLimit {
+  readonly maxBytes: number;
+}
+
+/** What a test registry does; may be changed while it runs, through `registry.settings`. */
+export interface RegistrySettings {
+  /** False: the Range header is ignored. */
+  ranges: boolean;
+  multiRange: MultiRangeAnswer;
+  mount: MountAnswer;
+  patch: 'ok' | 405 | BodyLimit;
+  /** PUT with a body: taken, refused with 405, or limited. */
+  monolithic: 'ok' | 'refuse' | BodyLimit;
+  /** Whether a session keeps the bytes of a request that was cut (distribution v3), or is forgotten (2.8). */
+  keepCutSessions: boolean;
+  locations: LocationForm;
+  /** Sent as OCI-Chunk-Min-Length; chunks below it, but the last, are refused. */
+  chunkMinLength: number | undefined;
+  /** Blob GETs are sent on with 307 to a second origin, which answers an Authorization header with 400; `single-use` URLs work once. */
+  redirectBlobs: boolean | 'single-use';
+  /** Whether a HEAD of a manifest names its digest. */
+  headDigestHeader: boolean;
+  /** Whether a manifest is refused when a blob or an instance that it names is missing. */
+  checkBlobs: boolean;
+  /** Whether an index may name instances that are missing. */
+  sparseIndex: boolean;
+  /** Whether the Accept header is obeyed: a manifest of another type is MANIFEST_UNKNOWN then. */
+  checkAccept: boolean;
+  /** Whether there is a referrers API. */
+  referrers: boolean;
+  /** Bodies of answers are written in packets of this many bytes. */
+  packetBytes: number;
+}
+
+export interface RegistryOptions extends Partial<RegistrySettings> {
+  /** Serves https. */
+  readonly tls?: Pick<ServerOptions, 'key' | 'cert' | 'ca' | 'requestCert' | 'rejectUnauthorized'>;
+  readonly auth?: AuthOptions;
+}
+
+export const defaultSettings: Readonly<RegistrySettings> = {
+  ranges: true,
+  multiRange: 'multipart',
+  mount: 'spec',
+  patch: 'ok',
+  monolithic: 'ok',
+  keepCutSessions: true,
+  locations: 'relative',
+  chunkMinLength: undefined,
+  redirectBlobs: false,
+  headDigestHeader: true,
+  checkBlobs: true,
+  sparseIndex: false,
+  checkAccept: true,
+  referrers: true,
+  packetBytes: 64 * 1024,
+};
