@@ -1,12 +1,9 @@
-import { homedir } from 'node:os';
 import { realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { copyImage as runCopy, type CopiedImage } from './copy/copy-image.ts';
 import type { CopyRun } from './copy/copy-run.ts';
 import { ImgcopyError } from './errors/imgcopy-error.ts';
-import { DEFAULT_RETRY_POLICY, type RetryPolicy } from './http/retry.ts';
 import type { RequestObserver } from './http/send.ts';
-import { Semaphore } from './io/semaphore.ts';
 import { openDestination, openSource, type OpenOptions } from './open-image.ts';
 import type { CopierOptions, CopyOptions, CopyResult } from './options.ts';
 import {
@@ -16,17 +13,8 @@ import {
   withDefaultTag,
   type Reference,
 } from './reference/reference.ts';
-import type { RegistryAccess } from './transports/registry/registry-access.ts';
-import type { BlobInfoCache } from './types/blob-info-cache.ts';
+import { SharedResources } from './shared-resources.ts';
 import type { CopyEvent } from './types/progress.ts';
-import { VERSION } from './version.ts';
-
-const DEFAULT_JOBS = 16;
-const DEFAULT_TIMEOUT_MS = 60_000;
-/** Requests in flight a host, to begin with and at most. */
-const REQUESTS_PER_HOST = 16;
-/** Bodies that all copies together hold in memory, in bytes. */
-const MEMORY_BUDGET = 48 * 1024 * 1024;
 
 /** Copies images; all its copies share connections, tokens, the cache, and the limits on work in flight. To be disposed of. */
 export interface Copier extends AsyncDisposable {
@@ -40,7 +28,7 @@ export interface Copier extends AsyncDisposable {
 
 /** Makes a copier: to copy many images with one set of connections, tokens and limits. */
 export function createCopier(options: CopierOptions = {}): Copier {
-  const shared = new Shared(options);
+  const shared = new SharedResources(options);
   return {
     copy: (source, destination, copyOptions = {}) => copyWith(shared, source, destination, copyOptions),
     [Symbol.asyncDispose]: () => shared[Symbol.asyncDispose](),
@@ -57,62 +45,7 @@ export async function copyImage(
   return await copier.copy(source, destination, options);
 }
 
-/** What the copies of one copier have in common. */
-class Shared implements AsyncDisposable {
-  readonly options: CopierOptions;
-  readonly env: Readonly<Record<string, string | undefined>>;
-  readonly policy: RetryPolicy;
-  readonly pool: Semaphore;
-  readonly serialPool: Semaphore = new Semaphore(1);
-  readonly memory: Semaphore = new Semaphore(MEMORY_BUDGET);
-  #access: Promise<RegistryAccess> | undefined;
-  #cache: Promise<BlobInfoCache> | undefined;
-
-  constructor(options: CopierOptions) {
-    this.options = options;
-    this.env = options.env ?? process.env;
-    this.pool = new Semaphore(options.jobs ?? DEFAULT_JOBS);
-    const { retries, delayMs } = DEFAULT_RETRY_POLICY;
-    this.policy = {
-      ...DEFAULT_RETRY_POLICY,
-      retries: options.retryTimes ?? retries,
-      delayMs: options.retryDelayMs ?? delayMs,
-    };
-  }
-
-  readonly access = (): Promise<RegistryAccess> => (this.#access ??= this.#openAccess());
-
-  cache(): Promise<BlobInfoCache> {
-    return (this.#cache ??= this.#openCache());
-  }
-
-  readonly warn = (message: string): void => this.options.onWarning?.(message);
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    (await this.#cache)?.[Symbol.dispose]();
-    await (await this.#access)?.[Symbol.asyncDispose]();
-  }
-
-  async #openAccess(): Promise<RegistryAccess> {
-    const { RegistryAccess } = await import('./transports/registry/registry-access.ts');
-    return new RegistryAccess({
-      policy: this.policy,
-      idleTimeoutMs: this.options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
-      requestsPerHost: REQUESTS_PER_HOST,
-      env: this.env,
-      onWarning: this.warn,
-      userAgent: `imgcopy/${VERSION}`,
-    });
-  }
-
-  async #openCache(): Promise<BlobInfoCache> {
-    if (this.options.cache === false) return (await import('./cache/no-cache.ts')).noCache();
-    const { openBlobInfoCache } = await import('./cache/sqlite-cache.ts');
-    return openBlobInfoCache({ env: this.env, homeDir: homedir(), onWarning: this.warn });
-  }
-}
-
-async function copyWith(shared: Shared, from: string, to: string, options: CopyOptions): Promise<CopyResult> {
+async function copyWith(shared: SharedResources, from: string, to: string, options: CopyOptions): Promise<CopyResult> {
   const started = performance.now();
   const tally = new Tally(options);
   const signal = options.signal ?? new AbortController().signal;

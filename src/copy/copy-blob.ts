@@ -1,7 +1,9 @@
 import { pipeline, Transform, type Readable, type TransformCallback } from 'node:stream';
 import type { Digest } from '../digest/digest.ts';
+import type { Platform } from '../manifest/descriptor.ts';
 import { duringOperation } from '../errors/imgcopy-error.ts';
 import { backoff } from '../http/retry.ts';
+import { isAnnotatedChunked } from '../partial/plan-blob.ts';
 import type { BlobChunkAccessor } from '../types/blob-chunk-accessor.ts';
 import type { BlobInfo } from '../types/blob-info.ts';
 import { BlobAttemptError, PartialBlobUnavailableError } from '../types/errors.ts';
@@ -18,6 +20,8 @@ export interface BlobToCopy {
   readonly isConfig: boolean;
   readonly layerIndex: number | undefined;
   readonly emptyLayer: boolean;
+  /** Of the image, where an index says so. */
+  readonly platform: Platform | undefined;
   /** Whether another compression of the same content will do, and the manifest that would have to name it. */
   readonly substitutable: { readonly manifestMediaType: string } | undefined;
 }
@@ -38,6 +42,9 @@ export interface CopiedBlob {
 const LIGHT_BLOB = 1024 * 1024;
 /** From here on a blob is fetched by ranges where that can be done, so it is not opened before the destination was asked. */
 const RANGED_BLOB = 16 * 1024 * 1024;
+/** A destination counts as clearly farther away than the source when its round trip takes three times as long, and 20 ms more. */
+const FARTHER = 3;
+const FARTHER_MS = 20;
 
 /** Brings one blob to the destination, down the ladder: reuse, partial, whole. */
 export async function copyBlob(run: CopyRun, blob: BlobToCopy): Promise<CopiedBlob> {
@@ -87,8 +94,16 @@ async function climbDown(run: CopyRun, blob: BlobToCopy): Promise<CopiedBlob> {
   return (await putPartial(run, blob, meter)) ?? (await putWhole(run, blob, meter, early));
 }
 
-function mayOpenEarly({ source, destination }: CopyRun, { info }: BlobToCopy): boolean {
-  return info.size < RANGED_BLOB && destination.expectsMissing(info, { srcRef: source.repository });
+function mayOpenEarly(run: CopyRun, { info }: BlobToCopy): boolean {
+  const { source, destination, partial } = run;
+  if (info.size >= RANGED_BLOB || (partial !== 'never' && isAnnotatedChunked(info))) return false;
+  return destination.expectsMissing(info, { srcRef: source.repository });
+}
+
+/** Pieces are read from the destination: where that is much farther away than the source, the source gives them sooner. */
+function mayReusePieces({ partial, source, destination }: CopyRun): boolean {
+  const [near, far] = [source.roundTripMs, destination.roundTripMs];
+  return partial === 'always' || near === undefined || far === undefined || far <= near * FARTHER + FARTHER_MS;
 }
 
 async function putPartial(run: CopyRun, blob: BlobToCopy, meter: Meter): Promise<CopiedBlob | undefined> {
@@ -96,12 +111,10 @@ async function putPartial(run: CopyRun, blob: BlobToCopy, meter: Meter): Promise
   if (run.partial === 'never' || blob.isConfig || !source.supportsGetBlobAt() || !destination.supportsPutBlobPartial())
     return undefined;
   try {
-    const { layerIndex } = blob;
-    const { digest, size, bytesReused } = await destination.putBlobPartial(meter.measuring(source), blob.info, {
-      cache: run.cache,
-      layerIndex,
-      signal,
-    });
+    const { layerIndex, platform } = blob;
+    const { cache, memory } = run;
+    const options = { cache, memory, layerIndex, platform, reusePieces: mayReusePieces(run), signal };
+    const { digest, size, bytesReused } = await destination.putBlobPartial(meter.measuring(source), blob.info, options);
     return { outcome: bytesReused > 0 ? 'partial' : 'copied', digest, size, bytesFetched: meter.bytes, bytesReused };
   } catch (error) {
     if (!(error instanceof PartialBlobUnavailableError)) throw error;
@@ -185,6 +198,7 @@ class Meter {
   measuring(accessor: BlobChunkAccessor): BlobChunkAccessor {
     const count = (stream: Readable): Readable => this.count(stream);
     return {
+      rangeSupport: accessor.rangeSupport,
       async *getBlobAt(info, chunks, options) {
         for await (const reader of accessor.getBlobAt(info, chunks, options)) yield count(reader);
       },

@@ -1,5 +1,5 @@
 import { duringOperation } from '../errors/imgcopy-error.ts';
-import type { Descriptor } from '../manifest/descriptor.ts';
+import type { Descriptor, Platform } from '../manifest/descriptor.ts';
 import { isForeignLayerType } from '../manifest/media-types.ts';
 import { formatPlatform } from '../manifest/platform.ts';
 import type { BlobInfo, RawManifest } from '../types/blob-info.ts';
@@ -33,19 +33,20 @@ async function copyBlobsOf(run: CopyRun, blobs: BlobSet, node: ImageNode): Promi
   await Promise.all(wanted.map((blob) => blobs.copy(blob)));
 }
 
-function imageBlobs({ destination }: CopyRun, { parsed }: ImageNode): readonly BlobToCopy[] {
+function imageBlobs({ destination }: CopyRun, { parsed, entry }: ImageNode): readonly BlobToCopy[] {
   if (parsed.kind !== 'image') return [];
   const { config, layers } = parsed;
+  const platform = entry?.platform;
   const wanted = layers.flatMap((info, layerIndex) =>
-    staysForeign(destination.acceptsForeignLayerUrls, info) ? [] : [plainBlob(info, layerIndex)],
+    staysForeign(destination.acceptsForeignLayerUrls, info) ? [] : [plainBlob(info, layerIndex, platform)],
   );
   return config === undefined
     ? wanted
-    : [...wanted, { ...plainBlob(config, undefined), name: 'config', isConfig: true }];
+    : [...wanted, { ...plainBlob(config, undefined, platform), name: 'config', isConfig: true }];
 }
 
-function plainBlob(info: BlobInfo, layerIndex: number | undefined): BlobToCopy {
-  return { info, name: 'layer', isConfig: false, layerIndex, emptyLayer: false, substitutable: undefined };
+function plainBlob(info: BlobInfo, layerIndex: number | undefined, platform?: Platform): BlobToCopy {
+  return { info, name: 'layer', isConfig: false, layerIndex, emptyLayer: false, platform, substitutable: undefined };
 }
 
 /** Schema 1 names its layers by digest alone, so their sizes have to be asked for. */

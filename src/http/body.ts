@@ -24,6 +24,7 @@ export async function readBody(response: HttpResponse, request: HttpRequest, lim
       if (size > limit) throw tooLarge(request, limit, size);
       chunks.push(chunk);
     }
+    await connectionIsFree();
   } catch (error) {
     throw toNetworkError(error, request);
   }
@@ -44,10 +45,15 @@ export async function dumpBody(response: HttpResponse): Promise<void> {
       size += chunk.length;
       if (size > DUMP_LIMIT) break;
     }
-    await nextTurn();
+    await connectionIsFree();
   } catch {
     // The answer is not wanted, and so neither is the way it ended.
   }
+}
+
+/** Undici takes a connection up again a turn after its answer has ended: a request before that would open another. */
+async function connectionIsFree(): Promise<void> {
+  await nextTurn();
 }
 
 function tooLarge(request: HttpRequest, limit: number, found: number): ImgcopyError {

@@ -54,7 +54,9 @@ export class HostGates {
       if (isStreamed(request)) release();
       const response = await answer;
       this.#learn(gate, response);
-      if (isShort(response)) finished(response.body, { readable: true, writable: false }, release);
+      // A turn later, when the connection is free: the next request would open another.
+      if (isShort(response))
+        finished(response.body, { readable: true, writable: false }, () => setImmediate(release));
       else release();
       return response;
     } catch (error) {

@@ -1,15 +1,14 @@
 import { ImgcopyError } from '../errors/imgcopy-error.ts';
 import { dumpBody } from './body.ts';
 import { redactUrl } from './network-error.ts';
-import { header, type HttpRequest, type HttpResponse, type Layer } from './send.ts';
-import { isReplayable } from './undici-send.ts';
+import { header, isReplayable, type HttpRequest, type HttpResponse, type Layer } from './send.ts';
 
 const MAX_HOPS = 10;
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
 /**
- * Follows redirects by hand: credentials stay with the origin they were made for, everything else, Range included, goes along.
- * A 307 or 308 to a request whose body cannot be sent again is an error, for it must not be taken for an answer.
+ * Follows redirects by hand: credentials stay with the origin they were made for, everything else goes along: method, body, Range.
+ * Where the body cannot be sent again a redirect is an error, for it must not be taken for an answer.
  * @see https://www.rfc-editor.org/rfc/rfc9110#section-15.4
  */
 export const redirect: Layer = (next) => async (original) => {
@@ -27,12 +26,17 @@ export const redirect: Layer = (next) => async (original) => {
 function follow(request: HttpRequest, response: HttpResponse, location: string): HttpRequest {
   const url = URL.parse(location, request.url.href);
   if (url === null || !/^https?:$/.test(url.protocol)) throw redirectError(request, 'a redirect to no http(s) URL');
-  const headers = { ...request.headers };
-  if (url.origin !== request.url.origin) delete headers['authorization'];
-  const becomesGet = response.status <= 303 && request.method !== 'GET' && request.method !== 'HEAD';
-  if (becomesGet) return { ...request, method: 'GET', url, headers, body: undefined, bodyLength: undefined };
+  const { method, body } = request;
+  const isRead = method === 'GET' || method === 'HEAD';
+  // A write that went on as a GET, as browsers do it, would take that GET's 200 for its own success.
+  if (response.status === 303 && !isRead) throw redirectError(request, '303 in place of an answer');
   if (!isReplayable(request))
     throw redirectError(request, `${response.status} in the middle of a body that cannot be sent again`);
+  if (url.origin === request.url.origin) return { ...request, url };
+  // What is posted is a form for a token server, with a secret in it.
+  if (method === 'POST' && body instanceof Uint8Array && body.length > 0)
+    throw redirectError(request, `a redirect to another origin, ${url.origin}, which must not get the form`);
+  const { authorization: _, ...headers } = request.headers ?? {};
   return { ...request, url, headers };
 }
 

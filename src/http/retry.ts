@@ -1,8 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { dumpBody } from './body.ts';
 import { NetworkError, redactUrl } from './network-error.ts';
-import { header, type HttpRequest, type HttpResponse, type Layer, type Retry } from './send.ts';
-import { isReplayable } from './undici-send.ts';
+import { header, isReplayable, type HttpRequest, type HttpResponse, type Layer, type Retry } from './send.ts';
 
 /** How often and after how long a request is sent again. */
 export interface RetryPolicy {

@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import type { Side } from '../errors/imgcopy-error.ts';
 
 /** Header names in lower case; a header that came more than once has its values in the order they came. */
@@ -70,4 +70,9 @@ export function compose(send: Send, ...layers: readonly Layer[]): Send {
 export function header(response: Pick<HttpResponse, 'headers'>, name: string): string | undefined {
   const value = response.headers[name];
   return typeof value === 'string' ? value : value?.[0];
+}
+
+/** Whether a request's body can be sent more than once. */
+export function isReplayable({ body }: Pick<HttpRequest, 'body'>): boolean {
+  return !(body instanceof Readable);
 }

@@ -1,4 +1,3 @@
-import { Readable } from 'node:stream';
 import type { Agent, Dispatcher } from 'undici';
 import { toNetworkError } from './network-error.ts';
 import type { HttpRequest, HttpResponse, Send } from './send.ts';
@@ -107,6 +106,8 @@ async function sendWith(
       headersTimeout: request.headersTimeoutMs ?? idleTimeoutMs,
       bodyTimeout: idleTimeoutMs,
       highWaterMark: BODY_BUFFER,
+      // Undici closes a connection after a HEAD, for the sake of servers that answer it with a body; it notices those anyway.
+      reset: false,
     });
     return { status: answer.statusCode, headers: answer.headers, body: answer.body, url };
   } catch (error) {
@@ -117,9 +118,4 @@ async function sendWith(
 function withLength({ headers, body, bodyLength }: HttpRequest): Record<string, string> {
   if (bodyLength === undefined || body === undefined || body instanceof Uint8Array) return { ...headers };
   return { ...headers, 'content-length': String(bodyLength) };
-}
-
-/** Whether a body can be sent more than once. */
-export function isReplayable(request: HttpRequest): boolean {
-  return !(request.body instanceof Readable);
 }

@@ -40,6 +40,13 @@ export class Semaphore {
     this.#serve();
   }
 
+  /** Takes the weight if nobody waits and it is free now; undefined if not. */
+  tryAcquire(weight: number): Release | undefined {
+    if (this.#waiters.length > 0 || this.#used + weight > this.#capacity) return undefined;
+    this.#used += weight;
+    return this.#releaseOf(weight);
+  }
+
   /** @throws the signal's reason, when it is aborted before the turn comes. */
   async acquire(options: AcquireOptions = {}): Promise<Release> {
     const { priority = 0, signal } = options;
@@ -64,6 +71,10 @@ export class Semaphore {
       this.#waiters.splice(index === -1 ? this.#waiters.length : index, 0, waiter);
       this.#serve();
     });
+    return this.#releaseOf(weight);
+  }
+
+  #releaseOf(weight: number): Release {
     let released = false;
     return () => {
       if (released) return;

@@ -93,6 +93,20 @@ export function complement(plan: Plan): readonly ByteRange[] {
   return ranges;
 }
 
+/** What is left of a plan when the blob is there up to `offset`. */
+export function planFromOffset(plan: Plan, offset: number): Plan {
+  const left: Segment[] = [];
+  for (const segment of plan.segments) {
+    const skipped = Math.min(segment.length, Math.max(0, offset - segment.offset));
+    if (skipped === segment.length) continue;
+    const range = { offset: segment.offset + skipped, length: segment.length - skipped };
+    if (segment.kind === 'reuse') left.push({ ...segment, ...range, blobOffset: segment.blobOffset + skipped });
+    else if (segment.kind === 'have') left.push({ ...segment, ...range, bytes: segment.bytes.subarray(skipped) });
+    else left.push({ ...segment, ...range });
+  }
+  return planOf(left);
+}
+
 /** A plan of these segments, with its sums. */
 export function planOf(segments: readonly Segment[]): Plan {
   let bytesReused = 0;

@@ -8,10 +8,28 @@ export interface ImageSourceChunk {
   readonly length?: number | undefined;
 }
 
-export interface GetBlobAtOptions extends WaitOptions {}
+export interface GetBlobAtOptions extends WaitOptions {
+  /**
+   * Whether a server that ignores the ranges and sends the whole blob (200) is reported by WholeBlobError, with the blob's stream in it,
+   * instead of being sliced. Default false.
+   */
+  readonly takesWholeBlob?: boolean | undefined;
+}
+
+/** What is known of how ranges are answered; who asks for them keeps it up to date, for all blobs of a source. */
+export interface RangeSupport {
+  /** No network is between: several requests at a time gain nothing. */
+  readonly isLocal: boolean;
+  /** Whether ranges are answered at all; undefined until tried. */
+  ranges: boolean | undefined;
+  /** Whether several ranges may be asked for at once; undefined until tried. */
+  multiRange: boolean | undefined;
+}
 
 /** Gives access to parts of a blob. @see https://pkg.go.dev/go.podman.io/image/v5/internal/private#BlobChunkAccessor */
 export interface BlobChunkAccessor {
+  readonly rangeSupport: RangeSupport;
+
   /**
    * Reads ranges of a blob in one request.
    *
@@ -21,6 +39,7 @@ export interface BlobChunkAccessor {
    *   asked, or an error.
    * @throws BadPartialRequestError (from the first step of the loop) when the server refuses the ranges; the caller may ask again with
    *   fewer, larger ones.
+   * @throws WholeBlobError (from the first step) as `takesWholeBlob` says.
    * @see https://www.rfc-editor.org/rfc/rfc9110#section-14.6
    */
   getBlobAt(info: BlobInfo, chunks: readonly ImageSourceChunk[], options?: GetBlobAtOptions): AsyncIterable<Readable>;

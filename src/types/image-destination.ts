@@ -1,5 +1,7 @@
 import type { Readable } from 'node:stream';
+import type { Semaphore } from '../io/semaphore.ts';
 import type { Digest } from '../digest/digest.ts';
+import type { Platform } from '../manifest/descriptor.ts';
 import type { BlobChunkAccessor } from './blob-chunk-accessor.ts';
 import type { BlobInfoCache, CompressionAlgorithm } from './blob-info-cache.ts';
 import type { BlobInfo, RawManifest, WaitOptions } from './blob-info.ts';
@@ -45,6 +47,12 @@ export type ReusedBlob =
 
 export interface PutBlobPartialOptions extends WaitOptions {
   readonly cache?: BlobInfoCache | undefined;
+  /** Of the image that the layer belongs to, where an index says so. */
+  readonly platform?: Platform | undefined;
+  /** Whether pieces of other blobs are used, which a distant destination is slow to give. Default true. */
+  readonly reusePieces?: boolean | undefined;
+  /** Bytes of bodies in memory, shared with all that a run moves. */
+  readonly memory: Semaphore;
   readonly layerIndex?: number | undefined;
 }
 
@@ -91,6 +99,8 @@ export interface ImageDestination extends AsyncDisposable {
   readonly reference: string;
   readonly repository: RepositoryName | undefined;
   readonly concurrency: Concurrency;
+  /** The shortest answer so far, in ms; undefined until there was one. */
+  readonly roundTripMs: number | undefined;
   /** Whether layers with foreign URLs may stay where they are, instead of being stored here. */
   readonly acceptsForeignLayerUrls: boolean;
 

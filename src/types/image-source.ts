@@ -40,6 +40,8 @@ export interface ImageSource extends BlobChunkAccessor, AsyncDisposable {
   /** Where the image lives, when that is a registry: lets a destination on the same registry mount its blobs. */
   readonly repository: RepositoryName | undefined;
   readonly concurrency: Concurrency;
+  /** The shortest answer so far, in ms; undefined until there was one. */
+  readonly roundTripMs: number | undefined;
   /** Whether reading a manifest counts against a quota that asking for its digest does not (Docker Hub's pulls). */
   readonly metersManifestReads: boolean;
 

@@ -53,12 +53,18 @@ export class RegistryClient {
   readonly repository: string;
   readonly side: Side;
   readonly #send: Send;
+  #roundTripMs: number | undefined;
 
   constructor({ origin, repository, side, send }: RegistryClientOptions) {
     this.origin = origin;
     this.repository = repository;
     this.side = side;
     this.#send = send;
+  }
+
+  /** The shortest answer so far, in ms. */
+  get roundTripMs(): number | undefined {
+    return this.#roundTripMs;
   }
 
   /** @throws RegistryError of kind `not-found` where there is none. */
@@ -198,7 +204,9 @@ export class RegistryClient {
   }
 
   async #expect(request: HttpRequest, statuses: readonly number[]): Promise<HttpResponse> {
+    const started = performance.now();
     const response = await this.#send(request);
+    this.#roundTripMs = Math.min(this.#roundTripMs ?? Infinity, performance.now() - started);
     if (statuses.includes(response.status)) return response;
     throw await toRegistryError(request, response);
   }

@@ -1,5 +1,6 @@
 import { Authorizer } from '../../auth/authenticate.ts';
 import type { Credentials } from '../../auth/credentials.ts';
+import type { UploadState } from '../../cache/upload-state.ts';
 import type { Side } from '../../errors/imgcopy-error.ts';
 import {
   compose,
@@ -39,6 +40,8 @@ export interface RegistryAccessOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly onWarning?: ((message: string) => void) | undefined;
   readonly userAgent: string;
+  /** Opens the file that notes interrupted uploads; called when one is to be noted or looked for. */
+  readonly uploadState: () => Promise<UploadState>;
 }
 
 export interface EndpointCall extends EndpointOptions, WaitOptions {
@@ -78,6 +81,10 @@ export class RegistryAccess implements AsyncDisposable {
   constructor(options: RegistryAccessOptions) {
     this.#options = options;
     this.gates = new HostGates({ limit: options.requestsPerHost });
+  }
+
+  get uploadState(): () => Promise<UploadState> {
+    return this.#options.uploadState;
   }
 
   get policy(): RetryPolicy {

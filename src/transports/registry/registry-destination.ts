@@ -1,13 +1,16 @@
 import { pipeline } from 'node:stream';
 import type { Readable } from 'node:stream';
 import { digestAlgorithm, type Digest } from '../../digest/digest.ts';
+import type { UploadState } from '../../cache/upload-state.ts';
+import { OldLayers } from '../../partial/old-layers.ts';
+import type { Candidate } from '../../partial/plan-blob.ts';
+import type { RequestObserver, RetryPolicy } from '../../http/index.ts';
 import { verifiedStream } from '../../digest/verified-stream.ts';
 import { ImgcopyError } from '../../errors/imgcopy-error.ts';
 import { manifestDigest, parseManifest } from '../../manifest/parse-manifest.ts';
 import { formatReference, type RegistryReference } from '../../reference/reference.ts';
 import type { BlobInfo, RawManifest, WaitOptions } from '../../types/blob-info.ts';
 import type { BlobChunkAccessor } from '../../types/blob-chunk-accessor.ts';
-import { PartialBlobUnavailableError } from '../../types/errors.ts';
 import type {
   CurrentManifest,
   ImageDestination,
@@ -22,7 +25,10 @@ import type {
 } from '../../types/image-destination.ts';
 import type { RepositoryName } from '../../types/image-source.ts';
 import { BlobReuse } from './blob-reuse.ts';
-import { RegistryClient } from './client.ts';
+import { registryBlobRanges } from './blob-ranges.ts';
+import { RegistryClient, type UploadLocation } from './client.ts';
+import { NotedUploads } from './noted-uploads.ts';
+import { uploadAssembled } from './partial-upload.ts';
 import type { EndpointOptions, RegistryAccess } from './registry-access.ts';
 import { RegistryError } from './registry-error.ts';
 import { collectVerified, openUpload, uploadBytes, uploadStream, type UploadLimits } from './upload.ts';
@@ -50,7 +56,20 @@ export async function openRegistryDestination(
   if (mountable) scopes.push(`repository:${source.repository}:pull`);
   const { origin, send } = await access.endpoint(reference.registry, { ...options, side: 'destination', scopes });
   const client = new RegistryClient({ origin, repository: reference.repository, side: 'destination', send });
-  return new RegistryDestination(client, reference, { additionalTags: options.additionalTags ?? [] });
+  return new RegistryDestination(client, reference, {
+    additionalTags: options.additionalTags ?? [],
+    policy: access.policy,
+    observer: options.observer,
+    uploadState: access.uploadState,
+  });
+}
+
+interface DestinationParts {
+  readonly additionalTags: readonly string[];
+  readonly policy: RetryPolicy;
+  readonly observer?: RequestObserver | undefined;
+  /** Opens the file that notes interrupted uploads. */
+  readonly uploadState: () => Promise<UploadState>;
 }
 
 /** docker:// as a destination. */
@@ -61,18 +80,33 @@ export class RegistryDestination implements ImageDestination {
   readonly acceptsForeignLayerUrls = true;
   readonly #client: RegistryClient;
   readonly #name: string;
-  readonly #additionalTags: readonly string[];
+  readonly #parts: DestinationParts;
   readonly #limits: UploadLimits = { monolithic: true, maxRequestBytes: undefined };
   readonly #reuse: BlobReuse;
+  /** Reads what this repository has. */
+  readonly #own: BlobChunkAccessor;
+  readonly #noted: NotedUploads;
+  readonly #oldLayers: OldLayers;
   #current: Promise<CurrentManifest | undefined> | undefined;
 
-  constructor(client: RegistryClient, reference: RegistryReference, options: { additionalTags: readonly string[] }) {
+  constructor(client: RegistryClient, reference: RegistryReference, options: DestinationParts) {
     this.#client = client;
     this.reference = formatReference(reference);
     this.repository = { registry: reference.registry, repository: reference.repository };
     this.#name = reference.tag ?? reference.digest ?? 'latest';
-    this.#additionalTags = options.additionalTags;
+    this.#parts = options;
     this.#reuse = new BlobReuse(client, this.repository);
+    this.#own = registryBlobRanges(client, options);
+    this.#noted = new NotedUploads(options.uploadState, client.origin, this.repository);
+    this.#oldLayers = new OldLayers(
+      () => this.currentManifest(),
+      ({ digest }) => client.getManifest(digest),
+      this.repository,
+    );
+  }
+
+  get roundTripMs(): number | undefined {
+    return this.#client.roundTripMs;
   }
 
   async currentManifest(options: WaitOptions = {}): Promise<CurrentManifest | undefined> {
@@ -89,15 +123,31 @@ export class RegistryDestination implements ImageDestination {
   }
 
   supportsPutBlobPartial(): boolean {
-    return false;
+    return true;
   }
 
-  putBlobPartial(
-    _chunkAccessor: BlobChunkAccessor,
-    srcInfo: BlobInfo,
-    _options: PutBlobPartialOptions,
+  async putBlobPartial(
+    accessor: BlobChunkAccessor,
+    info: BlobInfo,
+    options: PutBlobPartialOptions,
   ): Promise<PartialBlob> {
-    return Promise.reject(new PartialBlobUnavailableError(`${srcInfo.digest} is sent whole`));
+    const { cache, memory, signal, layerIndex, platform, reusePieces = true } = options;
+    const { policy, observer } = this.#parts;
+    const candidates = (): Promise<readonly Candidate[]> =>
+      reusePieces ? this.#oldLayers.find(info, { layerIndex, platform, cache }) : Promise.resolve([]);
+    const input = { accessor, info, own: this.#own, candidates, memory, signal };
+    const session = (): UploadLocation | undefined => this.#reuse.takeSession(info.digest);
+    const upload = { policy, observer, limits: this.#limits, noted: this.#noted, session };
+    const { bytesReused, tail } = await uploadAssembled(this.#client, input, upload);
+    cache?.recordKnownLocation(info.digest, this.repository);
+    if (tail !== undefined)
+      cache?.recordChunkedBlob({
+        digest: info.digest,
+        size: info.size,
+        format: tail.format,
+        tailOffset: tail.tailOffset,
+      });
+    return { digest: info.digest, size: info.size, bytesReused };
   }
 
   async putBlobWithOptions(
@@ -124,7 +174,7 @@ export class RegistryDestination implements ImageDestination {
   }
 
   async putManifest(manifest: RawManifest, { instanceDigest, signal }: PutManifestOptions = {}): Promise<void> {
-    const names = instanceDigest === undefined ? [this.#name, ...this.#additionalTags] : [instanceDigest];
+    const names = instanceDigest === undefined ? [this.#name, ...this.#parts.additionalTags] : [instanceDigest];
     const [first = this.#name, ...others] = names;
     await this.#client.putManifest(first, manifest, { signal });
     await Promise.all(others.map((tag) => this.#client.putManifest(tag, manifest, { signal })));

@@ -9,11 +9,14 @@ import {
   type RetryPolicy,
   type Send,
 } from '../../http/index.ts';
-import { formatRange } from '../../http/byte-ranges.ts';
-import { readRanges } from '../../http/range-reader.ts';
 import { manifestDigest, parseManifest } from '../../manifest/parse-manifest.ts';
 import { formatReference, type RegistryReference } from '../../reference/reference.ts';
-import type { GetBlobAtOptions, ImageSourceChunk } from '../../types/blob-chunk-accessor.ts';
+import type {
+  BlobChunkAccessor,
+  GetBlobAtOptions,
+  ImageSourceChunk,
+  RangeSupport,
+} from '../../types/blob-chunk-accessor.ts';
 import type { BlobInfo, RawManifest, WaitOptions } from '../../types/blob-info.ts';
 import type {
   BlobStream,
@@ -23,6 +26,7 @@ import type {
   RepositoryName,
 } from '../../types/image-source.ts';
 import { resumingStream } from './blob-download.ts';
+import { registryBlobRanges } from './blob-ranges.ts';
 import { RegistryClient } from './client.ts';
 import type { EndpointOptions, RegistryAccess } from './registry-access.ts';
 import { toRegistryError } from './registry-error.ts';
@@ -59,6 +63,7 @@ export class RegistrySource implements ImageSource {
   readonly #name: string;
   readonly #digest: Digest | undefined;
   readonly #options: SourceOptions;
+  readonly #ranges: BlobChunkAccessor;
   readonly #manifests = new Map<string, Promise<RawManifest>>();
 
   constructor(client: RegistryClient, reference: RegistryReference, options: SourceOptions) {
@@ -69,6 +74,15 @@ export class RegistrySource implements ImageSource {
     this.#digest = reference.digest;
     this.#name = reference.digest ?? reference.tag ?? 'latest';
     this.#options = options;
+    this.#ranges = registryBlobRanges(client, options);
+  }
+
+  get rangeSupport(): RangeSupport {
+    return this.#ranges.rangeSupport;
+  }
+
+  get roundTripMs(): number | undefined {
+    return this.#client.roundTripMs;
   }
 
   async getManifestDigest(options: WaitOptions = {}): Promise<Digest | undefined> {
@@ -123,14 +137,8 @@ export class RegistrySource implements ImageSource {
     return true;
   }
 
-  getBlobAt(
-    info: BlobInfo,
-    chunks: readonly ImageSourceChunk[],
-    { signal }: GetBlobAtOptions = {},
-  ): AsyncIterable<Readable> {
-    const fetch = (wanted: readonly ImageSourceChunk[]): Promise<HttpResponse> =>
-      this.#client.getBlob(info.digest, { signal, range: formatRange(wanted) });
-    return readRanges(fetch, info, chunks, { signal });
+  getBlobAt(info: BlobInfo, chunks: readonly ImageSourceChunk[], options?: GetBlobAtOptions): AsyncIterable<Readable> {
+    return this.#ranges.getBlobAt(info, chunks, options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -26,6 +26,7 @@ const DEFAULT_COMMIT_MS = 60_000;
 /** The first size of a request's body after a 413, in bytes; halved down to the least while the answer stays 413. */
 const FIRST_CHUNK = 8 * 1024 * 1024;
 const LEAST_CHUNK = 256 * 1024;
+const MAX_ATTEMPTS = 6;
 
 /** How long the answer to a closing PUT may take, in ms. */
 export function commitTimeoutMs(size: number): number {
@@ -45,7 +46,7 @@ export async function uploadBytes(
   for (let attempt = 0; ; attempt += 1) {
     try {
       if (limits.maxRequestBytes !== undefined && bytes.length > limits.maxRequestBytes) {
-        const end = await uploadInChunks(client, upload, [bytes], limits.maxRequestBytes, signal);
+        const end = await uploadInChunks(client, upload, [bytes], { offset: 0, limit: limits.maxRequestBytes, signal });
         await client.closeUpload(end, digest, undefined, { signal });
       } else if (limits.monolithic) {
         await client.closeUpload(upload, digest, bytes, { signal, headersTimeoutMs: commitTimeoutMs(bytes.length) });
@@ -55,7 +56,8 @@ export async function uploadBytes(
       }
       return;
     } catch (error) {
-      if (isAbort(error) || attempt === MAX_ATTEMPTS || !learn(error, limits, bytes.length)) throw error;
+      if (isAbort(error) || attempt === MAX_ATTEMPTS) throw error;
+      if (!learnLimits(error, limits, bytes.length) && !isWorthAnother(error)) throw error;
       // An answer that was lost may have been a yes.
       const presence = await client.headBlob(digest, { signal });
       if (presence !== 'unknown' && presence.present) return;
@@ -63,8 +65,6 @@ export async function uploadBytes(
     }
   }
 }
-
-const MAX_ATTEMPTS = 6;
 
 /**
  * Streams a blob of known or unknown size into an upload: one PATCH, closed by PUT.
@@ -81,18 +81,36 @@ export async function uploadStream(
 ): Promise<void> {
   const { limits, signal } = options;
   try {
-    const limit = limits.maxRequestBytes;
-    const isSplit = limit !== undefined && (size === undefined || size > limit);
-    const end = isSplit
-      ? await uploadInChunks(client, session, stream as AsyncIterable<Buffer>, limit, signal)
-      : await client.patchUpload(session, stream, { length: size, signal });
+    const end = await sendPart(client, session, stream, { offset: 0, length: size, limits, signal });
     await closeVerified(client, end, digest, size ?? 0, signal);
   } catch (error) {
     stream.destroy();
     await client.cancelUpload(session);
-    if (!isAbort(error) && learn(error, limits, size ?? Infinity)) throw new BlobAttemptError(error as Error);
+    const isLearnt = learnLimits(error, limits, size ?? Infinity);
+    if (!isAbort(error) && (isLearnt || isWorthAnother(error))) throw new BlobAttemptError(error as Error);
     throw error;
   }
+}
+
+export interface SendPartOptions extends UploadOptions {
+  /** Where the stream begins in the blob, in bytes. */
+  readonly offset: number;
+  /** Of the stream, in bytes. */
+  readonly length: number | undefined;
+}
+
+/** Appends a stream to an upload: in one PATCH, or in several where the registry was seen to limit their size. */
+export async function sendPart(
+  client: RegistryClient,
+  session: UploadLocation,
+  stream: Readable,
+  options: SendPartOptions,
+): Promise<UploadLocation> {
+  const { offset, length, limits, signal } = options;
+  const limit = limits.maxRequestBytes;
+  if (limit === undefined || (length !== undefined && length <= limit))
+    return client.patchUpload(session, stream, { length, signal });
+  return uploadInChunks(client, session, stream as AsyncIterable<Buffer>, { offset, limit, signal });
 }
 
 /** Closes an upload whose bytes are all there; where the answer is lost, the blob itself is asked for. */
@@ -147,20 +165,23 @@ export async function collectVerified(
   return bytes;
 }
 
+interface ChunkOptions extends WaitOptions {
+  readonly offset: number;
+  /** Bytes a request. */
+  readonly limit: number;
+}
+
 async function uploadInChunks(
   client: RegistryClient,
   session: UploadLocation,
   source: AsyncIterable<Buffer> | Iterable<Buffer>,
-  limit: number,
-  signal: AbortSignal | undefined,
+  options: ChunkOptions,
 ): Promise<UploadLocation> {
   let upload = session;
-  let offset = 0;
-  for await (const chunk of inPiecesOf(source, limit)) {
-    upload = await client.patchUpload(upload, chunk, {
-      contentRange: `${offset}-${offset + chunk.length - 1}`,
-      signal,
-    });
+  let { offset } = options;
+  for await (const chunk of inPiecesOf(source, options.limit)) {
+    const contentRange = `${offset}-${offset + chunk.length - 1}`;
+    upload = await client.patchUpload(upload, chunk, { contentRange, signal: options.signal });
     offset += chunk.length;
   }
   return upload;
@@ -184,27 +205,23 @@ async function* inPiecesOf(source: AsyncIterable<Buffer> | Iterable<Buffer>, siz
   if (length > 0) yield Buffer.concat(pending);
 }
 
-/** Notes what a failure says of the registry. @returns whether another attempt makes sense. */
-function learn(error: unknown, limits: UploadLimits, size: number): boolean {
-  if (error instanceof RegistryError && error.status === 413) {
+/** Notes what a failure says of the registry's limits. @returns whether it was one of these, so that another attempt makes sense. */
+export function learnLimits(error: unknown, limits: UploadLimits, size: number): boolean {
+  if (!(error instanceof RegistryError)) return false;
+  if (error.status === 413) {
     const next = limits.maxRequestBytes === undefined ? FIRST_CHUNK : limits.maxRequestBytes / 2;
     const fitting = Math.min(next, 2 ** Math.floor(Math.log2(Math.max(1, Math.min(size, FIRST_CHUNK) - 1))));
     if (fitting < LEAST_CHUNK) return false;
     limits.maxRequestBytes = fitting;
     return true;
   }
-  if (error instanceof RegistryError && limits.monolithic && [405, 411, 501].includes(error.status)) {
-    limits.monolithic = false;
-    return true;
-  }
-  return isWorthAnother(error);
+  if (!limits.monolithic || ![405, 411, 501].includes(error.status)) return false;
+  limits.monolithic = false;
+  return true;
 }
 
-/** A connection that broke, a server's fault, or an upload that the registry has lost. */
-function isWorthAnother(error: unknown): boolean {
+/** Whether a failure may not come again: a connection that broke, a server's fault, or an upload that the registry has lost. */
+export function isWorthAnother(error: unknown): boolean {
   if (isPassing(error)) return true;
-  return (
-    error instanceof RegistryError &&
-    (error.status === 404 || error.status === 416 || error.status === 408 || error.status >= 500)
-  );
+  return error instanceof RegistryError && ([404, 408, 416].includes(error.status) || error.status >= 500);
 }

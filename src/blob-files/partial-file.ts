@@ -1,0 +1,106 @@
+import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
+import { type FileHandle, open, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Digest, digestAlgorithm, digestHex } from '../digest/digest.ts';
+import { systemErrorCode } from '../errors/imgcopy-error.ts';
+
+const PARTIAL_NAME = /^\.imgcopy-(?:sha256-[0-9a-f]{64}|sha512-[0-9a-f]{128}|put-[0-9a-f]{16})\.(?:partial|state)$/;
+
+/** Whether a file of this name is a blob that is not complete, or the note on how far it has come. */
+export function isPartialName(name: string): boolean {
+  return PARTIAL_NAME.test(name);
+}
+
+/** A blob under its temporary name, and the note beside it. */
+export interface PartialFile {
+  readonly path: string;
+  readonly handle: FileHandle;
+  readonly note: ContiguousNote;
+  /** How many bytes an earlier run left, from the first on without a gap. They were not checked. */
+  readonly length: number;
+}
+
+export interface OpenPartialOptions {
+  readonly directory: string;
+  /** Undefined: the name is random, and no other run will find the file. */
+  readonly digest: Digest | undefined;
+  /** In bytes. A longer file is not kept. */
+  readonly size: number | undefined;
+  /** Whether to keep what an earlier run left. */
+  readonly resume: boolean;
+}
+
+/** Opens the temporary file of a blob for reading and writing, and cuts it to the part that may be continued. */
+export async function openPartialFile({ directory, digest, size, resume }: OpenPartialOptions): Promise<PartialFile> {
+  const stem = digest === undefined ? `put-${randomBytes(8).toString('hex')}` : digestStem(digest);
+  const path = join(directory, `.imgcopy-${stem}.partial`);
+  const note = new ContiguousNote(join(directory, `.imgcopy-${stem}.state`));
+  // Whoever made the directory could have put a link to a file of the user's here.
+  const handle = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o644);
+  try {
+    const { size: found } = await handle.stat();
+    const contiguous = Math.min(found, (await note.read()) ?? found);
+    const length = resume && contiguous <= (size ?? 0) ? contiguous : 0;
+    await handle.truncate(length);
+    await note.remove();
+    return { path, handle, note, length };
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+function digestStem(digest: Digest): string {
+  return `${digestAlgorithm(digest)}-${digestHex(digest)}`;
+}
+
+/**
+ * Notes beside a partial file how much of it, from the first byte on, has no gap; to be there before a later part is written, for
+ * the length of the file says nothing from then on. A hint: it may say less than there is, and what it says is hashed before use.
+ */
+export class ContiguousNote {
+  readonly #path: string;
+  #handle: Promise<FileHandle> | undefined;
+  #noted = 0;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  /** The length in bytes that an earlier run noted; undefined where it noted none, which means that its file has no gap. */
+  async read(): Promise<number | undefined> {
+    try {
+      const length = Number.parseInt(await readFile(this.#path, 'latin1'), 10);
+      return length >= 0 ? length : 0;
+    } catch (error) {
+      if (systemErrorCode(error) === 'ENOENT') return undefined;
+      throw error;
+    }
+  }
+
+  /** Makes sure that there is a note; one that is there stays as it is. */
+  async begin(length: number): Promise<void> {
+    if (this.#handle === undefined) await this.write(length);
+    else await this.#handle;
+  }
+
+  /** Moves the note on where there is one and it has fallen far behind. */
+  async advance(length: number): Promise<void> {
+    if (this.#handle !== undefined && length - this.#noted >= 8 * 1024 * 1024) await this.write(length);
+  }
+
+  async write(length: number): Promise<void> {
+    this.#noted = length;
+    const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
+    this.#handle ??= open(this.#path, flags, 0o644);
+    await (await this.#handle).write(`${length}\n`.padStart(20), 0);
+  }
+
+  async remove(): Promise<void> {
+    const handle = await this.#handle;
+    this.#handle = undefined;
+    await handle?.close();
+    await rm(this.#path, { force: true });
+  }
+}

@@ -1,0 +1,83 @@
+import type { Descriptor, Platform } from '../manifest/descriptor.ts';
+import { parseManifest } from '../manifest/parse-manifest.ts';
+import { matchPlatform } from '../manifest/platform.ts';
+import { MIN_CHUNKED_BLOB, type Candidate } from './plan-blob.ts';
+import type { BlobInfoCache } from '../types/blob-info-cache.ts';
+import type { BlobInfo, RawManifest, WaitOptions } from '../types/blob-info.ts';
+import type { CurrentManifest } from '../types/image-destination.ts';
+import type { RepositoryName } from '../types/image-source.ts';
+
+export interface OldLayersOptions extends WaitOptions {
+  /** Position of the new layer, whose predecessor is the most like it. */
+  readonly layerIndex: number | undefined;
+  /** Of the image that the new layer belongs to: the same instance of an index is looked at. */
+  readonly platform: Platform | undefined;
+  readonly cache: BlobInfoCache | undefined;
+}
+
+/** So many blobs that only the cache knows of. */
+const MAX_CACHED = 2;
+
+/** The layers of the image that the destination holds now, and those that the cache knows of: where pieces of a new layer may be found. */
+export class OldLayers {
+  readonly #current: () => Promise<CurrentManifest | undefined>;
+  readonly #getManifest: (entry: Descriptor) => Promise<Pick<RawManifest, 'bytes' | 'mediaType'>>;
+  readonly #own: RepositoryName | undefined;
+  readonly #instances = new Map<string, Promise<readonly Descriptor[]>>();
+
+  /** @param getManifest  fetches an instance of an index at the destination. */
+  constructor(
+    current: () => Promise<CurrentManifest | undefined>,
+    getManifest: (entry: Descriptor) => Promise<Pick<RawManifest, 'bytes' | 'mediaType'>>,
+    own: RepositoryName | undefined,
+  ) {
+    this.#current = current;
+    this.#getManifest = getManifest;
+    this.#own = own;
+  }
+
+  async find(info: BlobInfo, { layerIndex, platform, cache }: OldLayersOptions): Promise<readonly Candidate[]> {
+    const layers = await this.#layers(platform);
+    const chunked = this.#own === undefined ? [] : (cache?.chunkedBlobs(this.#own, MAX_CACHED + layers.length) ?? []);
+    const knownChunked = new Set(chunked.map(({ digest }) => digest));
+    const listed = layers
+      .map((old, index) => ({
+        info: old,
+        isPredecessor: index === layerIndex,
+        isKnownChunked: knownChunked.has(old.digest),
+      }))
+      .filter((candidate) => candidate.info.size >= MIN_CHUNKED_BLOB && candidate.info.digest !== info.digest);
+    const isListed = (digest: string): boolean =>
+      layers.some((layer) => layer.digest === digest) || digest === info.digest;
+    const cached = chunked
+      .filter(({ digest }) => !isListed(digest))
+      .slice(0, MAX_CACHED)
+      .map(({ digest, size }) => ({ info: { digest, size }, isPredecessor: false, isKnownChunked: true }));
+    return [...listed.toSorted((one, other) => Number(other.isPredecessor) - Number(one.isPredecessor)), ...cached];
+  }
+
+  async #layers(platform: Platform | undefined): Promise<readonly Descriptor[]> {
+    const current = await this.#current();
+    if (current?.bytes === undefined) return [];
+    const manifest = parseManifest(current.bytes, current.mediaType);
+    if (manifest.kind === 'image') return manifest.layers;
+    const entry = manifest.kind === 'index' ? platform && matchPlatform(manifest.manifests, platform) : undefined;
+    return entry === undefined ? [] : this.#layersOf(entry);
+  }
+
+  #layersOf(entry: Descriptor): Promise<readonly Descriptor[]> {
+    let layers = this.#instances.get(entry.digest);
+    if (layers === undefined) {
+      layers = this.#getManifest(entry).then(
+        ({ bytes, mediaType }) => {
+          const manifest = parseManifest(bytes, mediaType);
+          return manifest.kind === 'image' ? manifest.layers : [];
+        },
+        // Pieces are a help, not a need: without its manifest the old image has none.
+        () => [],
+      );
+      this.#instances.set(entry.digest, layers);
+    }
+    return layers;
+  }
+}

@@ -1,0 +1,76 @@
+/** What one request for ranges took. */
+export interface RangeTiming {
+  /** In bytes. */
+  readonly bytes: number;
+  /** From sending the request to the last byte, in ms. */
+  readonly elapsedMs: number;
+}
+
+const FIRST_SIZE = 6;
+const MAX_SIZE = 16;
+const STEP = 4;
+/** Less than this much more throughput is not worth further connections. */
+const WORTHWHILE_GROWTH = 1.15;
+/** One connection that moves so much fills the line, or the disk behind it, in bytes a ms. */
+const FAST_CONNECTION = 100_000;
+/** After a step back, so many windows go by before more is tried again. */
+const REST = 8;
+
+/**
+ * How many ranges of a blob to ask for at a time: more while the throughput grows by 15 % at least, else a step back. Where a single
+ * connection is fast enough by itself, one.
+ */
+export class RangeWindow {
+  readonly #now: () => number;
+  #size = FIRST_SIZE;
+  #isFast = false;
+  /** Bytes a ms in the window before, and its size. */
+  #best: { readonly rate: number; readonly size: number } | undefined;
+  #rest = 0;
+  #since: number;
+  #bytes = 0;
+  #count = 0;
+
+  constructor(options: { readonly now?: (() => number) | undefined } = {}) {
+    this.#now = options.now ?? ((): number => performance.now());
+    this.#since = this.#now();
+  }
+
+  /** Requests at a time. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Whether one connection is as fast as many: the rest is best read as one stream. */
+  get isFast(): boolean {
+    return this.#isFast;
+  }
+
+  record({ bytes, elapsedMs }: RangeTiming): void {
+    if (bytes / Math.max(elapsedMs, 0.1) >= FAST_CONNECTION) this.#isFast = true;
+    this.#bytes += bytes;
+    this.#count += 1;
+    if (this.#count < this.#size) return;
+    const rate = this.#bytes / Math.max(this.#now() - this.#since, 0.1);
+    this.#adapt(rate);
+    this.#bytes = 0;
+    this.#count = 0;
+    this.#since = this.#now();
+  }
+
+  #adapt(rate: number): void {
+    if (this.#rest > 0) {
+      this.#rest -= 1;
+      return;
+    }
+    const best = this.#best;
+    if (best === undefined || rate >= best.rate * WORTHWHILE_GROWTH) {
+      this.#best = { rate, size: this.#size };
+      this.#size = Math.min(MAX_SIZE, this.#size + STEP);
+      return;
+    }
+    this.#size = best.size;
+    this.#best = undefined;
+    this.#rest = REST;
+  }
+}

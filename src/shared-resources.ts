@@ -1,0 +1,81 @@
+import { homedir } from 'node:os';
+import { DEFAULT_RETRY_POLICY, type RetryPolicy } from './http/retry.ts';
+import { Semaphore } from './io/semaphore.ts';
+import type { CopierOptions } from './options.ts';
+import type { RegistryAccess } from './transports/registry/registry-access.ts';
+import type { UploadState } from './cache/upload-state.ts';
+import type { BlobInfoCache } from './types/blob-info-cache.ts';
+import { VERSION } from './version.ts';
+
+const DEFAULT_JOBS = 16;
+const DEFAULT_TIMEOUT_MS = 60_000;
+/** Requests in flight a host, to begin with and at most. */
+const REQUESTS_PER_HOST = 16;
+/** Bodies that all copies together hold in memory, in bytes. */
+const MEMORY_BUDGET = 48 * 1024 * 1024;
+
+/**
+ * What the copies of one copier have in common: connections, tokens, the cache, and the limits on work in flight. Each is opened when it is
+ * first wanted. To be disposed of.
+ */
+export class SharedResources implements AsyncDisposable {
+  readonly options: CopierOptions;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly policy: RetryPolicy;
+  readonly pool: Semaphore;
+  readonly serialPool: Semaphore = new Semaphore(1);
+  readonly memory: Semaphore = new Semaphore(MEMORY_BUDGET);
+  #access: Promise<RegistryAccess> | undefined;
+  #cache: Promise<BlobInfoCache> | undefined;
+  #uploadState: Promise<UploadState> | undefined;
+
+  constructor(options: CopierOptions) {
+    this.options = options;
+    this.env = options.env ?? process.env;
+    this.pool = new Semaphore(options.jobs ?? DEFAULT_JOBS);
+    const { retries, delayMs } = DEFAULT_RETRY_POLICY;
+    this.policy = {
+      ...DEFAULT_RETRY_POLICY,
+      retries: options.retryTimes ?? retries,
+      delayMs: options.retryDelayMs ?? delayMs,
+    };
+  }
+
+  readonly access = (): Promise<RegistryAccess> => (this.#access ??= this.#openAccess());
+
+  cache(): Promise<BlobInfoCache> {
+    return (this.#cache ??= this.#openCache());
+  }
+
+  readonly warn = (message: string): void => this.options.onWarning?.(message);
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    (await this.#cache)?.[Symbol.dispose]();
+    (await this.#uploadState)?.[Symbol.dispose]();
+    await (await this.#access)?.[Symbol.asyncDispose]();
+  }
+
+  async #openAccess(): Promise<RegistryAccess> {
+    const { RegistryAccess } = await import('./transports/registry/registry-access.ts');
+    return new RegistryAccess({
+      policy: this.policy,
+      idleTimeoutMs: this.options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+      requestsPerHost: REQUESTS_PER_HOST,
+      env: this.env,
+      onWarning: this.warn,
+      userAgent: `imgcopy/${VERSION}`,
+      uploadState: () => (this.#uploadState ??= this.#openUploadState()),
+    });
+  }
+
+  async #openUploadState(): Promise<UploadState> {
+    const { openUploadState } = await import('./cache/upload-state.ts');
+    return openUploadState({ env: this.env, homeDir: homedir(), onWarning: this.warn });
+  }
+
+  async #openCache(): Promise<BlobInfoCache> {
+    if (this.options.cache === false) return (await import('./cache/no-cache.ts')).noCache();
+    const { openBlobInfoCache } = await import('./cache/sqlite-cache.ts');
+    return openBlobInfoCache({ env: this.env, homeDir: homedir(), onWarning: this.warn });
+  }
+}

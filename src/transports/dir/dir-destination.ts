@@ -1,0 +1,197 @@
+import type { Readable } from 'node:stream';
+import { type BlobFile, openBlobFile } from '../../blob-files/blob-file.ts';
+import { replaceFile } from '../../blob-files/durable-files.ts';
+import { ContentMismatchError, digestAlgorithm } from '../../digest/digest.ts';
+import { ImgcopyError } from '../../errors/imgcopy-error.ts';
+import { InvalidManifestError, manifestDigest } from '../../manifest/parse-manifest.ts';
+import type { BlobInfo, RawManifest, WaitOptions } from '../../types/blob-info.ts';
+import { PartialBlobUnavailableError } from '../../types/errors.ts';
+import type {
+  CurrentManifest,
+  ImageDestination,
+  PartialBlob,
+  PutBlobInfo,
+  PutBlobOptions,
+  PutManifestOptions,
+  ReusedBlob,
+  TryReusingBlobOptions,
+  UploadedBlob,
+} from '../../types/image-destination.ts';
+import { commitImage } from './commit-image.ts';
+import { isVerified } from './dir-blobs.ts';
+import { imageFiles, isPresent } from './image-files.ts';
+import { blobFileName, manifestFileName } from './layout.ts';
+import { readVersion, VersionFile, versionFor } from './layout-version.ts';
+import { readImageManifest } from './manifest-file.ts';
+import { signatureFileName } from './signature-files.ts';
+import { openTargetDirectory, type TargetDirectory } from './target-directory.ts';
+
+/** A shorter part is sooner fetched again than found again. */
+const MIN_KEPT_BYTES = 1024 * 1024;
+
+export interface DirDestinationOptions {
+  /** Whether blobs that are there are hashed before they are reused. By default their size has to do. */
+  readonly force?: boolean | undefined;
+}
+
+/**
+ * Opens a directory for writing an image in the containers `dir:` layout, and locks it until it is disposed of. Nothing is written to it
+ * before the first blob or manifest; the image that it holds stays whole until the new one is.
+ *
+ * @param path  relative to the working directory, or absolute; made with its parents where it is missing. It may be a symbolic link.
+ * @throws ImgcopyError ERR_DIR_NOT_EMPTY (kind `usage`) for files that are no image's, ERR_DIR_LOCKED while another imgcopy writes there,
+ *   ERR_DIR_VERSION for a later version of the layout, ERR_NOT_A_DIRECTORY, ERR_NOT_WRITABLE.
+ */
+export async function openDirDestination(path: string, options: DirDestinationOptions = {}): Promise<ImageDestination> {
+  const target = await openTargetDirectory(path);
+  try {
+    const version = new VersionFile(target.path, await readVersion(target.path));
+    return new DirDestination(`dir:${path}`, target, version, options);
+  } catch (error) {
+    await target[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+class DirDestination implements ImageDestination {
+  readonly reference: string;
+  readonly repository = undefined;
+  readonly concurrency = 'parallel';
+  readonly roundTripMs = 0;
+  readonly acceptsForeignLayerUrls = false;
+  readonly #target: TargetDirectory;
+  readonly #directory: string;
+  readonly #version: VersionFile;
+  readonly #force: boolean;
+  readonly #instanceSignatures = new Set<string>();
+  #current: Promise<CurrentManifest | undefined> | undefined;
+  #manifest: RawManifest | undefined;
+  #signatures: readonly Buffer[] | undefined;
+
+  constructor(
+    reference: string,
+    target: TargetDirectory,
+    version: VersionFile,
+    { force = false }: DirDestinationOptions,
+  ) {
+    this.reference = reference;
+    this.#target = target;
+    this.#directory = target.path;
+    this.#version = version;
+    this.#force = force;
+  }
+
+  async currentManifest({ signal }: WaitOptions = {}): Promise<CurrentManifest | undefined> {
+    signal?.throwIfAborted();
+    this.#current ??= wholeImage(this.#directory);
+    return await this.#current;
+  }
+
+  expectsMissing(): boolean {
+    return false;
+  }
+
+  async tryReusingBlobWithOptions(info: BlobInfo, { signal }: TryReusingBlobOptions): Promise<ReusedBlob> {
+    signal?.throwIfAborted();
+    const { digest, size } = info;
+    if (!(await isPresent(this.#directory, { name: blobFileName(digest), size }))) return { reused: false };
+    if (this.#force && !(await isVerified(this.#directory, info, signal))) return { reused: false };
+    return { reused: true, digest, size };
+  }
+
+  supportsPutBlobPartial(): boolean {
+    return false;
+  }
+
+  putBlobPartial(): Promise<PartialBlob> {
+    return Promise.reject(new PartialBlobUnavailableError('a directory takes whole blobs'));
+  }
+
+  async putBlobWithOptions(stream: Readable, info: PutBlobInfo, { signal }: PutBlobOptions): Promise<UploadedBlob> {
+    try {
+      signal?.throwIfAborted();
+      const { digest, size } = info;
+      const directory = this.#directory;
+      await this.#version.raiseTo(versionFor(digest === undefined ? [] : [blobFileName(digest)]));
+      await using file = await openBlobFile({ directory, digest, size, finalName: blobFileName, signal });
+      return await writeWhole(file, stream);
+    } finally {
+      stream.destroy();
+    }
+  }
+
+  async putManifest(manifest: RawManifest, { instanceDigest, signal }: PutManifestOptions = {}): Promise<void> {
+    signal?.throwIfAborted();
+    if (instanceDigest === undefined) {
+      this.#manifest = manifest;
+      return;
+    }
+    const found = manifestDigest(manifest.bytes, manifest.mediaType, digestAlgorithm(instanceDigest));
+    if (found !== instanceDigest) {
+      throw new ContentMismatchError('a manifest does not match its digest', instanceDigest, found);
+    }
+    await this.#writeInstanceFile(manifestFileName(instanceDigest), manifest.bytes);
+  }
+
+  supportsSignatures(): boolean {
+    return true;
+  }
+
+  async putSignaturesWithFormat(signatures: readonly Buffer[], options: PutManifestOptions = {}): Promise<void> {
+    const { instanceDigest, signal } = options;
+    signal?.throwIfAborted();
+    if (instanceDigest === undefined) {
+      this.#signatures = signatures;
+      return;
+    }
+    for (const [index, signature] of signatures.entries()) {
+      const name = signatureFileName(index, instanceDigest);
+      await this.#writeInstanceFile(name, signature);
+      this.#instanceSignatures.add(name);
+    }
+  }
+
+  async commit({ signal }: WaitOptions = {}): Promise<void> {
+    signal?.throwIfAborted();
+    if (this.#manifest === undefined) throw new Error(`${this.reference} is committed without a manifest`);
+    await commitImage(this.#directory, this.#version, {
+      manifest: this.#manifest,
+      signatures: this.#signatures,
+      instanceSignatures: this.#instanceSignatures,
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#target[Symbol.asyncDispose]();
+  }
+
+  async #writeInstanceFile(name: string, bytes: Buffer): Promise<void> {
+    await this.#version.raiseTo(versionFor([name]));
+    await replaceFile(this.#directory, name, bytes);
+  }
+}
+
+/** The manifest of the image in a directory, if all that belongs to it is there. A damaged image counts as none: it will be replaced. */
+async function wholeImage(directory: string): Promise<CurrentManifest | undefined> {
+  try {
+    const stored = await readImageManifest(directory);
+    if (stored === undefined) return undefined;
+    const files = await imageFiles(directory, stored.manifest);
+    const present = await Promise.all(files.map((file) => isPresent(directory, file)));
+    return present.every(Boolean) ? stored.raw : undefined;
+  } catch (error) {
+    if (error instanceof InvalidManifestError || error instanceof ContentMismatchError) return undefined;
+    throw error;
+  }
+}
+
+async function writeWhole(file: BlobFile, stream: Readable): Promise<UploadedBlob> {
+  try {
+    await file.writeStream(stream);
+    return await file.publish();
+  } catch (error) {
+    const isWrong = error instanceof ImgcopyError && error.kind === 'integrity';
+    if (!isWrong && file.contiguous >= MIN_KEPT_BYTES) await file.keep();
+    throw error;
+  }
+}

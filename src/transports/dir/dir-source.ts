@@ -1,0 +1,132 @@
+import { readdir } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import type { Readable } from 'node:stream';
+import type { Digest } from '../../digest/digest.ts';
+import { ImgcopyError, systemErrorCode } from '../../errors/imgcopy-error.ts';
+import type {
+  BlobChunkAccessor,
+  GetBlobAtOptions,
+  ImageSourceChunk,
+  RangeSupport,
+} from '../../types/blob-chunk-accessor.ts';
+import type { BlobInfo, RawManifest, WaitOptions } from '../../types/blob-info.ts';
+import type { BlobStream, GetBlobOptions, GetManifestOptions, ImageSource } from '../../types/image-source.ts';
+import { blobSize, dirBlobAccessor, streamBlob } from './dir-blobs.ts';
+import { manifestFileName } from './layout.ts';
+import { readVersion } from './layout-version.ts';
+import { readImageManifest, readInstanceManifest } from './manifest-file.ts';
+import { readSignatures } from './signature-files.ts';
+
+/**
+ * Opens a directory in the containers `dir:` layout for reading.
+ * @param path  relative to the working directory, or absolute; may be or contain symbolic links.
+ * @throws ImgcopyError of kind `not-found` when there is no image, ERR_DIR_VERSION when the layout is of a later version.
+ * @see https://github.com/containers/image/blob/main/docs/containers-transports.5.md
+ */
+export async function openDirSource(path: string): Promise<ImageSource> {
+  const directory = resolve(path);
+  const names = await listDirectory(path);
+  await readVersion(directory);
+  const stored = await readImageManifest(directory);
+  if (stored === undefined) throw notAnImage(path, names);
+  return new DirSource(path, directory, stored.raw);
+}
+
+class DirSource implements ImageSource {
+  readonly reference: string;
+  readonly repository = undefined;
+  readonly concurrency = 'parallel';
+  readonly roundTripMs = 0;
+  readonly metersManifestReads = false;
+  readonly rangeSupport: RangeSupport;
+  readonly #directory: string;
+  readonly #blobs: BlobChunkAccessor;
+  readonly #manifest: RawManifest;
+  readonly #instances = new Map<Digest, Promise<RawManifest>>();
+
+  constructor(path: string, directory: string, manifest: RawManifest) {
+    this.reference = `dir:${path}`;
+    this.#directory = directory;
+    this.#blobs = dirBlobAccessor(directory);
+    this.rangeSupport = this.#blobs.rangeSupport;
+    this.#manifest = manifest;
+  }
+
+  getManifestDigest(): Promise<Digest> {
+    return Promise.resolve(this.#manifest.digest);
+  }
+
+  async getManifest({ instanceDigest, signal }: GetManifestOptions = {}): Promise<RawManifest> {
+    signal?.throwIfAborted();
+    if (instanceDigest === undefined || instanceDigest === this.#manifest.digest) return this.#manifest;
+    const known = this.#instances.get(instanceDigest);
+    if (known !== undefined) return await known;
+    const reading = this.#readInstance(instanceDigest);
+    this.#instances.set(instanceDigest, reading);
+    return await reading;
+  }
+
+  async getBlobSize(digest: Digest, { signal }: WaitOptions = {}): Promise<number> {
+    signal?.throwIfAborted();
+    return await blobSize(this.#directory, digest);
+  }
+
+  async getSignaturesWithFormat({ instanceDigest, signal }: GetManifestOptions = {}): Promise<readonly Buffer[]> {
+    signal?.throwIfAborted();
+    return await readSignatures(this.#directory, instanceDigest);
+  }
+
+  async getBlob(info: BlobInfo, { signal }: GetBlobOptions = {}): Promise<BlobStream> {
+    return { stream: await streamBlob(this.#directory, info, signal), size: info.size };
+  }
+
+  supportsGetBlobAt(): boolean {
+    return true;
+  }
+
+  getBlobAt(info: BlobInfo, chunks: readonly ImageSourceChunk[], options?: GetBlobAtOptions): AsyncIterable<Readable> {
+    return this.#blobs.getBlobAt(info, chunks, options);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async #readInstance(digest: Digest): Promise<RawManifest> {
+    const stored = await readInstanceManifest(this.#directory, digest);
+    if (stored !== undefined) return stored.raw;
+    throw new ImgcopyError(`${this.reference} lacks manifest ${digest}: there is no file ${manifestFileName(digest)}`, {
+      code: 'ERR_MANIFEST_NOT_FOUND',
+      kind: 'not-found',
+      side: 'source',
+      hint: 'the directory holds only some of the platforms; name them with --platform',
+    });
+  }
+}
+
+async function listDirectory(path: string): Promise<readonly string[]> {
+  try {
+    return await readdir(path);
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (code !== 'ENOENT' && code !== 'ENOTDIR') throw error;
+    throw new ImgcopyError(`dir:${path} ${code === 'ENOENT' ? 'does not exist' : 'is not a directory'}`, {
+      code: 'ERR_NOT_AN_IMAGE',
+      kind: 'not-found',
+      side: 'source',
+      cause: error,
+    });
+  }
+}
+
+function notAnImage(path: string, names: readonly string[]): ImgcopyError {
+  const isOciLayout = names.includes('oci-layout');
+  return new ImgcopyError(`dir:${path} holds no image: it has no manifest.json`, {
+    code: 'ERR_NOT_AN_IMAGE',
+    kind: 'not-found',
+    side: 'source',
+    hint: isOciLayout
+      ? 'it is an OCI layout, which dir: does not read; skopeo copies oci: to dir:'
+      : 'give a directory that imgcopy or skopeo wrote as dir:; if a copy into it was cut short, run that again',
+  });
+}

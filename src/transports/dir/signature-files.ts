@@ -1,0 +1,50 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Digest } from '../../digest/digest.ts';
+import { ImgcopyError, systemErrorCode } from '../../errors/imgcopy-error.ts';
+import { blobFileName, signedManifestFile } from './layout.ts';
+import { openRegularFile } from './regular-file.ts';
+
+const MAX_SIGNATURE_BYTES = 4 * 1024 * 1024;
+
+/** The names of the files of signatures in a directory: `signature-1`, `<digest of an instance>.signature-1`. */
+export async function listSignatures(directory: string): Promise<readonly string[]> {
+  const names = await readdir(directory);
+  return names.filter((name) => signedManifestFile(name) !== undefined).toSorted();
+}
+
+/** @param index  from 0; @param instanceDigest  undefined for the image itself. */
+export function signatureFileName(index: number, instanceDigest?: Digest): string {
+  const name = `signature-${index + 1}`;
+  return instanceDigest === undefined ? name : `${blobFileName(instanceDigest)}.${name}`;
+}
+
+/**
+ * Reads the signatures of the image or of an instance, in the order of their numbers up to the first that is not there.
+ * @throws ImgcopyError ERR_SIGNATURE_TOO_LARGE beyond 4 MiB.
+ */
+export async function readSignatures(directory: string, instanceDigest?: Digest): Promise<readonly Buffer[]> {
+  const signatures: Buffer[] = [];
+  for (;;) {
+    const path = join(directory, signatureFileName(signatures.length, instanceDigest));
+    const signature = await readSignature(path);
+    if (signature === undefined) return signatures;
+    signatures.push(signature);
+  }
+}
+
+async function readSignature(path: string): Promise<Buffer | undefined> {
+  try {
+    await using file = await openRegularFile(path);
+    const { size } = await file.stat();
+    if (size > MAX_SIGNATURE_BYTES) {
+      throw new ImgcopyError(`signature ${path} has ${size} bytes, expected at most ${MAX_SIGNATURE_BYTES}`, {
+        code: 'ERR_SIGNATURE_TOO_LARGE',
+      });
+    }
+    return await file.readFile();
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
