@@ -1,9 +1,12 @@
 import type { Readable } from 'node:stream';
 import { type BlobFile, openBlobFile } from '../../blob-files/blob-file.ts';
 import { replaceFile } from '../../blob-files/durable-files.ts';
-import { ContentMismatchError, digestAlgorithm } from '../../digest/digest.ts';
+import { ContentMismatchError, type Digest, digestAlgorithm } from '../../digest/digest.ts';
 import { ImgcopyError } from '../../errors/imgcopy-error.ts';
 import { InvalidManifestError, manifestDigest } from '../../manifest/parse-manifest.ts';
+import { OldLayers } from '../../partial/old-layers.ts';
+import type { Candidate } from '../../partial/plan-blob.ts';
+import type { BlobChunkAccessor } from '../../types/blob-chunk-accessor.ts';
 import type { BlobInfo, RawManifest, WaitOptions } from '../../types/blob-info.ts';
 import { PartialBlobUnavailableError } from '../../types/errors.ts';
 import type {
@@ -12,17 +15,19 @@ import type {
   PartialBlob,
   PutBlobInfo,
   PutBlobOptions,
+  PutBlobPartialOptions,
   PutManifestOptions,
   ReusedBlob,
   TryReusingBlobOptions,
   UploadedBlob,
 } from '../../types/image-destination.ts';
 import { commitImage } from './commit-image.ts';
-import { isVerified } from './dir-blobs.ts';
+import { dirBlobAccessor, isVerified } from './dir-blobs.ts';
 import { imageFiles, isPresent } from './image-files.ts';
 import { blobFileName, manifestFileName } from './layout.ts';
 import { readVersion, VersionFile, versionFor } from './layout-version.ts';
-import { readImageManifest } from './manifest-file.ts';
+import { readImageManifest, readInstanceManifest } from './manifest-file.ts';
+import { writeAssembled } from './partial-blob.ts';
 import { signatureFileName } from './signature-files.ts';
 import { openTargetDirectory, type TargetDirectory } from './target-directory.ts';
 
@@ -63,6 +68,9 @@ class DirDestination implements ImageDestination {
   readonly #directory: string;
   readonly #version: VersionFile;
   readonly #force: boolean;
+  /** Reads what the directory has. */
+  readonly #own: BlobChunkAccessor;
+  readonly #oldLayers: OldLayers;
   readonly #instanceSignatures = new Set<string>();
   #current: Promise<CurrentManifest | undefined> | undefined;
   #manifest: RawManifest | undefined;
@@ -79,6 +87,12 @@ class DirDestination implements ImageDestination {
     this.#directory = target.path;
     this.#version = version;
     this.#force = force;
+    this.#own = dirBlobAccessor(target.path);
+    this.#oldLayers = new OldLayers(
+      () => readImageManifest(target.path).then((stored) => stored?.raw),
+      ({ digest }) => this.#instance(digest),
+      undefined,
+    );
   }
 
   async currentManifest({ signal }: WaitOptions = {}): Promise<CurrentManifest | undefined> {
@@ -100,11 +114,33 @@ class DirDestination implements ImageDestination {
   }
 
   supportsPutBlobPartial(): boolean {
-    return false;
+    return true;
   }
 
-  putBlobPartial(): Promise<PartialBlob> {
-    return Promise.reject(new PartialBlobUnavailableError('a directory takes whole blobs'));
+  async putBlobPartial(
+    accessor: BlobChunkAccessor,
+    info: BlobInfo,
+    options: PutBlobPartialOptions,
+  ): Promise<PartialBlob> {
+    const { cache, memory, signal, layerIndex, platform, reusePieces = true } = options;
+    signal?.throwIfAborted();
+    const { digest, size } = info;
+    const candidates = async (): Promise<readonly Candidate[]> =>
+      reusePieces ? this.#presentOf(await this.#oldLayers.find(info, { layerIndex, platform, cache })) : [];
+    await this.#version.raiseTo(versionFor([blobFileName(digest)]));
+    await using file = await openBlobFile({
+      directory: this.#directory,
+      digest,
+      size,
+      finalName: blobFileName,
+      resume: true,
+      signal,
+    });
+    const input = { accessor, info, own: this.#own, candidates, memory, signal };
+    const { bytesReused, tail } = await keepingPart(file, () => writeAssembled(file, input));
+    if (tail !== undefined)
+      cache?.recordChunkedBlob({ digest, size, format: tail.format, tailOffset: tail.tailOffset });
+    return { digest, size, bytesReused };
   }
 
   async putBlobWithOptions(stream: Readable, info: PutBlobInfo, { signal }: PutBlobOptions): Promise<UploadedBlob> {
@@ -165,6 +201,21 @@ class DirDestination implements ImageDestination {
     await this.#target[Symbol.asyncDispose]();
   }
 
+  /** Of old layers, those that are there whole. */
+  async #presentOf(candidates: readonly Candidate[]): Promise<readonly Candidate[]> {
+    const present = candidates.map(({ info: { digest, size } }) =>
+      isPresent(this.#directory, { name: blobFileName(digest), size }),
+    );
+    const answers = await Promise.all(present);
+    return candidates.filter((_candidate, index) => answers[index]);
+  }
+
+  async #instance(digest: Digest): Promise<RawManifest> {
+    const stored = await readInstanceManifest(this.#directory, digest);
+    if (stored === undefined) throw new Error(`there is no manifest ${digest} in ${this.reference}`);
+    return stored.raw;
+  }
+
   async #writeInstanceFile(name: string, bytes: Buffer): Promise<void> {
     await this.#version.raiseTo(versionFor([name]));
     await replaceFile(this.#directory, name, bytes);
@@ -186,11 +237,19 @@ async function wholeImage(directory: string): Promise<CurrentManifest | undefine
 }
 
 async function writeWhole(file: BlobFile, stream: Readable): Promise<UploadedBlob> {
-  try {
+  return await keepingPart(file, async () => {
     await file.writeStream(stream);
     return await file.publish();
+  });
+}
+
+/** What was written when a blob could not be finished is left to the next run, unless it is wrong. */
+async function keepingPart<T>(file: BlobFile, write: () => Promise<T>): Promise<T> {
+  try {
+    return await write();
   } catch (error) {
-    const isWrong = error instanceof ImgcopyError && error.kind === 'integrity';
+    const isWrong =
+      error instanceof PartialBlobUnavailableError || (error instanceof ImgcopyError && error.kind === 'integrity');
     if (!isWrong && file.contiguous >= MIN_KEPT_BYTES) await file.keep();
     throw error;
   }

@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdir, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { lockDirectory } from '../../../src/transports/dir/directory-lock.ts';
+import { openDirDestination } from '../../../src/transports/dir/dir-destination.ts';
+import { temporaryDirectory } from './image-directory.ts';
+
+const LOCK_MODULE = new URL('../../../src/transports/dir/directory-lock.ts', import.meta.url).href;
+
+/** A process that holds the lock of a directory until it is killed. */
+async function lockElsewhere(directory: string): Promise<{ readonly stderr: () => string; kill(): Promise<void> }> {
+  const script = `
+    const { lockDirectory } = await import(${JSON.stringify(LOCK_MODULE)});
+    await lockDirectory(${JSON.stringify(directory)});
+    process.stdout.write('locked');
+    setInterval(() => {}, 1e6);`;
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', script], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let stderr = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  await once(child.stdout, 'data');
+  return {
+    stderr: () => stderr,
+    async kill() {
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+    },
+  };
+}
+
+test('a second writer is refused, by another path too, until the first is done (behaviour 79)', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const link = join(await temporaryDirectory(t), 'link');
+  await symlink(directory, link);
+  {
+    await using first = await openDirDestination(directory);
+    assert.equal(await first.currentManifest(), undefined);
+    for (const path of [directory, link]) {
+      await assert.rejects(openDirDestination(path), {
+        code: 'ERR_DIR_LOCKED',
+        side: 'destination',
+        hint: /another directory/,
+      });
+    }
+    await assert.rejects(
+      openDirDestination(directory),
+      { code: 'ERR_DIR_LOCKED' },
+      'a refusal does not break the lock',
+    );
+  }
+  assert.deepEqual(await readdir(directory), [], 'nothing of the lock is left');
+  await using second = await openDirDestination(directory);
+  assert.equal(await second.currentManifest(), undefined);
+});
+
+test('the lock of another process holds until that dies, and its end leaves nothing to clear (behaviour 79)', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const holder = await lockElsewhere(directory);
+  await assert.rejects(lockDirectory(directory), { code: 'ERR_DIR_LOCKED' });
+  assert.equal(holder.stderr(), '', 'no warning of an experimental module');
+  await holder.kill();
+  {
+    await using lock = await lockDirectory(directory);
+    assert.ok(lock);
+  }
+  assert.deepEqual(await readdir(directory), []);
+});
+
+test('says which file is in the way of the lock', async (t) => {
+  const directory = await temporaryDirectory(t);
+  await writeFile(join(directory, '.imgcopy.lock'), 'this is no database. '.repeat(100));
+  await assert.rejects(lockDirectory(directory), { code: 'ERR_DIR_LOCK', message: /\.imgcopy\.lock/, hint: /remove/ });
+});

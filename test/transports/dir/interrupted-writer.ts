@@ -1,0 +1,40 @@
+import { cpSync } from 'node:fs';
+import fs from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
+import { join } from 'node:path';
+import { argv, kill, pid } from 'node:process';
+import { openDirDestination } from '../../../src/transports/dir/dir-destination.ts';
+import { putImage } from './image-directory.ts';
+import { newer, signature } from './interrupted-images.ts';
+
+/**
+ * Writes an image to a directory.
+ * Usage: interrupted-writer.ts DIRECTORY snapshots PARENT  copies the directory to PARENT/1, PARENT/2, …, before each step that changes the disk
+ *        interrupted-writer.ts DIRECTORY kill              dies right before the rename of manifest.json
+ */
+const [, , directory = '', mode, parent = ''] = argv;
+let steps = 0;
+
+type Operation = (...parameters: unknown[]) => unknown;
+
+function interrupt(owner: object, names: readonly string[]): void {
+  const operations = owner as Record<string, Operation>;
+  for (const name of names) {
+    const original = operations[name] as Operation;
+    operations[name] = function (this: unknown, ...parameters: unknown[]): unknown {
+      steps += 1;
+      if (mode === 'snapshots') cpSync(directory, join(parent, String(steps)), { recursive: true });
+      else if (name === 'rename' && parameters[1] === join(directory, 'manifest.json')) kill(pid, 'SIGKILL');
+      return Reflect.apply(original, this, parameters);
+    };
+  }
+}
+
+const handle = await fs.open(directory);
+interrupt(Object.getPrototypeOf(handle) as object, ['write', 'writev', 'writeFile', 'truncate', 'chmod', 'sync']);
+await handle.close();
+interrupt(fs, ['open', 'mkdir', 'rename', 'rm', 'rmdir']);
+syncBuiltinESMExports();
+
+await using destination = await openDirDestination(directory);
+await putImage(destination, newer, [signature]);
