@@ -98,7 +98,8 @@ export class ContiguousNote {
   }
 
   async remove(): Promise<void> {
-    const handle = await this.#handle;
+    // Where it could not be opened, who asked for that has been told.
+    const handle = await this.#handle?.catch(() => undefined);
     this.#handle = undefined;
     await handle?.close();
     await rm(this.#path, { force: true });

@@ -1,6 +1,17 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdtemp, open as openFile, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  type FileHandle,
+  mkdtemp,
+  open as openFile,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -41,6 +52,14 @@ function breakingStream(bytes: Buffer): Readable {
     })(),
     { objectMode: false },
   );
+}
+
+type WriteV = (this: FileHandle, pieces: Uint8Array[], position: number) => Promise<unknown>;
+
+/** What all open files share, for faults of the disk. */
+async function handlePrototype(directory: string): Promise<FileHandle> {
+  await using handle = await openFile(directory);
+  return Object.getPrototypeOf(handle) as FileHandle;
 }
 
 async function assertPublished(directory: string): Promise<void> {
@@ -273,13 +292,43 @@ test('does not write through a link that lies under its temporary name (behaviou
   assert.equal(await readFile(victim, 'utf8'), 'precious');
 });
 
+test('keeping waits for pieces that are still being written, so that none lands behind a gap', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const prototype = await handlePrototype(directory);
+  const { writev } = prototype as { readonly writev: WriteV };
+  const gate = Promise.withResolvers<void>();
+  t.mock.method(prototype, 'writev', async function (this: FileHandle, pieces: Uint8Array[], position: number) {
+    if (position > 0) await gate.promise;
+    return await writev.call(this, pieces, position);
+  });
+  await using file = await open(directory);
+  await file.write(content.subarray(0, 1000), 0);
+  const late = file.write(content.subarray(2000, 3000), 2000);
+  const kept = file.keep();
+  gate.resolve();
+  await Promise.all([late, kept]);
+  assert.deepEqual(await readdir(directory), [partialName]);
+  assert.equal((await stat(join(directory, partialName))).size, 1000);
+});
+
+test('hashes what came early as soon as the gap before it is filled', async (t) => {
+  const directory = await temporaryDirectory(t);
+  await using file = await open(directory);
+  const read = t.mock.method(await handlePrototype(directory), 'read');
+  await file.write(content.subarray(1000), 1000);
+  assert.equal(read.mock.callCount(), 0);
+  await file.write(content.subarray(0, 1000), 0);
+  assert.ok(read.mock.callCount() >= 1);
+  const before = read.mock.callCount();
+  await file.publish();
+  assert.equal(read.mock.callCount(), before, 'nothing was left to be hashed at the end');
+});
+
 test('names the full disk, and what to do', async (t) => {
   const directory = await temporaryDirectory(t);
   await using file = await open(directory);
-  await using anyHandle = await openFile(directory);
-  const prototype = Object.getPrototypeOf(anyHandle) as { writev: () => Promise<never> };
   const full = Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
-  t.mock.method(prototype, 'writev', () => Promise.reject(full));
+  t.mock.method(await handlePrototype(directory), 'writev', () => Promise.reject(full));
   await assert.rejects(file.writeStream(streamOf(content)), {
     code: 'ERR_DISK_FULL',
     side: 'destination',

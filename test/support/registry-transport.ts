@@ -1,9 +1,17 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { noCache } from '../../src/cache/no-cache.ts';
+import type { UploadState } from '../../src/cache/upload-state.ts';
 import { digestOf } from '../../src/digest/digest.ts';
 import { DEFAULT_RETRY_POLICY, type RetryPolicy } from '../../src/http/retry.ts';
+import type { TlsOptions } from '../../src/http/undici-send.ts';
 import { parseReference, type RegistryReference } from '../../src/reference/reference.ts';
-import { RegistryAccess, type EndpointOptions } from '../../src/transports/registry/registry-access.ts';
+import { RegistryClient } from '../../src/transports/registry/client.ts';
+import {
+  RegistryAccess,
+  type EndpointCall,
+  type EndpointOptions,
+  type TlsSettings,
+} from '../../src/transports/registry/registry-access.ts';
 import {
   openRegistryDestination,
   type RegistryDestination,
@@ -23,6 +31,13 @@ export interface TestAccessOptions {
   readonly idleTimeoutMs?: number | undefined;
 }
 
+const noUploads: UploadState = {
+  remember: () => false,
+  claim: () => undefined,
+  forget: () => undefined,
+  [Symbol.dispose]: () => undefined,
+};
+
 /** The way to all registries of a test. To be disposed of. */
 export function openAccess(options: TestAccessOptions = {}): RegistryAccess {
   return new RegistryAccess({
@@ -31,6 +46,7 @@ export function openAccess(options: TestAccessOptions = {}): RegistryAccess {
     requestsPerHost: 16,
     env: {},
     userAgent: 'imgcopy/test',
+    uploadState: () => Promise.resolve(noUploads),
   });
 }
 
@@ -39,6 +55,24 @@ export function referenceTo(registry: TestRegistry, name: string): RegistryRefer
   const reference = parseReference(`docker://${registry.host}/${name}`);
   if (reference.transport !== 'docker') throw new Error('a name in a registry was wanted');
   return reference;
+}
+
+/** TLS as an endpoint wants it. */
+export function tlsOf(options: TlsOptions): TlsSettings {
+  return { id: JSON.stringify(options), verify: options.verify ?? true, load: () => Promise.resolve(options) };
+}
+
+/** A client of one repository, its side the destination. */
+export async function clientOf(
+  access: RegistryAccess,
+  registry: TestRegistry,
+  repository: string,
+  options: Partial<EndpointCall> = {},
+): Promise<RegistryClient> {
+  const scopes = [`repository:${repository}:pull,push`];
+  const side = 'destination';
+  const { origin, send } = await access.endpoint(registry.host, { plainHttp: true, side, scopes, ...options });
+  return new RegistryClient({ origin, repository, side, send });
 }
 
 export async function sourceAt(

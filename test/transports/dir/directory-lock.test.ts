@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import { lockDirectory } from '../../../src/transports/dir/directory-lock.ts';
 import { openDirDestination } from '../../../src/transports/dir/dir-destination.ts';
 import { temporaryDirectory } from './image-directory.ts';
@@ -11,7 +11,10 @@ import { temporaryDirectory } from './image-directory.ts';
 const LOCK_MODULE = new URL('../../../src/transports/dir/directory-lock.ts', import.meta.url).href;
 
 /** A process that holds the lock of a directory until it is killed. */
-async function lockElsewhere(directory: string): Promise<{ readonly stderr: () => string; kill(): Promise<void> }> {
+async function lockElsewhere(
+  t: TestContext,
+  directory: string,
+): Promise<{ readonly stderr: () => string; kill(): Promise<void> }> {
   const script = `
     const { lockDirectory } = await import(${JSON.stringify(LOCK_MODULE)});
     await lockDirectory(${JSON.stringify(directory)});
@@ -20,6 +23,7 @@ async function lockElsewhere(directory: string): Promise<{ readonly stderr: () =
   const child = spawn(process.execPath, ['--input-type=module', '--eval', script], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+  t.after(() => child.kill('SIGKILL'));
   let stderr = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
   await once(child.stdout, 'data');
@@ -59,7 +63,7 @@ test('a second writer is refused, by another path too, until the first is done (
 
 test('the lock of another process holds until that dies, and its end leaves nothing to clear (behaviour 79)', async (t) => {
   const directory = await temporaryDirectory(t);
-  const holder = await lockElsewhere(directory);
+  const holder = await lockElsewhere(t, directory);
   await assert.rejects(lockDirectory(directory), { code: 'ERR_DIR_LOCKED' });
   assert.equal(holder.stderr(), '', 'no warning of an experimental module');
   await holder.kill();

@@ -1,0 +1,133 @@
+import { fileURLToPath } from 'node:url';
+import { fasterThanPeers, nearPerfectPlan, overBareNode, peakMemory, withinPeers, type Goal } from './goals.ts';
+import type { ImagePlan } from './images.ts';
+
+/** An OCI layout with one image. */
+export interface Layout {
+  readonly layout: string;
+}
+
+export interface BenchCase {
+  readonly name: string;
+  readonly title: string;
+  /** Which ends lie behind a long line of 80 ms round trip and 12 MB/s a connection. */
+  readonly longLine: 'both' | 'source' | 'none';
+  readonly image: ImagePlan | Layout;
+  /** What the destination holds under the tag before each run. Default: nothing. */
+  readonly before?: 'the same' | Layout;
+  /** Default `registry`. */
+  readonly destination?: 'folder';
+  /** Default: imgcopy and all peers. */
+  readonly tools?: 'imgcopy' | 'with bare node';
+  /** However many are asked for. Default: no limit. */
+  readonly maxRounds?: number;
+  readonly goal?: Goal;
+}
+
+const KB = 1e3;
+const MB = 1e6;
+const GB = 1e9;
+
+/** What is measured, and what is wanted of it. With `quick`, the large layers are a tenth of their size. */
+export function benchCases({ quick }: { readonly quick: boolean }): readonly BenchCase[] {
+  const large = quick ? 0.1 : 1;
+  const fiveLayers: ImagePlan = { layers: layers(5, 100 * KB) };
+  const mixedLayers: ImagePlan = { layers: [131 * MB, ...layers(8, 11 * MB)] };
+  return [
+    {
+      name: 'nothing-to-do',
+      title: 'long line, nothing to do',
+      longLine: 'both',
+      image: fiveLayers,
+      before: 'the same',
+      goal: fasterThanPeers(1.2),
+    },
+    {
+      name: 'five-layers',
+      title: 'long line, new image of 5 small layers',
+      longLine: 'both',
+      image: fiveLayers,
+      goal: fasterThanPeers(2.2),
+    },
+    {
+      name: 'sixty-layers',
+      title: 'long line, 60 layers of 100 KB',
+      longLine: 'both',
+      image: { layers: layers(60, 100 * KB) },
+      goal: fasterThanPeers(6),
+    },
+    {
+      name: 'index',
+      title: 'long line, index of 8 platforms, 48 layers of 0.5 MB',
+      longLine: 'both',
+      image: { platforms: 8, layers: layers(6, 0.5 * MB) },
+      goal: fasterThanPeers(3.5),
+    },
+    {
+      name: 'mixed-layers',
+      title: 'long line to the source, 219 MB in 9 layers, one of 131 MB',
+      longLine: 'source',
+      image: mixedLayers,
+      goal: fasterThanPeers(5),
+    },
+    {
+      name: 'to-folder',
+      title: 'the same into a directory',
+      longLine: 'source',
+      image: mixedLayers,
+      destination: 'folder',
+      maxRounds: 1,
+    },
+    nextVersion('zstdchunked', 'zstd:chunked', 595_609),
+    nextVersion('zstdchunked-old', 'zstd:chunked of old writers', 581_928),
+    nextVersion('estargz', 'eStargz', 915_562),
+    {
+      name: 'one-large-layer',
+      title: `loopback, one layer of ${large} GB`,
+      longLine: 'none',
+      image: { layers: [large * GB] },
+      goal: withinPeers(1.1),
+    },
+    {
+      name: 'start-up',
+      title: 'loopback, nothing to do',
+      longLine: 'none',
+      image: fiveLayers,
+      before: 'the same',
+      tools: 'with bare node',
+      goal: overBareNode(60),
+    },
+    {
+      name: 'memory',
+      title: `loopback, peak memory with one layer of ${10 * large} GB`,
+      longLine: 'none',
+      image: { layers: [10 * large * GB] },
+      tools: 'imgcopy',
+      maxRounds: 1,
+      goal: peakMemory(160),
+    },
+  ];
+}
+
+/**
+ * The second version of an image onto its first, by the images of test/fixtures.
+ *
+ * @param perfectBytes  what the missing pieces of the one changed layer weigh, with its table of contents: what nobody can do without.
+ */
+function nextVersion(format: string, title: string, perfectBytes: number): BenchCase {
+  const layout = (version: string): Layout => ({
+    layout: fileURLToPath(new URL(`../test/fixtures/images/${format}/${version}`, import.meta.url)),
+  });
+  return {
+    name: `next-${format}`,
+    title: `long line to the source, next version in ${title}`,
+    longLine: 'source',
+    image: layout('v2'),
+    before: layout('v1'),
+    goal: nearPerfectPlan(1.05, perfectBytes),
+  };
+}
+
+function layers(count: number, size: number): readonly number[] {
+  return Array.from({ length: count }, () => size);
+}

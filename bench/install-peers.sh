@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Installs what the benchmark compares imgcopy with and measures through, where it is missing: crane, regctl and oras with Go, the
+# rest with apt-get, as root.
+set -euo pipefail
+
+PATH=$PATH:$(go env GOPATH)/bin
+
+for module in \
+  github.com/google/go-containerregistry/cmd/crane \
+  github.com/regclient/regclient/cmd/regctl \
+  oras.land/oras/cmd/oras; do
+  command -v "${module##*/}" >/dev/null || go install "$module@latest"
+done
+
+missing=()
+for package in skopeo docker-registry python3; do
+  command -v "$package" >/dev/null || missing+=("$package")
+done
+if ((${#missing[@]} > 0)); then
+  apt-get update
+  DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "${missing[@]}"
+fi

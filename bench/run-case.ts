@@ -1,0 +1,145 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { startRealRegistry } from '../test/support/real-registries.ts';
+import { realTool } from '../test/support/real-tools.ts';
+import type { BenchCase, Layout } from './cases.ts';
+import type { Medians, Run } from './goals.ts';
+import { pushImage, type ImagePlan } from './images.ts';
+import { measure } from './measure.ts';
+import { bareNode, imgcopy, type CopyJob, type CopyTool } from './peers.ts';
+import { pushLayout, tagDigest, type Repository } from './push.ts';
+import { spawnSlowLine } from './slow-line-process.ts';
+import type { SlowLine } from './slow-line.ts';
+
+export interface CaseOptions {
+  readonly rounds: number;
+  readonly tools: readonly CopyTool[];
+  /** Called after every run. */
+  readonly onRun: (tool: string, run: Run) => void;
+}
+
+export interface CaseResult {
+  readonly runs: Readonly<Record<string, readonly Run[]>>;
+  readonly medians: Medians;
+}
+
+const longLine = { roundTripMs: 80, bytesPerSecondPerConnection: 12e6 };
+const runTimeoutMs = 10 * 60_000;
+const tag = 'app';
+const compiledCode = fileURLToPath(new URL('.work/compiled', import.meta.url));
+
+/**
+ * Runs the tools of a case in turn, a round of all after the other, each round beginning with another tool. Each run starts cold: a
+ * destination registry of its own, connections of its own, an empty home. The source's pages are in memory.
+ *
+ * @throws Error when a tool fails, or leaves another image at the destination than the source's.
+ */
+export async function runCase(benchCase: BenchCase, options: CaseOptions): Promise<CaseResult> {
+  const tools = toolsOf(benchCase, options.tools);
+  if (tools.length === 0) return { runs: {}, medians: {} };
+
+  await using undo = new AsyncDisposableStack();
+  const registry = await startRegistry(undo);
+  const digest = await push({ url: registry.url, name: 'source' }, benchCase.image);
+  const line = benchCase.longLine === 'none' ? undefined : await startLine(undo, registry.host);
+  const source: Source = { reference: `${line?.host ?? registry.host}/source:${tag}`, line, digest };
+
+  const runs: Record<string, Run[]> = Object.fromEntries(tools.map(({ name }) => [name, []]));
+  const rounds = Math.min(options.rounds, benchCase.maxRounds ?? Infinity);
+  for (let round = 0; round < rounds; round += 1) {
+    const first = round % tools.length;
+    for (const tool of [...tools.slice(first), ...tools.slice(0, first)]) {
+      const run = await runOnce(benchCase, tool, source);
+      runs[tool.name]?.push(run);
+      options.onRun(tool.name, run);
+    }
+  }
+  return { runs, medians: Object.fromEntries(tools.map(({ name }) => [name, medianRun(runs[name] ?? [])])) };
+}
+
+interface Source {
+  /** As the tools name it, through the line where there is one. */
+  readonly reference: string;
+  readonly line: SlowLine | undefined;
+  readonly digest: string;
+}
+
+async function runOnce(benchCase: BenchCase, tool: CopyTool, source: Source): Promise<Run> {
+  await using undo = new AsyncDisposableStack();
+  const home = await mkdtemp(join(tmpdir(), 'imgcopy-bench-'));
+  undo.defer(() => rm(home, { recursive: true, force: true }));
+  const registry = await startRegistry(undo);
+  const repository: Repository = { url: registry.url, name: 'destination' };
+  if (benchCase.before !== undefined)
+    await push(repository, benchCase.before === 'the same' ? benchCase.image : benchCase.before);
+  const line = benchCase.longLine === 'both' ? await startLine(undo, registry.host) : undefined;
+
+  const job: CopyJob = {
+    source: source.reference,
+    destination:
+      benchCase.destination === 'folder'
+        ? { folder: join(home, 'image') }
+        : { registry: `${line?.host ?? registry.host}/destination:${tag}` },
+  };
+  const sentBefore = (await source.line?.traffic())?.down ?? 0;
+  const measurement = await measure(tool.command(job), { env: coldEnvironment(home), timeoutMs: runTimeoutMs });
+  const sent = (await source.line?.traffic())?.down;
+  const received = (await line?.traffic())?.up;
+
+  if ('registry' in job.destination) {
+    const found = await tagDigest(repository, tag);
+    if (found !== source.digest) throw new Error(`${tool.name} left ${found} in place of ${source.digest}`);
+  }
+  return {
+    ...measurement,
+    fromSourceBytes: sent === undefined ? undefined : sent - sentBefore,
+    toDestinationBytes: received,
+  };
+}
+
+function toolsOf(benchCase: BenchCase, tools: readonly CopyTool[]): readonly CopyTool[] {
+  if (benchCase.tools === 'imgcopy') return tools.filter((tool) => tool === imgcopy);
+  return benchCase.tools === 'with bare node' ? [...tools, bareNode] : tools;
+}
+
+async function push(repository: Repository, image: ImagePlan | Layout): Promise<string> {
+  return 'layout' in image ? await pushLayout(repository, tag, image.layout) : await pushImage(repository, tag, image);
+}
+
+async function startRegistry(undo: AsyncDisposableStack): Promise<{ readonly host: string; readonly url: string }> {
+  const program = realTool('docker-registry');
+  if (program === undefined) throw new Error('docker-registry is not installed: bench/install-peers.sh installs it');
+  const registry = await startRealRegistry(program);
+  undo.defer(() => registry.stop());
+  return registry;
+}
+
+async function startLine(undo: AsyncDisposableStack, target: string): Promise<SlowLine> {
+  const line = await spawnSlowLine({ target, ...longLine });
+  undo.defer(() => line.close());
+  return line;
+}
+
+/** No configuration, credentials or caches of the user, nor of a run before; but code that an earlier run compiled. */
+function coldEnvironment(home: string): NodeJS.ProcessEnv {
+  return { PATH: process.env['PATH'], HOME: home, CI: 'true', NODE_COMPILE_CACHE: compiledCode };
+}
+
+function medianRun(runs: readonly Run[]): Run {
+  const median = (pick: (run: Run) => number): number => {
+    const sorted = runs.map(pick).toSorted((a, b) => a - b);
+    const middle = (sorted.length - 1) / 2;
+    return ((sorted[Math.floor(middle)] ?? NaN) + (sorted[Math.ceil(middle)] ?? NaN)) / 2;
+  };
+  const medianIfAny = (pick: (run: Run) => number | undefined): number | undefined =>
+    runs.some((run) => pick(run) === undefined) ? undefined : median((run) => pick(run) as number);
+  return {
+    seconds: median((run) => run.seconds),
+    cpuSeconds: median((run) => run.cpuSeconds),
+    peakBytes: median((run) => run.peakBytes),
+    fromSourceBytes: medianIfAny((run) => run.fromSourceBytes),
+    toDestinationBytes: medianIfAny((run) => run.toDestinationBytes),
+  };
+}

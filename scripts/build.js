@@ -1,0 +1,3 @@
+import { build } from './dist.js';
+
+if (!build()) process.exitCode = 1;

@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+
+interface Import {
+  readonly from: string;
+  readonly statement: string;
+}
+
+const refused: readonly Import[] = [
+  { from: 'src/copy/copy-blob.ts', statement: "import '../transports/registry/source.ts'" },
+  { from: 'src/copy/copy-image.ts', statement: "import '../index.ts'" },
+  { from: 'src/copy/copy-digest.ts', statement: "import '../options.ts'" },
+  { from: 'src/copy/copy-lazily.ts', statement: "await import('../transports/dir/source.ts')" },
+  { from: 'src/transports/registry/source.ts', statement: "import '../../copy/copy-blob.ts'" },
+  { from: 'src/transports/registry/client.ts', statement: "import '../dir/layout.ts'" },
+  { from: 'src/transports/dir/source.ts', statement: "import '../registry/client.ts'" },
+  { from: 'src/transports/registry/pool.ts', statement: "import 'undici'" },
+  { from: 'src/partial/plan.ts', statement: "import '../cache/blob-info-cache.ts'" },
+  { from: 'src/http/retry.ts', statement: "import '../auth/authenticate.ts'" },
+  { from: 'src/http/progress.ts', statement: "import 'chalk'" },
+  { from: 'src/types/image-source.ts', statement: "import type { Send } from '../http/send.ts'" },
+  { from: 'src/manifest/parse.ts', statement: "import '../reference/parse.ts'" },
+  { from: 'src/digest/digest.ts', statement: "import '../types/blob-info.ts'" },
+  { from: 'src/io/semaphore.ts', statement: "import '../digest/digest.ts'" },
+  { from: 'src/errors/imgcopy-error.ts', statement: "import '../io/semaphore.ts'" },
+  { from: 'src/index.ts', statement: "import './cli/main.ts'" },
+  { from: 'src/cli/copy.ts', statement: "import { copyBlob } from '../copy/copy-blob.ts'" },
+  { from: 'src/cli/options.ts', statement: "import { readOptions } from '../options.ts'" },
+  { from: 'src/cli/fetch.ts', statement: "import 'undici/lib/dispatcher/agent.js'" },
+  { from: 'src/cache/table.ts', statement: "import 'commander'" },
+];
+
+const accepted: readonly Import[] = [
+  { from: 'src/copier.ts', statement: "await import('./transports/dir/source.ts')" },
+  { from: 'src/cli/main.ts', statement: "import 'commander'; import '../index.ts'; import './copy.ts'" },
+  { from: 'src/cli/progress.ts', statement: "import type { ProgressEvent } from '../types/progress.ts'" },
+  { from: 'src/copy/copy-index.ts', statement: "import './copy-manifest.ts'; import '../manifest/descriptor.ts'" },
+  { from: 'src/transports/dir/layout.ts', statement: "import '../../blob-files/blob-file.ts'; import './source.ts'" },
+  { from: 'src/http/undici-send.ts', statement: "import 'undici'; import '../errors/imgcopy-error.ts'" },
+  { from: 'src/types/errors.ts', statement: "import '../errors/imgcopy-error.ts'; import '../digest/digest.ts'" },
+];
+
+let reported: ReadonlySet<string>;
+
+before(async () => {
+  const tree = await mkdtemp(join(tmpdir(), 'imgcopy-lint-'));
+  try {
+    reported = await lint(tree);
+  } finally {
+    await rm(tree, { recursive: true });
+  }
+});
+
+for (const { from, statement } of refused) {
+  test(`the linter refuses ${statement} in ${from}`, () => {
+    assert.ok(reported.has(from));
+  });
+}
+
+for (const { from, statement } of accepted) {
+  test(`the linter accepts ${statement} in ${from}`, () => {
+    assert.ok(!reported.has(from));
+  });
+}
+
+/** Lints a tree of all the imports above, under the configuration of the project, and returns the files with refused ones. */
+async function lint(tree: string): Promise<ReadonlySet<string>> {
+  await copyFile(join(root, '.oxlintrc.json'), join(tree, '.oxlintrc.json'));
+  for (const { from, statement } of [...refused, ...accepted]) {
+    await mkdir(dirname(join(tree, from)), { recursive: true });
+    await writeFile(join(tree, from), `${statement};\n`);
+  }
+  const oxlint = join(root, 'node_modules/oxlint/bin/oxlint');
+  const { stdout } = spawnSync(process.execPath, [oxlint, '--format=json'], { cwd: tree, encoding: 'utf8' });
+  const { diagnostics } = JSON.parse(stdout) as { diagnostics: readonly { code: string; filename: string }[] };
+  const ours = diagnostics.filter(({ code }) => code === 'eslint(no-restricted-imports)');
+  return new Set(ours.map(({ filename }) => filename));
+}
