@@ -35,20 +35,17 @@ export async function readBody(response: HttpResponse, request: HttpRequest, lim
 export async function dumpBody(response: HttpResponse): Promise<void> {
   const { body } = response;
   body.on('error', () => undefined);
-  if (Number(header(response, 'content-length') ?? 0) > DUMP_LIMIT) {
-    body.destroy();
-    return;
-  }
+  if (Number(header(response, 'content-length') ?? 0) > DUMP_LIMIT) body.destroy();
   let size = 0;
   try {
     for await (const chunk of body as AsyncIterable<Buffer>) {
       size += chunk.length;
       if (size > DUMP_LIMIT) break;
     }
-    await connectionIsFree();
   } catch {
     // The answer is not wanted, and so neither is the way it ended.
   }
+  await connectionIsFree();
 }
 
 /** Undici takes a connection up again a turn after its answer has ended: a request before that would open another. */

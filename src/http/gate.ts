@@ -5,13 +5,15 @@ import { retryAfterMs } from './retry.ts';
 import { header, type HttpRequest, type HttpResponse, type Layer } from './send.ts';
 
 export interface HostGatesOptions {
-  /** Requests in flight a host, to begin with and at most. */
+  /** Requests in flight a host, to begin with. */
   readonly limit: number;
+  /** Requests in flight a host at most. Default: as many as to begin with. */
+  readonly most?: number | undefined;
   readonly now?: () => number;
   readonly sleep?: (ms: number, signal: AbortSignal | undefined) => Promise<void>;
 }
 
-/** So many clean answers open a gate that was narrowed by one more request. */
+/** So many clean answers open a gate that was narrowed by one more request; one that never was, each of them does. */
 const CLEAN_ANSWERS = 10;
 const MAX_HOLD_MS = 5 * 60_000;
 /** Bodies up to here are read at once, in bytes. */
@@ -19,24 +21,33 @@ const SHORT_BODY = 4 * 1024 * 1024;
 
 interface Gate {
   readonly slots: Semaphore;
+  /** Clean answers since the last refusal. */
   clean: number;
+  /** How often it was narrowed. */
+  narrowings: number;
   /** Nothing is sent before this time: the host asked for a pause. */
   heldUntil: number;
 }
 
 /**
  * Bounds the requests in flight to each host. Long bodies, up and down, do not hold a place while they move: the run's pool bounds them,
- * and a download that waits for an upload to the same host must not keep it out. A host that answers 429 or 503 gets half as many, and none before
+ * and a download that waits for an upload to the same host must not keep it out. While requests wait, each clean answer lets one more through,
+ * as TCP begins: over a long line, round trips are what many small blobs take. A host that answers 429 or 503 gets half as many, and none before
  * its Retry-After is over; clean answers open its gate again, one by one.
  */
 export class HostGates {
   readonly #gates = new Map<string, Gate>();
   readonly #limit: number;
+  readonly #most: number;
   readonly #now: () => number;
   readonly #sleep: (ms: number, signal: AbortSignal | undefined) => Promise<void>;
 
-  constructor({ limit, now = Date.now, sleep = (ms, signal) => delay(ms, undefined, { signal }) }: HostGatesOptions) {
+  constructor(options: HostGatesOptions) {
+    const { limit, most = limit, now = Date.now } = options;
+    const { sleep = (ms: number, signal: AbortSignal | undefined): Promise<void> => delay(ms, undefined, { signal }) } =
+      options;
     this.#limit = limit;
+    this.#most = most;
     this.#now = now;
     this.#sleep = sleep;
   }
@@ -49,14 +60,14 @@ export class HostGates {
   readonly throttle: Layer = (next) => async (request) => {
     const gate = this.#gateOf(request.url.host);
     const release = await this.#enter(gate, request);
+    const { narrowings } = gate;
     try {
       const answer = next(request);
       if (isStreamed(request)) release();
       const response = await answer;
-      this.#learn(gate, response);
+      this.#learn(gate, response, narrowings);
       // A turn later, when the connection is free: the next request would open another.
-      if (isShort(response))
-        finished(response.body, { readable: true, writable: false }, () => setImmediate(release));
+      if (isShort(response)) finished(response.body, { readable: true, writable: false }, () => setImmediate(release));
       else release();
       return response;
     } catch (error) {
@@ -77,23 +88,28 @@ export class HostGates {
     }
   }
 
-  #learn(gate: Gate, response: HttpResponse): void {
+  /** @param narrowings  of the gate when the request went out: what was in flight together is refused together, and narrows it once. */
+  #learn(gate: Gate, response: HttpResponse, narrowings: number): void {
     if (response.status === 429 || response.status === 503) {
       gate.clean = 0;
-      gate.slots.resize(Math.max(1, Math.floor(gate.slots.capacity / 2)));
+      if (gate.narrowings === narrowings) {
+        gate.slots.resize(Math.max(1, Math.floor(gate.slots.capacity / 2)));
+        gate.narrowings += 1;
+      }
       const hold = Math.min(MAX_HOLD_MS, retryAfterMs(response, this.#now()) ?? 0);
       gate.heldUntil = Math.max(gate.heldUntil, this.#now() + hold);
       return;
     }
     gate.clean += 1;
-    if (gate.clean % CLEAN_ANSWERS === 0 && gate.slots.capacity < this.#limit)
-      gate.slots.resize(gate.slots.capacity + 1);
+    const { slots, narrowings: everNarrowed } = gate;
+    const isDue = everNarrowed === 0 ? slots.waiting > 0 : gate.clean % CLEAN_ANSWERS === 0;
+    if (isDue && slots.capacity < this.#most) slots.resize(slots.capacity + 1);
   }
 
   #gateOf(host: string): Gate {
     let gate = this.#gates.get(host);
     if (gate === undefined) {
-      gate = { slots: new Semaphore(this.#limit), clean: 0, heldUntil: 0 };
+      gate = { slots: new Semaphore(this.#limit), clean: 0, narrowings: 0, heldUntil: 0 };
       this.#gates.set(host, gate);
     }
     return gate;
@@ -104,6 +120,7 @@ function isStreamed({ body }: HttpRequest): boolean {
   return body !== undefined && !(body instanceof Uint8Array);
 }
 
+/** A body that does not say its length may be a long one. */
 function isShort(response: HttpResponse): boolean {
-  return Number(header(response, 'content-length') ?? 0) <= SHORT_BODY;
+  return Number(header(response, 'content-length') ?? Infinity) <= SHORT_BODY;
 }

@@ -1,11 +1,12 @@
 import { ImgcopyError, isAbort, systemErrorCode } from '../errors/imgcopy-error.ts';
 import type { HttpRequest } from './send.ts';
 
-type Failure = 'unresolved' | 'refused' | 'timeout' | 'tls' | 'certificate' | 'lost';
+type Failure = 'unresolved' | 'refused' | 'proxy' | 'timeout' | 'tls' | 'certificate' | 'lost';
 
 const CODES: Readonly<Record<Failure, string>> = {
   unresolved: 'ERR_NAME_NOT_RESOLVED',
   refused: 'ERR_CONNECTION_REFUSED',
+  proxy: 'ERR_PROXY',
   timeout: 'ERR_TIMEOUT',
   tls: 'ERR_TLS',
   certificate: 'ERR_TLS_CERTIFICATE',
@@ -15,6 +16,7 @@ const CODES: Readonly<Record<Failure, string>> = {
 const HINTS: Readonly<Record<Failure, string>> = {
   unresolved: 'check the name of the registry, and that this machine can resolve it',
   refused: 'check host and port, and that the registry is running',
+  proxy: 'check the proxy that HTTPS_PROXY or HTTP_PROXY names; NO_PROXY lists the hosts that are asked without it',
   timeout: 'the peer is silent; --timeout sets how long to wait for it',
   tls: 'the peer does not speak TLS as expected; --plain-http is for registries without TLS',
   certificate: 'give the certificate authority with --ca-file, or switch the check off with --tls-verify=false',

@@ -4,9 +4,7 @@ import { ImgcopyError } from '../errors/imgcopy-error.ts';
 import type { ImageSourceChunk } from '../types/blob-chunk-accessor.ts';
 import type { BlobInfo } from '../types/blob-info.ts';
 import { checkChunks } from '../types/check-chunks.ts';
-import { BadPartialRequestError } from '../types/errors.ts';
 import { byteRanges } from './byte-ranges.ts';
-import { RangeBodyError } from './range-errors.ts';
 import { type FetchRanges, rangeBytes, type RangeBytesOptions } from './range-resume.ts';
 
 export interface ReadRangesOptions extends Omit<RangeBytesOptions, 'signal'> {
@@ -18,10 +16,9 @@ export interface ReadRangesOptions extends Omit<RangeBytesOptions, 'signal'> {
  *
  * @returns one reader a chunk, in the order asked; the next comes once the last was read to its end. Leaving the loop, or destroying a reader,
  *   aborts the request. A failure is thrown after the bytes that came before it; where a reader throws it, so does the loop's next step.
- * @throws BadPartialRequestError from the loop alone, so that the chunks of all readers before it stand: from the first step when the server
- *   refuses the ranges (400, 416, 501, or one part for many); from a later one when it leaves parts out, sends them too far from the order asked
- *   for, or refuses what is left after a cut. RangeBodyError when the answer is cut off more often than `resume` allows, is malformed, or has
- *   other bytes than were asked for.
+ * @throws BadPartialRequestError, from the first step alone, when the server refuses the ranges (400, 416, 501, or one part for many).
+ *   RangeBodyError when the answer is cut off more often than `resume` allows, is malformed, or has other bytes than were asked for. What `fetch`
+ *   throws, at any step.
  */
 export async function* readRanges(
   fetch: FetchRanges,
@@ -112,7 +109,7 @@ function openReader(source: ByteSource, { length, isLast, onLeave }: ReaderOptio
     read(): void {
       source.take(left).then(
         (bytes) => deliver(this, bytes),
-        (error: unknown) => this.destroy(withinReader(error)),
+        (error: unknown) => this.destroy(error instanceof Error ? error : new Error(String(error))),
       );
     },
     destroy(error, done): void {
@@ -120,12 +117,4 @@ function openReader(source: ByteSource, { length, isLast, onLeave }: ReaderOptio
       done(error);
     },
   });
-}
-
-/** Within a chunk, a refusal to give the rest is the end of that chunk, and no reason to ask for other chunks. */
-function withinReader(error: unknown): Error {
-  if (error instanceof BadPartialRequestError) {
-    return new RangeBodyError('ERR_SHORT_RANGE', 'the answer broke off, and the rest is refused', { cause: error });
-  }
-  return error instanceof Error ? error : new Error(String(error));
 }

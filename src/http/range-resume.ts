@@ -1,8 +1,9 @@
 import { addAbortSignal } from 'node:stream';
 import type { ImageSourceChunk } from '../types/blob-chunk-accessor.ts';
+import { BadPartialRequestError } from '../types/errors.ts';
 import { byteRanges, remainingChunks } from './byte-ranges.ts';
 import { answeredBytes } from './range-answer.ts';
-import { isCut, type RangeBodyError } from './range-errors.ts';
+import { isCut, RangeBodyError } from './range-errors.ts';
 import type { HttpResponse } from './send.ts';
 
 /**
@@ -15,8 +16,8 @@ export type FetchRanges = (chunks: readonly ImageSourceChunk[], signal: AbortSig
 export interface RangeResumePolicy {
   /** How often to ask again without any byte in between. */
   readonly attempts: number;
-  /** Waits before the rest is asked for; default not at all. `failures` counts the cuts without any byte in between, from 1. */
-  readonly wait?: ((failures: number, signal: AbortSignal) => Promise<void>) | undefined;
+  /** Waits before the rest is asked for; default not at all. `cuts` counts those without any byte in between, from 1. */
+  readonly wait?: ((cuts: number, signal: AbortSignal) => Promise<void>) | undefined;
 }
 
 export interface RangeBytesOptions {
@@ -28,22 +29,23 @@ export interface RangeBytesOptions {
 }
 
 /**
- * The bytes of chunks, one chunk after the other. An answer that is cut off, by an error or by an end that comes too soon, is taken up again: the rest of
- * the chunk and the chunks after it are asked for, and that answer is checked as the first was.
+ * The bytes of chunks, one chunk after the other. An answer that is cut off, by an error or by an end that comes too soon, is taken up again: the
+ * rest of the chunk and the chunks after it are asked for, and that answer is checked as the first was.
  *
  * @param size  of the blob in bytes.
- * @throws what `fetch` and `answeredBytes` throw, after all bytes that came before; the signal's reason when it is aborted.
+ * @throws BadPartialRequestError before the first byte alone, for who asks anew would get the bytes that came a second time; later, a refusal is a
+ *   RangeBodyError. What else `fetch` and `answeredBytes` throw, after all bytes that came before; the signal's reason when it is aborted.
  */
 export async function* rangeBytes(
   fetch: FetchRanges,
   chunks: readonly ImageSourceChunk[],
   size: number,
-  options: RangeBytesOptions,
+  { signal, resume, onRequest }: RangeBytesOptions,
 ): AsyncGenerator<Buffer, void, undefined> {
-  const { signal, resume, onRequest } = options;
   let left = chunks;
+  let hasBytes = false;
   let cut: RangeBodyError | undefined;
-  for (let failures = 0; left.length > 0;) {
+  for (let cuts = 0; ;) {
     signal.throwIfAborted();
     onRequest?.(left, cut);
     let received = 0;
@@ -52,18 +54,26 @@ export async function* rangeBytes(
       addAbortSignal(signal, response.body);
       for await (const bytes of answeredBytes(response, byteRanges(left, size), size)) {
         received += bytes.length;
+        hasBytes = true;
         yield bytes;
       }
       return;
     } catch (error) {
       signal.throwIfAborted();
+      if (hasBytes && error instanceof BadPartialRequestError) throw refusedRest(error);
       if (!isCut(error)) throw error;
       cut = error;
     }
-    failures = received > 0 ? 1 : failures + 1;
     left = remainingChunks(left, received, size);
     if (left.length === 0) return;
-    if (failures > (resume?.attempts ?? 0)) throw cut;
-    await resume?.wait?.(failures, signal);
+    cuts = received > 0 ? 1 : cuts + 1;
+    if (cuts > (resume?.attempts ?? 0)) throw cut;
+    await resume?.wait?.(cuts, signal);
   }
+}
+
+function refusedRest(refusal: BadPartialRequestError): RangeBodyError {
+  return new RangeBodyError('ERR_SHORT_RANGE', `a part of the ranges came, and not the rest: ${refusal.message}`, {
+    cause: refusal,
+  });
 }

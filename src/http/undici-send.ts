@@ -1,33 +1,40 @@
 import type { Agent, Dispatcher } from 'undici';
-import { toNetworkError } from './network-error.ts';
+import { isAbort } from '../errors/imgcopy-error.ts';
+import { Connector, type ConnectorOptions } from './connector.ts';
+import { NetworkError, toNetworkError } from './network-error.ts';
 import type { HttpRequest, HttpResponse, Send } from './send.ts';
 
 export interface TlsOptions {
   /** Whether certificates are checked. Default true. */
   readonly verify?: boolean | undefined;
-  /** Further certificate authorities, PEM. */
+  /** The certificate authorities to trust, PEM. Default: Node's. */
   readonly ca?: readonly (string | Buffer)[] | undefined;
   /** Client certificate and key, PEM. */
   readonly cert?: string | Buffer | undefined;
   readonly key?: string | Buffer | undefined;
 }
 
-export interface UndiciSendOptions extends TlsOptions {
+export interface ConnectionsOptions {
+  /** Asked for when the first TLS connection is made. */
+  readonly tls: () => Promise<TlsOptions>;
   /** How long a peer may be silent: for an answer's head, and between two packets of a body. */
   readonly idleTimeoutMs: number;
   /** Connections a host at most. */
   readonly connections: number;
   /** Proxies by environment: HTTPS_PROXY, HTTP_PROXY, NO_PROXY in both cases. */
-  readonly env?: Readonly<Record<string, string | undefined>> | undefined;
+  readonly env?: Env | undefined;
 }
+
+type Env = Readonly<Record<string, string | undefined>>;
 
 const CONNECT_TIMEOUT_MS = 10_000;
 /** Undici's 4 s would close connections while a large blob moves over others. */
 const KEEP_ALIVE_MS = 60_000;
-/** Node's 250 ms gives up on a far host before its handshake can have come back. */
-const FAMILY_ATTEMPT_MS = 2_000;
 /** What is buffered of a body that is read more slowly than it comes, in bytes. */
 const BODY_BUFFER = 256 * 1024;
+
+/** All of undici: a name that a bundler does not follow, for it is needed behind proxies alone. */
+const UNDICI: string = 'undici';
 
 /** A way to send that owns its connections. */
 export interface Connections extends AsyncDisposable {
@@ -38,12 +45,14 @@ export interface Connections extends AsyncDisposable {
  * Sends requests over pools of HTTP/1.1 connections. HTTP/2 is left off: a pool of connections moves many blobs faster than one
  * connection's flow control lets through.
  */
-export function openConnections(options: UndiciSendOptions): Connections {
+export function openConnections(options: ConnectionsOptions): Connections {
   let opened: Promise<OpenAgent> | undefined;
   return {
     send: async (request) => sendWith(await (opened ??= openAgent(options)), request, options.idleTimeoutMs),
     async [Symbol.asyncDispose](): Promise<void> {
-      await (await opened)?.agent.destroy();
+      const { agent, connector } = (await opened) ?? {};
+      connector?.close();
+      await agent?.destroy();
     },
   };
 }
@@ -51,42 +60,42 @@ export function openConnections(options: UndiciSendOptions): Connections {
 /** An agent, and the function that makes a request of what it dispatches: undici's index would join the two. */
 interface OpenAgent {
   readonly agent: Dispatcher;
+  readonly connector?: Connector | undefined;
   readonly request: (this: Dispatcher, options: Dispatcher.RequestOptions) => Promise<Dispatcher.ResponseData>;
 }
 
-async function openAgent(options: UndiciSendOptions): Promise<OpenAgent> {
-  const tls = {
-    rejectUnauthorized: options.verify ?? true,
-    ...(options.ca && { ca: [...options.ca] }),
-    ...(options.cert && { cert: options.cert }),
-    ...(options.key && { key: options.key }),
-  };
-  const settings = {
-    allowH2: false,
-    connections: options.connections,
-    keepAliveTimeout: KEEP_ALIVE_MS,
-    autoSelectFamily: true,
-    autoSelectFamilyAttemptTimeout: FAMILY_ATTEMPT_MS,
-    connect: { timeout: CONNECT_TIMEOUT_MS, ...tls },
-  };
-  const request = await load<OpenAgent['request']>('undici/lib/api/api-request.js');
-  if (usesProxy(options.env ?? {})) {
-    const ProxyAgent = await load<new (settings: object) => Dispatcher>(
-      'undici/lib/dispatcher/env-http-proxy-agent.js',
-    );
-    return { agent: new ProxyAgent({ ...settings, requestTls: tls }), request };
+async function openAgent({ connections, tls, env = {} }: ConnectionsOptions): Promise<OpenAgent> {
+  const settings = { allowH2: false, connections, keepAliveTimeout: KEEP_ALIVE_MS };
+  const request = await load<OpenAgent['request']>(import('undici/lib/api/api-request.js' as string));
+  if (usesProxy(env)) {
+    // A tunnel is opened by a method that undici's index alone gives to its dispatchers.
+    const { EnvHttpProxyAgent } = (await import(UNDICI)) as typeof import('undici');
+    const { verify = true, ca, ...certificate } = await tls();
+    const requestTls = { rejectUnauthorized: verify, ...(ca && { ca: [...ca] }), ...certificate };
+    const connect = { timeout: CONNECT_TIMEOUT_MS, ...requestTls };
+    return { agent: new EnvHttpProxyAgent({ ...settings, ...proxies(env), connect, requestTls }), request };
   }
-  const PlainAgent = await load<typeof Agent>('undici/lib/dispatcher/agent.js');
-  return { agent: new PlainAgent(settings), request };
+  const PlainAgent = await load<typeof Agent>(import('undici/lib/dispatcher/agent.js' as string));
+  const build = await load<ConnectorOptions['build']>(import('undici/lib/core/connect.js' as string));
+  const connector = new Connector({ tls, timeoutMs: CONNECT_TIMEOUT_MS, build });
+  return { agent: new PlainAgent({ ...settings, connect: connector.connect }), connector, request };
 }
 
-/** One module of undici: its index takes 35 ms more to load. */
-async function load<T>(module: string): Promise<T> {
-  return ((await import(module)) as { default: T }).default;
+/** Single modules of undici: its index takes 35 ms more to load. They have no types of their own. */
+async function load<T>(module: Promise<unknown>): Promise<T> {
+  return ((await module) as { default: T }).default;
 }
 
-function usesProxy(env: Readonly<Record<string, string | undefined>>): boolean {
-  return ['HTTPS_PROXY', 'HTTP_PROXY', 'https_proxy', 'http_proxy'].some((name) => Boolean(env[name]));
+function usesProxy(env: Env): boolean {
+  const { httpProxy, httpsProxy } = proxies(env);
+  return httpProxy !== '' || httpsProxy !== '';
+}
+
+/** As Go's programs read the environment: no proxy stands between a machine and itself. */
+function proxies(env: Env): { readonly httpProxy: string; readonly httpsProxy: string; readonly noProxy: string } {
+  const either = (name: string): string => env[name.toLowerCase()] || env[name] || '';
+  const noProxy = [either('NO_PROXY'), 'localhost', '127.0.0.1', '::1'].filter((entry) => entry !== '').join(',');
+  return { httpProxy: either('HTTP_PROXY'), httpsProxy: either('HTTPS_PROXY'), noProxy };
 }
 
 async function sendWith(
@@ -96,7 +105,8 @@ async function sendWith(
 ): Promise<HttpResponse> {
   const { url, method, signal, body } = request;
   try {
-    const answer = await dispatch.call(agent, {
+    signal?.throwIfAborted();
+    const answer = dispatch.call(agent, {
       origin: url.origin,
       path: `${url.pathname}${url.search}`,
       method,
@@ -109,9 +119,25 @@ async function sendWith(
       // Undici closes a connection after a HEAD, for the sake of servers that answer it with a body; it notices those anyway.
       reset: false,
     });
-    return { status: answer.statusCode, headers: answer.headers, body: answer.body, url };
+    const { statusCode: status, headers, body: answered } = await orAborted(answer, signal);
+    return { status, headers, body: answered, url };
   } catch (error) {
+    // Undici calls it an abort, too, when a proxy refuses to open a tunnel.
+    if (isAbort(error) && signal?.aborted !== true) throw new NetworkError(request, 'proxy', error);
     throw toNetworkError(error, request);
+  }
+}
+
+/** Undici hears of an abort only once it has a connection. */
+async function orAborted<T>(answer: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return answer;
+  const aborted = Promise.withResolvers<never>();
+  const abort = (): void => aborted.reject(signal.reason);
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    return await Promise.race([answer, aborted.promise]);
+  } finally {
+    signal.removeEventListener('abort', abort);
   }
 }
 

@@ -21,15 +21,18 @@ export interface Ended {
 export interface ImgcopyOptions {
   /** Where its cache and state files go, in place of the user's. */
   readonly home: string;
+  /** Its working directory. Default: this process's. */
+  readonly cwd?: string | undefined;
   /** JavaScript that runs in the process before imgcopy does. */
   readonly preload?: string | undefined;
 }
 
 /** Starts the command with these arguments. */
-export function startImgcopy(args: readonly string[], { home, preload }: ImgcopyOptions): ImgcopyProcess {
+export function startImgcopy(args: readonly string[], { home, cwd, preload }: ImgcopyOptions): ImgcopyProcess {
   const { XDG_CACHE_HOME: _cache, XDG_STATE_HOME: _state, ...inherited } = process.env;
   const imports = preload === undefined ? [] : ['--import', `data:text/javascript,${encodeURIComponent(preload)}`];
   const child = spawn(process.execPath, [...imports, COMMAND, ...args], {
+    cwd,
     env: { ...inherited, HOME: home },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { noCache } from '../../src/cache/no-cache.ts';
 import type { UploadState } from '../../src/cache/upload-state.ts';
@@ -122,4 +123,17 @@ export function answerInWaves(registries: readonly TestRegistry[], sizes: readon
     });
   }
   return waves.map(({ requests }) => requests);
+}
+
+/** Bytes as a stream of packets. */
+export function streamOf(bytes: Buffer, packetBytes: number = 64 * 1024): Readable {
+  const packets = Array.from({ length: Math.ceil(bytes.length / packetBytes) }, (_, index) =>
+    bytes.subarray(index * packetBytes, (index + 1) * packetBytes),
+  );
+  return Readable.from(packets, { objectMode: false });
+}
+
+/** Methods and statuses of the requests to a registry in the order they came, e.g. `POST 202, PUT 201`. */
+export function exchanges(registry: TestRegistry): string {
+  return registry.requests.map(({ method, status, outcome }) => `${method} ${status ?? outcome}`).join(', ');
 }

@@ -1,0 +1,210 @@
+import assert from 'node:assert/strict';
+import { Readable } from 'node:stream';
+import { test } from 'node:test';
+import { noCache } from '../../../src/cache/no-cache.ts';
+import type { RegistryDestination } from '../../../src/transports/registry/registry-destination.ts';
+import type { BlobInfoCache } from '../../../src/types/blob-info-cache.ts';
+import type { ReusedBlob } from '../../../src/types/image-destination.ts';
+import { buildImage, randomBytes } from '../../support/images.ts';
+import { startRegistry, type TestRegistry } from '../../support/registry.ts';
+import { cacheKnowing, destinationAt, infoOf, openAccess } from '../../support/registry-transport.ts';
+
+const blob = randomBytes('reuse', 1000);
+const info = infoOf(blob);
+const other = infoOf(randomBytes('reuse another', 1000));
+const here = { reused: true, digest: info.digest, size: info.size };
+
+async function ask(
+  destination: RegistryDestination,
+  wanted = info,
+  cache: BlobInfoCache = noCache(),
+): Promise<ReusedBlob> {
+  return await destination.tryReusingBlobWithOptions(wanted, { cache });
+}
+
+/** Methods of the requests since the last look, and forgets them. */
+function methods(registry: TestRegistry): string {
+  const seen = registry.requests.map(({ method }) => method).toSorted();
+  registry.reset();
+  return seen.join(' ');
+}
+
+async function put(destination: RegistryDestination, bytes = blob): Promise<void> {
+  await destination.putBlobWithOptions(Readable.from([bytes]), infoOf(bytes), {});
+}
+
+/** A destination that has learnt that there is no image under its name. */
+async function emptyDestination(...args: Parameters<typeof destinationAt>): Promise<RegistryDestination> {
+  const destination = await destinationAt(...args);
+  await destination.currentManifest();
+  args[1].reset();
+  return destination;
+}
+
+test('asks by HEAD and by a mount from itself at once, and proves the mount by the first 201', async () => {
+  await using registry = await startRegistry();
+  registry.seedBlob('app', blob);
+  await using access = openAccess();
+  await using destination = await emptyDestination(access, registry, 'app:v1');
+  assert.equal(destination.expectsMissing(info), true);
+  assert.deepEqual(await ask(destination), here);
+  assert.equal(methods(registry), 'HEAD POST');
+  assert.deepEqual(await ask(destination), here);
+  assert.deepEqual(await ask(destination, other), { reused: false });
+  assert.equal(methods(registry), 'POST POST', 'no HEAD once it is proven');
+});
+
+test('asks for nothing again after a miss: the upload that it opened is used (behaviours 62 and 67)', async () => {
+  await using registry = await startRegistry();
+  await using access = openAccess();
+  await using destination = await emptyDestination(access, registry, 'app:v1');
+  assert.deepEqual(await ask(destination), { reused: false });
+  assert.equal(methods(registry), 'HEAD POST');
+  await put(destination);
+  assert.equal(methods(registry), 'PUT');
+  assert.deepEqual(registry.blob('app', info.digest), blob);
+});
+
+test('lets the HEAD win where a host answers every mount with 202, and cancels the upload', async () => {
+  await using registry = await startRegistry({ mount: 'always-202' });
+  registry.seedBlob('app', blob);
+  await using access = openAccess();
+  await using destination = await emptyDestination(access, registry, 'app:v1');
+  assert.deepEqual(await ask(destination), here);
+  assert.equal(methods(registry), 'DELETE HEAD POST');
+  assert.equal(registry.sessions.length, 0);
+  await ask(destination, other);
+  assert.equal(registry.count({ path: /mount=/ }), 0, 'no mounts once they are useless');
+});
+
+test('does not take the 201 of a mount for a proof while the HEAD beside it says 404', async () => {
+  await using registry = await startRegistry({ mount: 'lie' });
+  await using access = openAccess();
+  await using destination = await emptyDestination(access, registry, 'app:v1');
+  assert.deepEqual(await ask(destination), { reused: false });
+  await put(destination);
+  assert.deepEqual(registry.blob('app', info.digest), blob);
+});
+
+test('sends the blob by a plain POST where mounts are refused, whatever the answer', async () => {
+  for (const mount of [400, 405, 500] as const) {
+    await using registry = await startRegistry({ mount });
+    await using access = openAccess();
+    await using destination = await emptyDestination(access, registry, 'app:v1');
+    assert.deepEqual(await ask(destination), { reused: false });
+    registry.reset();
+    await put(destination);
+    assert.equal(methods(registry), 'POST PUT');
+    assert.deepEqual(registry.blob('app', info.digest), blob);
+    await ask(destination, other);
+    assert.equal(registry.count({ path: /mount=/ }), 0, `${mount}: not tried again`);
+  }
+});
+
+test('takes a HEAD that is refused for unknown, and relies on the mount (behaviour 61)', async () => {
+  for (const status of [401, 403, 405]) {
+    await using registry = await startRegistry();
+    registry.behave({ match: { method: 'HEAD' }, status });
+    registry.seedBlob('app', blob);
+    await using access = openAccess();
+    await using destination = await emptyDestination(access, registry, 'app:v1');
+    assert.deepEqual(await ask(destination), here, `${status}`);
+    assert.deepEqual(await ask(destination, other), { reused: false });
+  }
+});
+
+test('does not take a blob of another size for the one that it looks for', async () => {
+  await using registry = await startRegistry({ mount: 'always-202' });
+  registry.seedBlob('app', blob.subarray(1), info.digest);
+  await using access = openAccess();
+  await using destination = await emptyDestination(access, registry, 'app:v1');
+  assert.deepEqual(await ask(destination), { reused: false });
+});
+
+test('asks by HEAD alone for a blob of the image that is there now', async () => {
+  const image = buildImage({ layers: [blob] });
+  await using registry = await startRegistry();
+  registry.seed('app', 'v1', image);
+  await using access = openAccess();
+  await using destination = await emptyDestination(access, registry, 'app:v1');
+  assert.equal(destination.expectsMissing(info), false);
+  assert.equal(destination.expectsMissing(other), true);
+  assert.deepEqual(await ask(destination), here);
+  assert.equal(methods(registry), 'HEAD');
+});
+
+test('waits for no mount after a HEAD that says 404: the POST goes beside the reading of the blob', async () => {
+  const image = buildImage({ layers: [blob] });
+  await using registry = await startRegistry();
+  registry.seed('app', 'v1', image);
+  registry.remove('app', info.digest);
+  await using access = openAccess();
+  await using destination = await emptyDestination(access, registry, 'app:v1');
+  assert.deepEqual(await ask(destination), { reused: false });
+  assert.equal(methods(registry), 'HEAD');
+});
+
+test('mounts from the source repository on the same registry without looking first (behaviour 68)', async () => {
+  await using registry = await startRegistry();
+  registry.seedBlob('team/base', blob);
+  await using access = openAccess();
+  await using destination = await emptyDestination(access, registry, 'app:v1');
+  const srcRef = { registry: registry.host, repository: 'team/base' };
+  assert.equal(destination.expectsMissing(info, { srcRef }), false);
+  const found = await destination.tryReusingBlobWithOptions(info, { srcRef });
+  assert.deepEqual(found, { ...here, mountedFrom: 'team/base' });
+  assert.equal(methods(registry), 'POST');
+});
+
+test('uses the upload that a declined mount has opened: no second POST (behaviour 67)', async () => {
+  await using registry = await startRegistry({ mount: 'always-202' });
+  registry.seedBlob('base', blob);
+  await using access = openAccess();
+  await using destination = await emptyDestination(access, registry, 'app:v1');
+  const srcRef = { registry: registry.host, repository: 'base' };
+  assert.deepEqual(await destination.tryReusingBlobWithOptions(info, { srcRef }), { reused: false });
+  await put(destination);
+  assert.equal(methods(registry), 'HEAD POST PUT');
+});
+
+test('looks whether the blob is there when a mount is declined or refused, and cancels the upload', async () => {
+  for (const mount of ['always-202', 400, 500] as const) {
+    await using registry = await startRegistry({ mount });
+    registry.seedBlob('app', blob);
+    await using access = openAccess();
+    await using destination = await emptyDestination(access, registry, 'app:v1');
+    const srcRef = { registry: registry.host, repository: 'base' };
+    const found = await destination.tryReusingBlobWithOptions(info, { srcRef });
+    assert.deepEqual(found, here);
+    assert.equal(registry.sessions.length, 0);
+  }
+});
+
+test('mounts nothing from another registry, nor from itself as if it were another', async () => {
+  await using registry = await startRegistry();
+  registry.seedBlob('app', blob);
+  await using access = openAccess();
+  for (const srcRef of [
+    { registry: 'other.test', repository: 'base' },
+    { registry: registry.host, repository: 'app' },
+  ]) {
+    await using destination = await emptyDestination(access, registry, 'app:v1');
+    assert.deepEqual(await destination.tryReusingBlobWithOptions(info, { srcRef }), here);
+    const froms = registry.requests.map(({ path }) => /from=(.*)$/.exec(path)?.[1]);
+    assert.ok(froms.every((from) => from === undefined || from === 'app'));
+  }
+});
+
+test('keeps to what an earlier run has learnt of the host', async () => {
+  for (const [ability, seen] of [
+    [1, 'POST'],
+    [0, 'HEAD POST'],
+  ] as const) {
+    await using registry = await startRegistry();
+    await using access = openAccess();
+    await using destination = await emptyDestination(access, registry, 'app:v1');
+    await ask(destination, info, cacheKnowing({ 'self-mount': ability }));
+    assert.equal(registry.count({ path: /mount=/ }), ability);
+    assert.equal(methods(registry), seen);
+  }
+});

@@ -1,0 +1,182 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { RegistryError } from '../../../src/transports/registry/registry-error.ts';
+import { buildImage, buildIndex, buildSchema1, randomBytes } from '../../support/images.ts';
+import { startRegistry } from '../../support/registry.ts';
+import { destinationAt, exchanges, infoOf, openAccess, streamOf } from '../../support/registry-transport.ts';
+
+const image = buildImage({ layers: { count: 1, size: 1000 } });
+const index = buildIndex({ images: [{ image }] });
+const blob = randomBytes('destination', 1000);
+
+test('finds the image that is there now, by one request however often it is asked', async () => {
+  await using registry = await startRegistry({ headDigestHeader: false });
+  const images = [image, index, buildSchema1({ layers: [blob], signed: true })];
+  await using access = openAccess();
+  for (const { manifest } of images) {
+    registry.reset();
+    registry.seed('app', 'v1', { manifest, instances: [], blobs: new Map() });
+    await using destination = await destinationAt(access, registry, 'app:v1');
+    const [current] = await Promise.all([destination.currentManifest(), destination.currentManifest()]);
+    assert.deepEqual(current, manifest);
+    assert.deepEqual(await destination.currentManifest(), current);
+    assert.equal(exchanges(registry), 'GET 200');
+  }
+});
+
+test('takes what it may not see, or cannot read, for no image', async () => {
+  const cases = [
+    { status: 404 },
+    { status: 401 },
+    { status: 403 },
+    { status: 400 },
+    { status: 200, body: 'no manifest' },
+  ];
+  for (const rule of cases) {
+    await using registry = await startRegistry();
+    registry.seed('app', 'v1', image);
+    registry.behave({ match: { path: /manifests/ }, ...rule });
+    await using access = openAccess();
+    await using destination = await destinationAt(access, registry, 'app:v1');
+    assert.equal(await destination.currentManifest(), undefined, JSON.stringify(rule));
+    assert.equal(registry.count({ path: /manifests/ }), 1);
+  }
+});
+
+test('does not take a registry that is down for one without the image', async () => {
+  await using registry = await startRegistry();
+  registry.behave({ status: 503 });
+  await using access = openAccess();
+  await using destination = await destinationAt(access, registry, 'app:v1');
+  await assert.rejects(destination.currentManifest(), { code: 'ERR_REGISTRY_FAULT', side: 'destination' });
+});
+
+test('writes a manifest under its tag, then under the others, byte for byte', async () => {
+  await using registry = await startRegistry({ checkBlobs: false });
+  await using access = openAccess();
+  const additionalTags = ['latest', 'stable'];
+  await using destination = await destinationAt(access, registry, 'app:v1', { additionalTags });
+  await destination.putManifest(image.manifest);
+  assert.equal(registry.requests[0]?.path, '/v2/app/manifests/v1');
+  assert.deepEqual(registry.tags('app').toSorted(), ['latest', 'stable', 'v1']);
+  for (const tag of registry.tags('app')) assert.deepEqual(registry.manifest('app', tag), image.manifest);
+});
+
+test('writes an instance by its digest, and under no tag', async () => {
+  await using registry = await startRegistry({ checkBlobs: false });
+  await using access = openAccess();
+  await using destination = await destinationAt(access, registry, 'app:v1', { additionalTags: ['latest'] });
+  await destination.putManifest(image.manifest, { instanceDigest: image.manifest.digest });
+  assert.deepEqual(registry.tags('app'), []);
+  assert.deepEqual(registry.manifest('app', image.manifest.digest), image.manifest);
+});
+
+test('writes by digest where the destination is named so', async () => {
+  await using registry = await startRegistry({ checkBlobs: false });
+  await using access = openAccess();
+  await using destination = await destinationAt(access, registry, `app@${image.manifest.digest}`);
+  await destination.putManifest(image.manifest);
+  assert.deepEqual(
+    registry.requests.map(({ method, path }) => `${method} ${path}`),
+    [`PUT /v2/app/manifests/${image.manifest.digest}`],
+  );
+});
+
+test('writes the manifest again after a passing fault, for its bytes are at hand (behaviour 45)', async () => {
+  for (const status of [429, 500, 503]) {
+    await using registry = await startRegistry({ checkBlobs: false });
+    registry.behave({ match: { method: 'PUT', times: 2 }, status, afterRequestBytes: Infinity });
+    await using access = openAccess();
+    await using destination = await destinationAt(access, registry, 'app:v1');
+    await destination.putManifest(image.manifest);
+    assert.deepEqual(registry.manifest('app', 'v1'), image.manifest);
+  }
+});
+
+test('never takes the manifest that was there before for the one it writes', async () => {
+  await using registry = await startRegistry({ checkBlobs: false });
+  registry.seed('app', 'v1', index);
+  registry.behave({ match: { method: 'PUT', times: 1 }, status: 301, headers: { location: '/v2/app/manifests/v1' } });
+  await using access = openAccess();
+  await using destination = await destinationAt(access, registry, 'app:v1');
+  await destination.putManifest(image.manifest);
+  assert.deepEqual(registry.manifest('app', 'v1'), image.manifest);
+});
+
+test('says why a manifest was refused', async () => {
+  await using registry = await startRegistry();
+  registry.behave({
+    match: { method: 'PUT' },
+    status: 400,
+    body: JSON.stringify({ errors: [{ code: 'MANIFEST_INVALID', message: 'not like this' }] }),
+  });
+  await using access = openAccess();
+  await using destination = await destinationAt(access, registry, 'app:v1');
+  await assert.rejects(destination.putManifest(image.manifest), (error) => {
+    assert.ok(error instanceof RegistryError);
+    assert.match(error.message, /^PUT http:.*\/v2\/app\/manifests\/v1: 400 \(MANIFEST_INVALID: not like this\)$/);
+    return true;
+  });
+});
+
+test('asks for one token with all that a run will need, push first (behaviours 41 and 68)', async () => {
+  const own = 'repository:app:pull,push';
+  const base = 'repository:base:pull';
+  const cases = [
+    { source: undefined, readOnly: false, scopes: [own] },
+    { source: undefined, readOnly: true, scopes: ['repository:app:pull'] },
+    { source: 'base', readOnly: false, scopes: [own, base] },
+    { source: 'app', readOnly: false, scopes: [own] },
+  ];
+  for (const { source, readOnly, scopes } of cases) {
+    await using registry = await startRegistry({ auth: { kind: 'bearer' } });
+    registry.seedBlob('base', blob);
+    await using access = openAccess();
+    const from = source === undefined ? undefined : { registry: registry.host, repository: source };
+    await using destination = await destinationAt(access, registry, 'app:v1', { source: from, readOnly });
+    await destination.currentManifest();
+    if (!readOnly) await destination.tryReusingBlobWithOptions(infoOf(blob), { srcRef: from });
+    assert.deepEqual(
+      registry.tokens.map((token) => token.scopes),
+      [scopes],
+    );
+  }
+});
+
+test('pushes without mounts where a token server refuses the pair of repositories', async () => {
+  await using registry = await startRegistry({ auth: { kind: 'bearer', severalScopes: 'refuse' } });
+  registry.seedBlob('base', blob);
+  await using access = openAccess();
+  const source = { registry: registry.host, repository: 'base' };
+  await using destination = await destinationAt(access, registry, 'app:v1', { source });
+  assert.equal(await destination.currentManifest(), undefined);
+  const { reused } = await destination.tryReusingBlobWithOptions(infoOf(blob), { srcRef: source });
+  assert.equal(reused, false);
+  await destination.putBlobWithOptions(streamOf(blob), infoOf(blob), {});
+  assert.deepEqual(registry.blob('app', infoOf(blob).digest), blob);
+});
+
+test('cancels the uploads that were opened for nothing when it is closed (behaviour 66)', async () => {
+  await using registry = await startRegistry();
+  await using access = openAccess();
+  {
+    await using destination = await destinationAt(access, registry, 'app:v1');
+    await destination.currentManifest();
+    await destination.tryReusingBlobWithOptions(infoOf(blob), {});
+    assert.equal(registry.sessions.length, 1);
+  }
+  assert.equal(registry.sessions.length, 0);
+});
+
+test('names itself for messages, and stores no signatures beside images', async () => {
+  await using registry = await startRegistry();
+  await using access = openAccess();
+  await using destination = await destinationAt(access, registry, 'app:v1');
+  assert.equal(destination.reference, `docker://${registry.host}/app:v1`);
+  assert.deepEqual(destination.repository, { registry: registry.host, repository: 'app' });
+  assert.equal(destination.supportsSignatures(), false);
+  await destination.putSignaturesWithFormat([]);
+  await assert.rejects(destination.putSignaturesWithFormat([Buffer.from('signature')]));
+  await destination.commit();
+  assert.equal(registry.count(), 0);
+});

@@ -1,0 +1,177 @@
+import assert from 'node:assert/strict';
+import { buffer } from 'node:stream/consumers';
+import { test } from 'node:test';
+import { noCache } from '../../../src/cache/no-cache.ts';
+import { ContentMismatchError, digestOf, type Digest } from '../../../src/digest/digest.ts';
+import { parseReference } from '../../../src/reference/reference.ts';
+import { openRegistrySource } from '../../../src/transports/registry/registry-source.ts';
+import type { BlobInfoCache, KnownLocation } from '../../../src/types/blob-info-cache.ts';
+import { buildImage, buildIndex, randomBytes } from '../../support/images.ts';
+import { startRegistry } from '../../support/registry.ts';
+import { infoOf, openAccess, sourceAt } from '../../support/registry-transport.ts';
+
+const image = buildImage({ layers: { count: 1, size: 1000 } });
+const index = buildIndex({ images: [{ image }] });
+const blob = randomBytes('source', 100_000);
+const info = infoOf(blob);
+const login = { kind: 'basic', username: 'anna', password: 'secret' } as const;
+
+test('reads a manifest by tag, by digest, and an instance by its digest', async () => {
+  await using registry = await startRegistry();
+  registry.seed('app', 'v1', index);
+  await using access = openAccess();
+  for (const name of ['app:v1', `app@${index.manifest.digest}`]) {
+    const source = await sourceAt(access, registry, name);
+    assert.deepEqual(await source.getManifest(), index.manifest);
+    assert.deepEqual(await source.getManifest({ instanceDigest: image.manifest.digest }), image.manifest);
+    assert.equal(source.reference, `docker://${registry.host}/${name}`);
+  }
+});
+
+test('asks once for each manifest, however many want it, and again after a failure', async () => {
+  await using registry = await startRegistry();
+  await using access = openAccess();
+  const source = await sourceAt(access, registry, 'app:v1');
+  await assert.rejects(source.getManifest(), { kind: 'not-found', side: 'source' });
+  registry.seed('app', 'v1', image);
+  registry.reset();
+  await Promise.all([source.getManifest(), source.getManifest()]);
+  await source.getManifest();
+  assert.equal(registry.count(), 1);
+});
+
+test('refuses a manifest that is not the one it was asked for by digest', async () => {
+  await using registry = await startRegistry();
+  registry.seed('app', 'v1', index);
+  registry.behave({ wrongBytes: true });
+  await using access = openAccess();
+  const source = await sourceAt(access, registry, `app@${index.manifest.digest}`);
+  await assert.rejects(source.getManifest(), { kind: 'integrity' });
+  registry.behaveWell();
+  registry.behave({ status: 200, body: image.manifest.bytes.toString() });
+  await assert.rejects(source.getManifest(), (error) => {
+    assert.ok(error instanceof ContentMismatchError);
+    assert.deepEqual([error.expected, error.found], [index.manifest.digest, image.manifest.digest]);
+    return true;
+  });
+});
+
+test('trusts what a manifest says of its type before the Content-Type', async () => {
+  await using registry = await startRegistry();
+  registry.seed('app', 'v1', image);
+  registry.behave({ headers: { 'content-type': 'text/plain' } });
+  await using access = openAccess();
+  const source = await sourceAt(access, registry, 'app:v1');
+  assert.deepEqual(await source.getManifest(), image.manifest);
+});
+
+test('learns the digest by HEAD, and without a request where it is named', async () => {
+  await using registry = await startRegistry();
+  registry.seed('app', 'v1', image);
+  await using access = openAccess();
+  const { digest } = image.manifest;
+  const tagged = await sourceAt(access, registry, 'app:v1');
+  assert.equal(await tagged.getManifestDigest(), digest);
+  assert.deepEqual(
+    registry.requests.map(({ method }) => method),
+    ['HEAD'],
+  );
+  assert.equal(await (await sourceAt(access, registry, `app@${digest}`)).getManifestDigest(), digest);
+  assert.equal(registry.count(), 1);
+  registry.settings.headDigestHeader = false;
+  assert.equal(await tagged.getManifestDigest(), undefined);
+  registry.behave({ status: 405 });
+  assert.equal(await tagged.getManifestDigest(), undefined);
+});
+
+test('says of Docker Hub alone that reading a manifest is metered', async () => {
+  await using access = openAccess();
+  const cases = { 'docker://alpine': true, 'docker://ghcr.io/team/app': false };
+  for (const [name, isMetered] of Object.entries(cases)) {
+    const reference = parseReference(name);
+    assert.ok(reference.transport === 'docker');
+    assert.equal((await openRegistrySource(access, reference)).metersManifestReads, isMetered);
+  }
+});
+
+test('streams a blob, and says how long it will be', async () => {
+  await using registry = await startRegistry();
+  registry.seedBlob('app', blob);
+  await using access = openAccess();
+  const source = await sourceAt(access, registry, 'app:v1');
+  const { stream, size } = await source.getBlob(info);
+  assert.equal(size, blob.length);
+  assert.deepEqual(await buffer(stream), blob);
+  assert.equal(await source.getBlobSize(info.digest), blob.length);
+});
+
+test('refuses a blob of another size before it is read', async () => {
+  await using registry = await startRegistry();
+  registry.seedBlob('app', blob.subarray(1), info.digest);
+  await using access = openAccess();
+  const source = await sourceAt(access, registry, 'app:v1');
+  await assert.rejects(source.getBlob(info), { code: 'ERR_CONTENT_MISMATCH', expected: '100000 bytes' });
+});
+
+test('says that the size of a blob is not to be had', async () => {
+  await using registry = await startRegistry();
+  await using access = openAccess();
+  const source = await sourceAt(access, registry, 'app:v1');
+  await assert.rejects(source.getBlobSize(info.digest), { code: 'ERR_BLOB_SIZE', side: 'source' });
+});
+
+test('takes no credentials along when a blob is redirected to storage (behaviour 44)', async () => {
+  await using registry = await startRegistry({ redirectBlobs: true, auth: login });
+  registry.seedBlob('app', blob);
+  await using access = openAccess();
+  const source = await sourceAt(access, registry, 'app:v1', { credentials: () => Promise.resolve(login) });
+  assert.deepEqual(await buffer((await source.getBlob(info)).stream), blob);
+  const stored = registry.requests.at(-1);
+  assert.deepEqual([stored?.server, stored?.authorization], ['storage', false]);
+  assert.equal(stored?.headers['accept-encoding'], 'identity');
+});
+
+test('fetches a foreign layer from its own URL, without credentials (behaviour 32)', async () => {
+  await using registry = await startRegistry({ auth: login });
+  await using elsewhere = await startRegistry({ auth: { ...login, anonymousPull: true } });
+  elsewhere.seedBlob('layers', blob);
+  await using access = openAccess();
+  const source = await sourceAt(access, registry, 'app:v1', { credentials: () => Promise.resolve(login) });
+  const known: string[] = [];
+  const urls = ['ftp://other.test/x', `${elsewhere.url}/v2/none`, `${elsewhere.url}/v2/layers/blobs/${info.digest}`];
+  const { stream } = await source.getBlob({ ...info, urls }, { cache: cacheNoting(known) });
+  assert.deepEqual(await buffer(stream), blob);
+  assert.equal(registry.count(), 0);
+  assert.ok(elsewhere.requests.every(({ authorization }) => !authorization));
+  assert.deepEqual(known, [], 'it is not in the repository');
+});
+
+test('takes a foreign layer from the registry when no URL of it answers', async () => {
+  await using registry = await startRegistry();
+  registry.seedBlob('app', blob);
+  await using access = openAccess();
+  const source = await sourceAt(access, registry, 'app:v1');
+  const known: string[] = [];
+  const urls = [`${registry.url}/gone`, 'no URL at all'];
+  const { stream } = await source.getBlob({ ...info, urls }, { cache: cacheNoting(known) });
+  assert.deepEqual(await buffer(stream), blob);
+  assert.deepEqual(known, [`${registry.host}/app ${info.digest}`]);
+});
+
+test('hashes as the digest of the reference says, sha512 too', async () => {
+  await using registry = await startRegistry();
+  const { bytes, mediaType } = image.manifest;
+  registry.behave({ status: 200, body: bytes.toString(), headers: { 'content-type': mediaType } });
+  await using access = openAccess();
+  const digest = digestOf(bytes, 'sha512');
+  assert.equal((await (await sourceAt(access, registry, `app@${digest}`)).getManifest()).digest, digest);
+});
+
+/** A cache that notes where blobs are said to be. */
+function cacheNoting(known: string[]): BlobInfoCache {
+  return {
+    ...noCache(),
+    recordKnownLocation: (digest: Digest, { registry, repository }: KnownLocation) =>
+      void known.push(`${registry}/${repository} ${digest}`),
+  };
+}
