@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 export const root = fileURLToPath(new URL('../', import.meta.url));
 
 const dist = join(root, 'dist');
-const inputs = ['src', 'tsconfig.json', 'tsconfig.build.json', 'package-lock.json'];
+const inputs = ['src', 'scripts/bundle.js', 'tsconfig.json', 'tsconfig.build.json', 'package-lock.json'];
 
 /** Whether `dist` is missing, or older than what it is built from. A deleted source counts: it changes its folder's time. */
 export function distIsStale() {
@@ -18,7 +18,7 @@ export function distIsStale() {
 }
 
 /**
- * Compiles `src` to `dist/src`. What was in `dist` is replaced as a whole, and only by a build without errors.
+ * Compiles `src` to `dist/src`, the library, and bundles the command line into `dist/imgcopy.cjs`. What was in `dist` is replaced as a whole, and only by a build without errors.
  *
  * @returns whether it succeeded; the compiler has printed its errors by then.
  */
@@ -28,10 +28,10 @@ export function build() {
   mkdirSync(fresh);
   try {
     const tsc = join(root, 'node_modules/typescript/bin/tsc');
-    const args = [tsc, '--project', join(root, 'tsconfig.build.json'), '--outDir', fresh];
-    const { status, error } = spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit' });
-    if (error) throw error;
-    if (status !== 0) return false;
+    const isBuilt =
+      run(tsc, '--project', join(root, 'tsconfig.build.json'), '--outDir', fresh) &&
+      run(join(root, 'scripts/bundle.js'), fresh);
+    if (!isBuilt) return false;
     // A source that is saved while the compiler runs must count as newer.
     utimesSync(fresh, startedAt, startedAt);
     rmSync(dist, { recursive: true, force: true });
@@ -40,6 +40,13 @@ export function build() {
   } finally {
     rmSync(fresh, { recursive: true, force: true });
   }
+}
+
+/** @returns whether a program of Node.js ended well. */
+function run(...args) {
+  const { status, error } = spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit' });
+  if (error) throw error;
+  return status === 0;
 }
 
 /** The time a path was last modified, or 0 where it does not exist. */
