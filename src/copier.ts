@@ -1,7 +1,7 @@
 import { realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { copyImage as runCopy, type CopiedImage } from './copy/copy-image.ts';
-import type { CopyRun } from './copy/copy-run.ts';
+import type { PreparedRun } from './copy/copy-run.ts';
 import { ImgcopyError } from './errors/imgcopy-error.ts';
 import type { RequestObserver } from './http/send.ts';
 import { openDestination, openSource, type OpenOptions } from './open-image.ts';
@@ -58,6 +58,7 @@ async function copyWith(shared: SharedResources, from: string, to: string, optio
     env: shared.env,
     observer: tally.observer,
     onWarning: shared.warn,
+    cache: shared.openedCache,
     signal,
   };
   await using source = await openSource(sourceReference, { ...open, endpoint: options.source ?? {} });
@@ -72,19 +73,21 @@ async function copyWith(shared: SharedResources, from: string, to: string, optio
   });
   tally.emit({ type: 'started', source: source.reference, destination: destination.reference });
   const isSerial = source.concurrency === 'serial' || destination.concurrency === 'serial';
-  const run: CopyRun = {
+  const run: PreparedRun = {
     source,
     destination,
-    cache: await shared.cache(),
+    openCache: () => shared.cache(),
     pool: isSerial ? shared.serialPool : shared.pool,
     memory: shared.memory,
     policy: shared.policy,
     partial: options.partial ?? 'auto',
+    substitute: options.substitute ?? false,
     emit: tally.emit,
     signal,
   };
   const copied = await runCopy(run, {
     ...options,
+    hasAdditionalTags: (options.additionalTags?.length ?? 0) > 0,
     sourceDigest: sourceReference.digest,
     destinationDigest: destinationReference.digest,
   });

@@ -2,7 +2,19 @@
 export { copyImage, createCopier, type Copier } from './copier.ts';
 export type { CopierOptions, CopyOptions, CopyResult, EndpointOptions } from './options.ts';
 export type { PartialMode } from './copy/copy-run.ts';
-export { ImgcopyError, isAbort, type ErrorKind, type Side } from './errors/imgcopy-error.ts';
+export {
+  getImageDigest,
+  getImageManifest,
+  listTags,
+  type ImageQueryOptions,
+  type QueryOptions,
+} from './image-queries.ts';
+export { inspectImage, type ImageDescription, type ManifestDescription } from './inspect-image.ts';
+export { login, logout, type LoginResult, type LogoutResult } from './login.ts';
+export { cachePath, cacheStats, clearCache, type CacheStats } from './cache/cache-file.ts';
+export { duringOperation, ImgcopyError, isAbort, type ErrorKind, type Side } from './errors/imgcopy-error.ts';
+export { parseCreds } from './auth/credentials.ts';
+export { formatReference, parseReference, type Reference } from './reference/reference.ts';
 export { parsePlatform, formatPlatform } from './manifest/platform.ts';
 export type { Descriptor, Platform } from './manifest/descriptor.ts';
 export type { Digest } from './digest/digest.ts';

@@ -7,7 +7,8 @@ import type { TlsOptions } from './http/undici-send.ts';
 import type { RequestObserver } from './http/send.ts';
 import type { EndpointOptions } from './options.ts';
 import type { Reference, RegistryReference } from './reference/reference.ts';
-import type { RegistryAccess } from './transports/registry/registry-access.ts';
+import type { RegistryAccess, TlsSettings } from './transports/registry/registry-access.ts';
+import type { BlobInfoCache } from './types/blob-info-cache.ts';
 import type { ImageDestination } from './types/image-destination.ts';
 import type { ImageSource } from './types/image-source.ts';
 import type { RepositoryName } from './types/image-source.ts';
@@ -19,6 +20,8 @@ export interface OpenOptions {
   readonly endpoint: EndpointOptions;
   readonly observer: RequestObserver;
   readonly onWarning: (message: string) => void;
+  /** The cache, once it is open. */
+  readonly cache?: (() => BlobInfoCache | undefined) | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -39,7 +42,7 @@ export async function openSource(reference: Reference, options: OpenOptions): Pr
     options.access(),
     registryEndpoint(reference, options),
   ]);
-  return openRegistrySource(access, reference, endpoint);
+  return openRegistrySource(access, reference, { ...endpoint, cache: options.cache });
 }
 
 /** Opens the image to write, by its reference's transport. */
@@ -64,19 +67,16 @@ export async function openDestination(
     registryEndpoint(reference, options),
   ]);
   const { source, additionalTags } = options;
-  return openRegistryDestination(access, reference, { ...endpoint, source, additionalTags });
+  return openRegistryDestination(access, reference, { ...endpoint, source, additionalTags, cache: options.cache });
 }
 
-async function registryEndpoint(
-  { registry, repository }: RegistryReference,
+/** How a registry is to be reached, and as whom, for a repository of it or (undefined) for the registry alone. */
+export async function registryEndpoint(
+  { registry, repository }: Pick<RegistryReference, 'registry'> & Partial<Pick<RegistryReference, 'repository'>>,
   options: OpenOptions,
 ): Promise<RegistryEndpoint> {
   const { endpoint, observer, signal, env, onWarning } = options;
-  const credentials = async (): Promise<Credentials | undefined> => {
-    if (endpoint.noCreds) return undefined;
-    if (endpoint.registryToken !== undefined) return { kind: 'registry-token', token: endpoint.registryToken };
-    if (endpoint.username !== undefined)
-      return { kind: 'basic', username: endpoint.username, password: endpoint.password ?? '' };
+  const lookUp = async (): Promise<Credentials | undefined> => {
     const { findCredentials } = await import('./auth/find-credentials.ts');
     const found = await findCredentials({
       registry,
@@ -88,15 +88,26 @@ async function registryEndpoint(
     });
     return found?.credentials;
   };
-  return { credentials, observer, signal, plainHttp: endpoint.plainHttp, tls: await tlsOptions(endpoint, env) };
+  const credentials = endpoint.noCreds ? undefined : (givenCredentials(endpoint) ?? lookUp);
+  return { credentials, observer, signal, plainHttp: endpoint.plainHttp, tls: tlsSettings(endpoint, env) };
 }
 
-interface RegistryEndpoint {
-  readonly credentials: () => Promise<Credentials | undefined>;
+function givenCredentials({ registryToken, username, password = '' }: EndpointOptions): Credentials | undefined {
+  if (registryToken !== undefined) return { kind: 'registry-token', token: registryToken };
+  return username === undefined ? undefined : { kind: 'basic', username, password };
+}
+
+export interface RegistryEndpoint {
+  readonly credentials: Credentials | (() => Promise<Credentials | undefined>) | undefined;
   readonly observer: RequestObserver;
   readonly signal: AbortSignal;
   readonly plainHttp: boolean | undefined;
-  readonly tls: TlsOptions;
+  readonly tls: TlsSettings;
+}
+
+function tlsSettings(endpoint: EndpointOptions, env: OpenOptions['env']): TlsSettings {
+  const { tlsVerify: verify = true, certDir, caFile } = endpoint;
+  return { id: JSON.stringify([verify, certDir, caFile]), verify, load: () => tlsOptions(endpoint, env) };
 }
 
 /** Go's variables for certificate authorities are honoured, as other copiers do; Node.js reads NODE_EXTRA_CA_CERTS itself. */

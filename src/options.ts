@@ -56,6 +56,10 @@ export interface CopyOptions {
   /** When blobs are built from pieces. Default `auto`. */
   readonly partial?: PartialMode | undefined;
   readonly removeSignatures?: boolean | undefined;
+  /** Fail rather than change the manifest. Default false; it only changes where another option asks for it. */
+  readonly preserveDigests?: boolean | undefined;
+  /** Reuse blobs of the same content in another compression; the manifest, and so the digest, changes. Default false. */
+  readonly substitute?: boolean | undefined;
   /** Further tags for the destination, a registry. */
   readonly additionalTags?: readonly string[] | undefined;
   readonly signal?: AbortSignal | undefined;

@@ -27,6 +27,7 @@ export class SharedResources implements AsyncDisposable {
   readonly memory: Semaphore = new Semaphore(MEMORY_BUDGET);
   #access: Promise<RegistryAccess> | undefined;
   #cache: Promise<BlobInfoCache> | undefined;
+  #openedCache: BlobInfoCache | undefined;
   #uploadState: Promise<UploadState> | undefined;
 
   constructor(options: CopierOptions) {
@@ -46,6 +47,9 @@ export class SharedResources implements AsyncDisposable {
   cache(): Promise<BlobInfoCache> {
     return (this.#cache ??= this.#openCache());
   }
+
+  /** The cache, once something has opened it. */
+  readonly openedCache = (): BlobInfoCache | undefined => this.#openedCache;
 
   readonly warn = (message: string): void => this.options.onWarning?.(message);
 
@@ -76,6 +80,7 @@ export class SharedResources implements AsyncDisposable {
   async #openCache(): Promise<BlobInfoCache> {
     if (this.options.cache === false) return (await import('./cache/no-cache.ts')).noCache();
     const { openBlobInfoCache } = await import('./cache/sqlite-cache.ts');
-    return openBlobInfoCache({ env: this.env, homeDir: homedir(), onWarning: this.warn });
+    this.#openedCache = await openBlobInfoCache({ env: this.env, homeDir: homedir(), onWarning: this.warn });
+    return this.#openedCache;
   }
 }

@@ -12,11 +12,6 @@ export class BlobSet {
     this.#run = run;
   }
 
-  /** How many different blobs there are, and their bytes, as far as manifests were read. */
-  get totals(): { readonly blobs: number; readonly bytes: number } {
-    return { blobs: this.#copies.size, bytes: this.#bytes };
-  }
-
   copy(blob: BlobToCopy): Promise<CopiedBlob> {
     const { digest, size } = blob.info;
     let copy = this.#copies.get(digest);
@@ -24,8 +19,25 @@ export class BlobSet {
       copy = copyBlob(this.#run, blob);
       this.#copies.set(digest, copy);
       this.#bytes += size;
+      this.#run.emit({ type: 'planned', blobs: this.#copies.size, bytes: this.#bytes });
     }
     return copy;
+  }
+
+  /**
+   * Sends those blobs that were taken to be at the destination, and turned out not to be.
+   * @returns whether there were any.
+   */
+  async sendAgain(blobs: readonly BlobToCopy[]): Promise<boolean> {
+    const copies = await Promise.all(blobs.map(async (blob) => ({ blob, copy: await this.copy(blob) })));
+    const doubtful = copies.filter(({ copy }) => copy.outcome === 'reused' || copy.outcome === 'mounted');
+    const sent = doubtful.map(({ blob }) => {
+      const copy = copyBlob(this.#run, blob, { mayReuse: false });
+      this.#copies.set(blob.info.digest, copy);
+      return copy;
+    });
+    await Promise.all(sent);
+    return sent.length > 0;
   }
 
   /** Waits until no blob is under way any more, however it ended. */

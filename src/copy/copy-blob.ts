@@ -1,15 +1,17 @@
-import { pipeline, Transform, type Readable, type TransformCallback } from 'node:stream';
+import { pipeline, Readable, Transform, type TransformCallback } from 'node:stream';
 import type { Digest } from '../digest/digest.ts';
 import type { Platform } from '../manifest/descriptor.ts';
 import { duringOperation } from '../errors/imgcopy-error.ts';
 import { backoff } from '../http/retry.ts';
 import { isAnnotatedChunked } from '../partial/plan-blob.ts';
 import type { BlobChunkAccessor } from '../types/blob-chunk-accessor.ts';
+import type { BlobInfoCache } from '../types/blob-info-cache.ts';
 import type { BlobInfo } from '../types/blob-info.ts';
 import { BlobAttemptError, PartialBlobUnavailableError } from '../types/errors.ts';
 import type { ReusedBlob } from '../types/image-destination.ts';
 import type { BlobOutcome } from '../types/progress.ts';
 import type { CopyRun } from './copy-run.ts';
+import { learningContent, type LayerContent } from './layer-content.ts';
 import { prefetch, type Prefetch } from './prefetch.ts';
 
 /** A blob of an image, and what it is there. */
@@ -46,14 +48,21 @@ const RANGED_BLOB = 16 * 1024 * 1024;
 const FARTHER = 3;
 const FARTHER_MS = 20;
 
-/** Brings one blob to the destination, down the ladder: reuse, partial, whole. */
-export async function copyBlob(run: CopyRun, blob: BlobToCopy): Promise<CopiedBlob> {
+/**
+ * Brings one blob to the destination, down the ladder: reuse, partial, whole.
+ * @param options.mayReuse  false skips the first rung, where it has proved wrong. Default true.
+ */
+export async function copyBlob(
+  run: CopyRun,
+  blob: BlobToCopy,
+  options: { readonly mayReuse?: boolean } = {},
+): Promise<CopiedBlob> {
   const { info, name } = blob;
   const weight = info.size < LIGHT_BLOB ? 0.25 : 1;
   const release = await run.pool.acquire({ weight, priority: info.size, signal: run.signal });
   try {
     run.emit({ type: 'blob-started', digest: info.digest, size: info.size, name });
-    const copied = await climbDown(run, blob);
+    const copied = await climbDown(run, blob, options.mayReuse ?? true);
     const { outcome, bytesFetched, bytesReused, reused } = copied;
     run.emit({
       type: 'blob-done',
@@ -72,32 +81,43 @@ export async function copyBlob(run: CopyRun, blob: BlobToCopy): Promise<CopiedBl
   }
 }
 
-async function climbDown(run: CopyRun, blob: BlobToCopy): Promise<CopiedBlob> {
-  const { source, destination, signal } = run;
-  const srcRef = source.repository;
-  await using early = mayOpenEarly(run, blob) ? prefetch(run, blob.info) : undefined;
-  const reused = await destination.tryReusingBlobWithOptions(blob.info, {
-    cache: run.cache,
-    canSubstitute: blob.substitutable !== undefined,
-    manifestMediaType: blob.substitutable?.manifestMediaType,
-    emptyLayer: blob.emptyLayer,
-    layerIndex: blob.layerIndex,
-    srcRef,
-    signal,
-  });
-  if (reused.reused) {
-    const outcome =
-      reused.digest !== blob.info.digest ? 'substituted' : reused.mountedFrom !== undefined ? 'mounted' : 'reused';
-    return { outcome, digest: reused.digest, size: reused.size, bytesFetched: 0, bytesReused: reused.size, reused };
-  }
+async function climbDown(run: CopyRun, blob: BlobToCopy, mayReuse: boolean): Promise<CopiedBlob> {
+  await using early = mayReuse && mayOpenEarly(run, blob) ? prefetch(run, blob.info) : undefined;
+  const reused = mayReuse ? await tryReusing(run, blob) : undefined;
+  if (reused !== undefined) return reused;
   const meter = new Meter(run, blob.info);
   return (await putPartial(run, blob, meter)) ?? (await putWhole(run, blob, meter, early));
+}
+
+async function tryReusing(
+  { source, destination, cache, signal }: CopyRun,
+  blob: BlobToCopy,
+): Promise<CopiedBlob | undefined> {
+  const { info, emptyLayer, layerIndex, substitutable } = blob;
+  const reused = await destination.tryReusingBlobWithOptions(info, {
+    cache,
+    canSubstitute: substitutable !== undefined,
+    manifestMediaType: substitutable?.manifestMediaType,
+    emptyLayer,
+    layerIndex,
+    srcRef: source.repository,
+    signal,
+  });
+  if (!reused.reused) return undefined;
+  const { digest, size, mountedFrom } = reused;
+  const outcome = digest !== info.digest ? 'substituted' : mountedFrom !== undefined ? 'mounted' : 'reused';
+  return { outcome, digest, size, bytesFetched: 0, bytesReused: size, reused };
 }
 
 function mayOpenEarly(run: CopyRun, { info }: BlobToCopy): boolean {
   const { source, destination, partial } = run;
   if (info.size >= RANGED_BLOB || (partial !== 'never' && isAnnotatedChunked(info))) return false;
   return destination.expectsMissing(info, { srcRef: source.repository });
+}
+
+/** To find substitutes for a layer later, its content has to be known: it is decompressed as it passes, from its first byte to its last. */
+function isToBeLearnt({ cache }: CopyRun, { info, substitutable }: BlobToCopy): boolean {
+  return substitutable !== undefined && cache.uncompressedDigest(info.digest) === undefined;
 }
 
 /** Pieces are read from the destination: where that is much farther away than the source, the source gives them sooner. */
@@ -108,7 +128,13 @@ function mayReusePieces({ partial, source, destination }: CopyRun): boolean {
 
 async function putPartial(run: CopyRun, blob: BlobToCopy, meter: Meter): Promise<CopiedBlob | undefined> {
   const { source, destination, signal } = run;
-  if (run.partial === 'never' || blob.isConfig || !source.supportsGetBlobAt() || !destination.supportsPutBlobPartial())
+  if (
+    run.partial === 'never' ||
+    blob.isConfig ||
+    isToBeLearnt(run, blob) ||
+    !source.supportsGetBlobAt() ||
+    !destination.supportsPutBlobPartial()
+  )
     return undefined;
   try {
     const { layerIndex, platform } = blob;
@@ -135,13 +161,12 @@ async function putWhole(
   for (let attempt = 0; ; attempt += 1) {
     const stream = (await early?.take()) ?? (await source.getBlob(info, { cache, signal })).stream;
     try {
-      const put = await destination.putBlobWithOptions(meter.count(stream), info, {
-        cache,
-        isConfig,
-        emptyLayer,
-        layerIndex,
-        signal,
-      });
+      let content: LayerContent | undefined;
+      const layer = isToBeLearnt(run, blob) ? learningContent(stream, (learnt) => (content = learnt)) : undefined;
+      const body = layer === undefined ? stream : Readable.from(layer, { objectMode: false });
+      const options = { cache, isConfig, emptyLayer, layerIndex, signal };
+      const put = await destination.putBlobWithOptions(meter.count(body), info, options);
+      if (content !== undefined) record(cache, info, content);
       return { outcome: 'copied', digest: put.digest, size: info.size, bytesFetched: meter.bytes, bytesReused: 0 };
     } catch (error) {
       stream.destroy();
@@ -159,6 +184,12 @@ async function putWhole(
       meter.restart();
     }
   }
+}
+
+/** To be called once the blob's bytes were verified. */
+function record(cache: BlobInfoCache, { digest }: BlobInfo, { compression, diffId }: LayerContent): void {
+  cache.recordDigestUncompressedPair(digest, diffId);
+  cache.recordCompressor(digest, compression);
 }
 
 /** Counts the bytes of one blob that come from the source, and reports them. */

@@ -4,10 +4,11 @@ import type { Platform } from '../manifest/descriptor.ts';
 import type { RawManifest } from '../types/blob-info.ts';
 import { BlobSet } from './blob-set.ts';
 import type { CopiedBlob } from './copy-blob.ts';
-import { copyManifestTree } from './copy-manifest.ts';
-import type { CopyRun } from './copy-run.ts';
+import { copyManifestTree, putReadyManifest, type ReadyManifest } from './copy-manifest.ts';
+import type { CopyRun, PreparedRun } from './copy-run.ts';
 import { countManifests, readManifestTree } from './manifest-tree.ts';
 import { selectInstances } from './select-instances.ts';
+import { refuseSubstitution } from './substitution.ts';
 
 export interface CopyImageOptions {
   /** Only these; undefined copies all that the source names. */
@@ -19,6 +20,10 @@ export interface CopyImageOptions {
   /** Every blob is checked, even where the destination has this very manifest. */
   readonly force?: boolean | undefined;
   readonly removeSignatures?: boolean | undefined;
+  /** Nothing may change the manifest. */
+  readonly preserveDigests?: boolean | undefined;
+  /** Whether the manifest is to get further names, and so is put even where the destination has it. */
+  readonly hasAdditionalTags?: boolean | undefined;
   /** The digest that the destination's reference demands. */
   readonly destinationDigest?: Digest | undefined;
   /** The digest that the source's reference demands, or undefined; transports that look an image up by it have checked it too. */
@@ -38,7 +43,7 @@ export interface CopiedImage {
 }
 
 /** Copies an image: everything below its manifest first, the manifest itself last, byte for byte. */
-export async function copyImage(run: CopyRun, options: CopyImageOptions = {}): Promise<CopiedImage> {
+export async function copyImage(run: PreparedRun, options: CopyImageOptions = {}): Promise<CopiedImage> {
   const { source, destination, signal } = run;
   const current = destination.currentManifest({ signal });
   current.catch(() => undefined);
@@ -47,31 +52,35 @@ export async function copyImage(run: CopyRun, options: CopyImageOptions = {}): P
     if (existing !== undefined)
       return untouched(existing.digest, existing.mediaType ?? '', existing.bytes?.length ?? 0, 'exists');
   }
-  const unchanged = options.platforms || options.force ? undefined : await unchangedByDigest(run);
+  const unchanged =
+    options.platforms || options.force || options.hasAdditionalTags ? undefined : await unchangedByDigest(run);
   if (unchanged !== undefined) return unchanged;
 
   const root = await source.getManifest({ signal });
   checkDemandedDigest(source.reference, options.sourceDigest, root.digest);
   const wanted = await selectInstances(run, root, options);
   checkDemandedDigest(destination.reference, options.destinationDigest, wanted.digest);
-  if (!options.force && (await current)?.digest === wanted.digest) {
+  const mayBeLeft = !options.force && !options.hasAdditionalTags;
+  if (mayBeLeft && (await current)?.digest === wanted.digest) {
     return untouched(wanted.digest, wanted.mediaType, wanted.bytes.length, 'same');
   }
   const signatures = await signaturesToCopy(run, options, root, wanted);
+  if (run.substitute) refuseSubstitution({ ...options, isSigned: signatures.length > 0 });
   return copyContent(run, wanted, signatures);
 }
 
-async function copyContent(run: CopyRun, wanted: Wanted, signatures: readonly Buffer[]): Promise<CopiedImage> {
+async function copyContent(run: PreparedRun, wanted: Wanted, signatures: readonly Buffer[]): Promise<CopiedImage> {
   const failed = new AbortController();
-  const inner: CopyRun = { ...run, signal: AbortSignal.any([run.signal, failed.signal]) };
+  const cache = await run.openCache();
+  const inner: CopyRun = { ...run, cache, signal: AbortSignal.any([run.signal, failed.signal]) };
   const blobs = new BlobSet(inner);
   try {
     const tree = readManifestTree(inner, wanted, { only: wanted.only });
-    await copyManifestTree(inner, blobs, tree, true);
-    await publish(inner, wanted, signatures);
-    run.emit({ type: 'done', digest: wanted.digest });
+    const ready = await copyManifestTree(inner, blobs, tree);
+    await publish(inner, blobs, ready, signatures);
+    const { digest, mediaType, bytes } = ready.manifest;
+    run.emit({ type: 'done', digest });
     const manifests = await countManifests(tree);
-    const { digest, mediaType, bytes } = wanted;
     return { digest, mediaType, size: bytes.length, manifests, blobs: await blobs.results(), skipped: undefined };
   } catch (error) {
     // The first failure is the one to report; the others' work ends before the destination is closed.
@@ -82,16 +91,18 @@ async function copyContent(run: CopyRun, wanted: Wanted, signatures: readonly Bu
 }
 
 async function publish(
-  { destination, signal }: CopyRun,
-  manifest: RawManifest,
+  run: CopyRun,
+  blobs: BlobSet,
+  ready: ReadyManifest,
   signatures: readonly Buffer[],
 ): Promise<void> {
+  const { destination, signal } = run;
   try {
-    await destination.putManifest(manifest, { signal });
+    await putReadyManifest(run, blobs, ready, {});
     if (destination.supportsSignatures()) await destination.putSignaturesWithFormat(signatures, { signal });
     await destination.commit({ signal });
   } catch (error) {
-    throw duringOperation(`writing manifest ${manifest.digest} to ${destination.reference}`, error);
+    throw duringOperation(`writing manifest ${ready.manifest.digest} to ${destination.reference}`, error);
   }
 }
 
@@ -101,7 +112,7 @@ export interface Wanted extends RawManifest {
 }
 
 /** Where reading a manifest is metered, its digest is asked for first: nothing else is needed when the destination has it. */
-async function unchangedByDigest({ source, destination, signal }: CopyRun): Promise<CopiedImage | undefined> {
+async function unchangedByDigest({ source, destination, signal }: PreparedRun): Promise<CopiedImage | undefined> {
   if (!source.metersManifestReads) return undefined;
   const [digest, current] = await Promise.all([
     source.getManifestDigest({ signal }),
@@ -116,7 +127,7 @@ function untouched(digest: Digest, mediaType: string, size: number, skipped: 'sa
 }
 
 async function signaturesToCopy(
-  run: CopyRun,
+  run: PreparedRun,
   { removeSignatures }: CopyImageOptions,
   root: RawManifest,
   wanted: RawManifest,

@@ -1,73 +1,87 @@
+import { digestAlgorithm, digestOf, type Digest } from '../digest/digest.ts';
 import { duringOperation } from '../errors/imgcopy-error.ts';
-import type { Descriptor, Platform } from '../manifest/descriptor.ts';
-import { isForeignLayerType } from '../manifest/media-types.ts';
+import { replaceInstances, replaceLayers, type Replacement } from '../manifest/edit-manifest.ts';
 import { formatPlatform } from '../manifest/platform.ts';
-import type { BlobInfo, RawManifest } from '../types/blob-info.ts';
+import type { RawManifest } from '../types/blob-info.ts';
+import { MissingBlobsError } from '../types/errors.ts';
+import type { PutManifestOptions } from '../types/image-destination.ts';
 import type { BlobSet } from './blob-set.ts';
 import type { BlobToCopy } from './copy-blob.ts';
 import type { CopyRun } from './copy-run.ts';
-import type { ImageNode, ManifestNode } from './manifest-tree.ts';
+import { blobsOf } from './image-blobs.ts';
+import type { ImageNode, IndexNode, ManifestNode } from './manifest-tree.ts';
+import { replacementsOf } from './substitution.ts';
 
-/** Copies all that a manifest needs, and then the manifest itself, unless it is the root: that is put by the caller, as the last one. */
-export async function copyManifestTree(
-  run: CopyRun,
-  blobs: BlobSet,
-  node: ManifestNode,
-  isRoot: boolean,
-): Promise<void> {
+/** A manifest whose blobs and instances are at the destination: the source's own, unless blobs were substituted. */
+export interface ReadyManifest {
+  readonly manifest: RawManifest;
+  /** What it names, to be sent again should the destination not have it after all. */
+  readonly blobs: readonly BlobToCopy[];
+}
+
+/** Copies all that a manifest needs: its blobs, or the instances of an index with their manifests. Not the manifest itself. */
+export async function copyManifestTree(run: CopyRun, blobs: BlobSet, node: ManifestNode): Promise<ReadyManifest> {
   const { raw, entry } = node;
   const platform = entry?.platform && formatPlatform(entry.platform);
   run.emit({ type: 'manifest', digest: raw.digest, mediaType: raw.mediaType, size: raw.bytes.length, platform });
-  if ('instances' in node) {
-    const listed = node.blobs.map((info) => blobs.copy(plainBlob(info, undefined)));
-    const instances = node.instances.map(async (instance) => copyManifestTree(run, blobs, await instance, false));
-    await Promise.all([...listed, ...instances]);
-  } else {
-    await copyBlobsOf(run, blobs, node);
-  }
-  if (!isRoot) await putInstance(run, raw);
+  return 'instances' in node ? copyInstances(run, blobs, node) : copyBlobs(run, blobs, node);
 }
 
-async function copyBlobsOf(run: CopyRun, blobs: BlobSet, node: ImageNode): Promise<void> {
-  const wanted = node.parsed.kind === 'schema1' ? await schema1Blobs(run, node) : imageBlobs(run, node);
-  await Promise.all(wanted.map((blob) => blobs.copy(blob)));
-}
-
-function imageBlobs({ destination }: CopyRun, { parsed, entry }: ImageNode): readonly BlobToCopy[] {
-  if (parsed.kind !== 'image') return [];
-  const { config, layers } = parsed;
-  const platform = entry?.platform;
-  const wanted = layers.flatMap((info, layerIndex) =>
-    staysForeign(destination.acceptsForeignLayerUrls, info) ? [] : [plainBlob(info, layerIndex, platform)],
-  );
-  return config === undefined
-    ? wanted
-    : [...wanted, { ...plainBlob(config, undefined, platform), name: 'config', isConfig: true }];
-}
-
-function plainBlob(info: BlobInfo, layerIndex: number | undefined, platform?: Platform): BlobToCopy {
-  return { info, name: 'layer', isConfig: false, layerIndex, emptyLayer: false, platform, substitutable: undefined };
-}
-
-/** Schema 1 names its layers by digest alone, so their sizes have to be asked for. */
-async function schema1Blobs({ source, signal }: CopyRun, { parsed }: ImageNode): Promise<readonly BlobToCopy[]> {
-  if (parsed.kind !== 'schema1') return [];
-  return Promise.all(
-    parsed.layers.map(async ({ digest, empty }, layerIndex) => {
-      const info: BlobInfo = { digest, size: await source.getBlobSize(digest, { signal }) };
-      return { ...plainBlob(info, layerIndex), emptyLayer: empty };
-    }),
-  );
-}
-
-function staysForeign(acceptsForeignLayerUrls: boolean, layer: Descriptor): boolean {
-  return acceptsForeignLayerUrls && isForeignLayerType(layer.mediaType) && (layer.urls?.length ?? 0) > 0;
-}
-
-async function putInstance({ source, destination, signal }: CopyRun, raw: RawManifest): Promise<void> {
-  const instanceDigest = raw.digest;
+/** Puts a manifest. Where a blob that should have been there is not, it is sent, and the manifest put once more. */
+export async function putReadyManifest(
+  run: CopyRun,
+  blobs: BlobSet,
+  ready: ReadyManifest,
+  options: PutManifestOptions,
+): Promise<void> {
+  const { destination, signal } = run;
   try {
-    await destination.putManifest(raw, { instanceDigest, signal });
+    await destination.putManifest(ready.manifest, { ...options, signal });
+  } catch (error) {
+    if (!(error instanceof MissingBlobsError) || !(await blobs.sendAgain(ready.blobs))) throw error;
+    await destination.putManifest(ready.manifest, { ...options, signal });
+  }
+}
+
+async function copyBlobs(run: CopyRun, blobs: BlobSet, node: ImageNode): Promise<ReadyManifest> {
+  const wanted = await blobsOf(run, node);
+  const copied = await Promise.all(wanted.map(async (blob) => ({ blob, copy: await blobs.copy(blob) })));
+  const replacements = replacementsOf(run, copied);
+  const bytes = replacements.size === 0 ? node.raw.bytes : replaceLayers(node.raw.bytes, replacements);
+  return { manifest: withBytes(node.raw, bytes), blobs: wanted };
+}
+
+async function copyInstances(run: CopyRun, blobs: BlobSet, node: IndexNode): Promise<ReadyManifest> {
+  const listed = node.blobs.map((info) => blobs.copy({ ...PLAIN_BLOB, info }));
+  const instances = node.instances.map(async (reading) => {
+    const instance = await reading;
+    const ready = await copyManifestTree(run, blobs, instance);
+    await putInstance(run, blobs, ready);
+    return [instance.raw.digest, ready.manifest] as const;
+  });
+  const [copies] = await Promise.all([Promise.all(instances), Promise.all(listed)]);
+  const changed = copies.filter(([digest, manifest]) => digest !== manifest.digest);
+  const replacements = new Map<Digest, Replacement>(
+    changed.map(([digest, manifest]) => [digest, { ...manifest, size: manifest.bytes.length }]),
+  );
+  const bytes = replacements.size === 0 ? node.raw.bytes : replaceInstances(node.raw.bytes, replacements);
+  return { manifest: withBytes(node.raw, bytes), blobs: [] };
+}
+
+const PLAIN_BLOB = {
+  name: 'blob',
+  isConfig: false,
+  layerIndex: undefined,
+  emptyLayer: false,
+  platform: undefined,
+  substitutable: undefined,
+};
+
+async function putInstance(run: CopyRun, blobs: BlobSet, ready: ReadyManifest): Promise<void> {
+  const { source, destination, signal } = run;
+  const instanceDigest = ready.manifest.digest;
+  try {
+    await putReadyManifest(run, blobs, ready, { instanceDigest });
     const signatures = destination.supportsSignatures()
       ? await source.getSignaturesWithFormat({ instanceDigest, signal })
       : [];
@@ -75,4 +89,9 @@ async function putInstance({ source, destination, signal }: CopyRun, raw: RawMan
   } catch (error) {
     throw duringOperation(`writing manifest ${instanceDigest} to ${destination.reference}`, error);
   }
+}
+
+function withBytes(raw: RawManifest, bytes: Buffer): RawManifest {
+  if (bytes === raw.bytes) return raw;
+  return { bytes, mediaType: raw.mediaType, digest: digestOf(bytes, digestAlgorithm(raw.digest)) };
 }

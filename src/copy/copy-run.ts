@@ -12,6 +12,7 @@ export type PartialMode = 'auto' | 'always' | 'never';
 export interface CopyRun {
   readonly source: ImageSource;
   readonly destination: ImageDestination;
+  /** Opened before the first blob. */
   readonly cache: BlobInfoCache;
   /** Blobs in flight, over all copies that share it. */
   readonly pool: Semaphore;
@@ -19,6 +20,13 @@ export interface CopyRun {
   readonly memory: Semaphore;
   readonly policy: RetryPolicy;
   readonly partial: PartialMode;
+  /** Whether blobs of the same content in another compression may stand in, and the manifest change with them. */
+  readonly substitute: boolean;
   readonly emit: OnCopyEvent;
   readonly signal: AbortSignal;
+}
+
+/** A run before its first blob: where nothing is to be done, the cache is not needed. */
+export interface PreparedRun extends Omit<CopyRun, 'cache'> {
+  readonly openCache: () => Promise<BlobInfoCache>;
 }

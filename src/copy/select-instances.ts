@@ -6,14 +6,14 @@ import { parseManifest } from '../manifest/parse-manifest.ts';
 import { attestationsFor, matchPlatform, formatPlatform, PlatformNotFoundError } from '../manifest/platform.ts';
 import type { RawManifest } from '../types/blob-info.ts';
 import type { CopyImageOptions, Wanted } from './copy-image.ts';
-import type { CopyRun } from './copy-run.ts';
+import type { PreparedRun } from './copy-run.ts';
 
 /**
  * The manifest to copy for the platforms that are wanted: the source's own for all, an instance for one, and for several a new index of
  * just these with their attestations (or the source's index, when it may be sparse).
  */
 export async function selectInstances(
-  run: CopyRun,
+  run: PreparedRun,
   root: RawManifest,
   { platforms, sparse }: CopyImageOptions,
 ): Promise<Wanted> {
@@ -50,7 +50,7 @@ function required(entries: readonly Descriptor[], platform: Platform, reference:
 
 /** An image without an index has one platform, which its config tells. */
 async function onlyIfItMatches(
-  { source, signal }: CopyRun,
+  { source, signal }: PreparedRun,
   root: RawManifest,
   platforms: readonly Platform[],
 ): Promise<RawManifest> {
@@ -68,7 +68,7 @@ async function onlyIfItMatches(
 const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
 
 async function platformOfConfig(
-  { source, signal }: Pick<CopyRun, 'source' | 'signal'>,
+  { source, signal }: Pick<PreparedRun, 'source' | 'signal'>,
   config: Descriptor,
 ): Promise<Platform | undefined> {
   if (config.size > MAX_CONFIG_BYTES) {

@@ -41,6 +41,13 @@ export class PartialBlobUnavailableError extends ImgcopyError {
   }
 }
 
+/** The destination refuses a manifest because it does not have all the blobs that it names, although it said, or was told, that it has. */
+export class MissingBlobsError extends ImgcopyError {
+  constructor(cause: Error) {
+    super('the destination lacks blobs of the manifest', { code: 'ERR_MISSING_BLOBS', cause });
+  }
+}
+
 /**
  * The attempt to store a blob was lost (a cut upload, a session that is gone, a limit that was just learnt), and another one, with a new
  * stream, may succeed. The pipeline tries again within its budget of retries, and throws the cause when that is spent.

@@ -142,6 +142,7 @@ export interface ImageDestination extends AsyncDisposable {
 
   /**
    * Stores a manifest byte for byte, under the destination's name or by `instanceDigest`.
+   * @throws MissingBlobsError when blobs that it names turn out not to be there.
    */
   putManifest(manifest: RawManifest, options?: PutManifestOptions): Promise<void>;
 

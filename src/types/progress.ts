@@ -13,7 +13,7 @@ export type CopyEvent =
       readonly size: number;
       readonly platform: string | undefined;
     }
-  /** All blobs are known: the totals hold from here on. */
+  /** How many different blobs there are, and their bytes: both grow as manifests are read. */
   | { readonly type: 'planned'; readonly blobs: number; readonly bytes: number }
   | { readonly type: 'blob-started'; readonly digest: Digest; readonly size: number; readonly name: string }
   /** `bytes` of the blob are done so far; it never goes back but when a blob starts again. */

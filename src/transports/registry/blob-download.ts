@@ -69,12 +69,12 @@ async function* chunks(
         offset += chunk.length;
         yield chunk;
       }
-      if (offset >= size) return;
     } catch (error) {
       const wrapped = toNetworkError(error, { method: 'GET', url: response.url, side: client.side });
       if (!isPassing(wrapped)) throw wrapped;
       failure = wrapped;
     }
+    if (offset >= size) return;
     signal?.throwIfAborted();
     attempts = offset - resumedAt >= PROGRESS ? 0 : attempts + 1;
     if (attempts >= Math.max(1, policy.retries)) throw failure ?? cut(client, digest, offset, size);

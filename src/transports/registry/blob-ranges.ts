@@ -2,7 +2,7 @@ import { formatRange } from '../../http/byte-ranges.ts';
 import { backoff, type HttpResponse, type RequestObserver, type RetryPolicy } from '../../http/index.ts';
 import { readRanges } from '../../http/range-reader.ts';
 import type { BlobChunkAccessor, ImageSourceChunk, RangeSupport } from '../../types/blob-chunk-accessor.ts';
-import type { BlobInfo } from '../../types/blob-info.ts';
+import type { BlobInfoCache } from '../../types/blob-info-cache.ts';
 import { WholeBlobError } from '../../types/errors.ts';
 import { resumingStream } from './blob-download.ts';
 import type { RegistryClient } from './client.ts';
@@ -10,12 +10,58 @@ import type { RegistryClient } from './client.ts';
 export interface BlobRangesOptions {
   readonly policy: RetryPolicy;
   readonly observer?: RequestObserver | undefined;
+  /** Where what the host can do is remembered, once it is open. */
+  readonly cache?: (() => BlobInfoCache | undefined) | undefined;
+  /** `host[:port]`. */
+  readonly registry: string;
+}
+
+/** What a host does with ranges: as the cache remembers it, until this run learns otherwise. */
+class HostRangeSupport implements RangeSupport {
+  readonly isLocal = false;
+  readonly #options: Pick<BlobRangesOptions, 'cache' | 'registry'>;
+  readonly #known = new Map<'ranges' | 'multi-range', boolean | undefined>();
+
+  constructor(options: Pick<BlobRangesOptions, 'cache' | 'registry'>) {
+    this.#options = options;
+  }
+
+  get ranges(): boolean | undefined {
+    return this.#recall('ranges');
+  }
+
+  set ranges(value: boolean | undefined) {
+    this.#learn('ranges', value);
+  }
+
+  get multiRange(): boolean | undefined {
+    return this.#recall('multi-range');
+  }
+
+  set multiRange(value: boolean | undefined) {
+    this.#learn('multi-range', value);
+  }
+
+  #recall(ability: 'ranges' | 'multi-range'): boolean | undefined {
+    if (!this.#known.has(ability)) {
+      const { cache, registry } = this.#options;
+      const remembered = cache?.()?.hostAbility(registry, ability);
+      this.#known.set(ability, remembered === undefined ? undefined : remembered === 1);
+    }
+    return this.#known.get(ability);
+  }
+
+  #learn(ability: 'ranges' | 'multi-range', value: boolean | undefined): void {
+    if (value === undefined || this.#recall(ability) === value) return;
+    this.#known.set(ability, value);
+    this.#options.cache?.()?.recordHostAbility(this.#options.registry, ability, value ? 1 : 0);
+  }
 }
 
 /** Reads ranges of a repository's blobs, each list of them by one GET. An answer that is cut is taken up again at its offset. */
 export function registryBlobRanges(client: RegistryClient, options: BlobRangesOptions): BlobChunkAccessor {
   const { policy, observer } = options;
-  const rangeSupport: RangeSupport = { isLocal: false, ranges: undefined, multiRange: undefined };
+  const rangeSupport = new HostRangeSupport(options);
   return {
     rangeSupport,
     getBlobAt(info, chunks, { signal, takesWholeBlob = false } = {}) {
@@ -41,9 +87,4 @@ export function registryBlobRanges(client: RegistryClient, options: BlobRangesOp
       return readRanges(fetch, info, chunks, { signal, resume: { attempts: policy.retries, wait } });
     },
   };
-}
-
-/** Whether a blob is kept at foreign URLs, from which ranges cannot be had. */
-export function isForeign({ urls }: BlobInfo): boolean {
-  return (urls?.length ?? 0) > 0;
 }

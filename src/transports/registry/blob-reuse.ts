@@ -1,9 +1,10 @@
 import type { Digest } from '../../digest/digest.ts';
 import { isAbort } from '../../errors/imgcopy-error.ts';
 import type { Manifest } from '../../manifest/parse-manifest.ts';
-import type { BlobInfoCache } from '../../types/blob-info-cache.ts';
+import { substitutedMediaType } from '../../manifest/layer-compression.ts';
+import type { BlobInfoCache, CompressionAlgorithm } from '../../types/blob-info-cache.ts';
 import type { BlobInfo, WaitOptions } from '../../types/blob-info.ts';
-import type { ReusedBlob, TryReusingBlobOptions } from '../../types/image-destination.ts';
+import type { CompressionOperation, ReusedBlob, TryReusingBlobOptions } from '../../types/image-destination.ts';
 import type { RepositoryName } from '../../types/image-source.ts';
 import type { RegistryClient, UploadLocation } from './client.ts';
 import { RegistryError } from './registry-error.ts';
@@ -47,19 +48,21 @@ export class BlobReuse {
     return this.#current === undefined ? this.#misses > 0 : !this.#current.has(digest);
   }
 
-  async tryReusing(info: BlobInfo, { cache, srcRef, signal }: TryReusingBlobOptions): Promise<ReusedBlob> {
-    this.#selfMount = remembered(this.#selfMount, cache?.hostAbility(this.#own.registry, 'self-mount'));
-    const from = this.#mountSource(srcRef);
-    const found = from === undefined ? await this.#find(info, signal) : await this.#mount(info, from, signal);
+  async tryReusing(info: BlobInfo, options: TryReusingBlobOptions): Promise<ReusedBlob> {
+    const { cache } = options;
+    const host = this.#own.registry;
+    this.#selfMount = remembered(this.#selfMount, cache?.hostAbility(host, 'self-mount'));
+    const found = (await this.#findSame(info, options)) ?? (await this.#findSubstitute(info, options));
+    if (this.#selfMount !== 'untried')
+      cache?.recordHostAbility(host, 'self-mount', this.#selfMount === 'proven' ? 1 : 0);
     if (found === undefined) {
       this.#misses += 1;
       return { reused: false };
     }
     this.#hits += 1;
-    cache?.recordKnownLocation(info.digest, this.#own);
-    if (this.#selfMount !== 'untried')
-      cache?.recordHostAbility(this.#own.registry, 'self-mount', this.#selfMount === 'proven' ? 1 : 0);
-    return { reused: true, digest: info.digest, size: info.size, mountedFrom: found.mountedFrom };
+    const reused = { digest: info.digest, size: info.size, ...found };
+    cache?.recordKnownLocation(reused.digest, this.#own);
+    return { reused: true, ...reused };
   }
 
   /** The upload that was opened for a missing blob, which is the caller's from now on. */
@@ -82,37 +85,84 @@ export class BlobReuse {
       : undefined;
   }
 
+  /** The blob itself: mounted from the source, or from where the cache has seen it; or in this repository. */
+  async #findSame(info: BlobInfo, { cache, srcRef, signal }: TryReusingBlobOptions): Promise<Found | undefined> {
+    const source = this.#mountSource(srcRef);
+    if (source !== undefined) return this.#mount(info, source, signal);
+    const seen = this.#current?.has(info.digest) ? undefined : this.#seenElsewhere(info.digest, cache);
+    if (seen === undefined) return this.#find(info, signal);
+    const found = await this.#mount(info, seen.repository, signal);
+    if (found?.mountedFrom === undefined) cache?.forgetKnownLocation(info.digest, seen);
+    return found;
+  }
+
+  #seenElsewhere(digest: Digest, cache: BlobInfoCache | undefined): RepositoryName | undefined {
+    const candidates = cache?.candidateLocations2(this.#own.registry, digest, { canSubstitute: false }) ?? [];
+    const isHere = candidates.some(({ location }) => location?.repository === this.#own.repository);
+    return isHere ? undefined : candidates[0]?.location;
+  }
+
+  /** The same content in another compression, where the user allows it and the manifest can name it. */
+  async #findSubstitute(info: BlobInfo, options: TryReusingBlobOptions): Promise<Found | undefined> {
+    const { cache, canSubstitute, signal } = options;
+    if (!canSubstitute || cache === undefined || info.mediaType === undefined) return undefined;
+    const { mediaType } = info;
+    const acceptable = COMPRESSIONS.filter((compression) => substitutedMediaType(mediaType, compression) !== undefined);
+    const candidates = cache.candidateLocations2(this.#own.registry, info.digest, { canSubstitute, acceptable });
+    for (const { digest, location, compression } of candidates) {
+      if (digest === info.digest || compression === undefined) continue;
+      const from = location?.repository === this.#own.repository ? undefined : location?.repository;
+      if (from !== undefined && !(await this.#postMount(digest, from, signal))) {
+        cache.forgetKnownLocation(digest, { registry: this.#own.registry, repository: from });
+        await this.#cancelSession(digest, signal);
+        continue;
+      }
+      const presence = await this.#client.headBlob(digest, { signal });
+      if (presence === 'unknown' || !presence.present || presence.size === undefined) continue;
+      await this.#cancelSession(info.digest, signal);
+      const compressionOperation = operation(cache.compressor(info.digest), compression);
+      return {
+        mountedFrom: from,
+        digest,
+        size: presence.size,
+        compressionOperation,
+        compressionAlgorithm: compression,
+      };
+    }
+    return undefined;
+  }
+
   async #find(info: BlobInfo, signal: AbortSignal | undefined): Promise<Found | undefined> {
     if (this.#selfMount === 'proven')
       return this.#postMount(info.digest, this.#own.repository, signal).then((mounted) => (mounted ? {} : undefined));
     const isListed = this.#current?.has(info.digest) ?? false;
     if (isListed || !this.expectsMissing(info.digest, undefined)) {
-      if (await this.#isPresent(info, signal)) return {};
-      if (this.#selfMount === 'untried' && (await this.#postMount(info.digest, this.#own.repository, signal)))
-        return {};
-      return undefined;
+      const presence = await this.#presence(info, signal);
+      if (presence === 'unknown' && this.#selfMount === 'untried')
+        return (await this.#postMount(info.digest, this.#own.repository, signal)) ? {} : undefined;
+      return presence === 'present' ? {} : undefined;
     }
-    const [present, mounted] = await Promise.all([
-      this.#isPresent(info, signal),
+    const [presence, mounted] = await Promise.all([
+      this.#presence(info, signal),
       this.#postSelfMount(info.digest, signal),
     ]);
+    // A mount of what is not there, by the same host's word, is nothing to rely on.
+    if (mounted && presence === 'absent') return undefined;
     if (mounted) {
       this.#selfMount = 'proven';
       return {};
     }
-    if (!present) return undefined;
+    if (presence !== 'present') return undefined;
     this.#selfMount = 'useless';
-    const session = this.takeSession(info.digest);
-    if (session !== undefined) await this.#client.cancelUpload(session, { signal });
+    await this.#cancelSession(info.digest, signal);
     return {};
   }
 
   async #mount(info: BlobInfo, from: string, signal: AbortSignal | undefined): Promise<Found | undefined> {
     if (await this.#postMount(info.digest, from, signal)) return { mountedFrom: from };
     // Declined: the blob may still be here, and then nothing has to be sent.
-    if (!(await this.#isPresent(info, signal))) return undefined;
-    const session = this.takeSession(info.digest);
-    if (session !== undefined) await this.#client.cancelUpload(session, { signal });
+    if ((await this.#presence(info, signal)) !== 'present') return undefined;
+    await this.#cancelSession(info.digest, signal);
     return {};
   }
 
@@ -124,13 +174,19 @@ export class BlobReuse {
   /** Whether a mount was granted. Where it was not, and the answer opened an upload, that is kept for the blob. */
   async #postMount(digest: Digest, from: string, signal: AbortSignal | undefined): Promise<boolean> {
     try {
-      return (await this.#open(digest, { mount: { digest, from }, signal })) === 'mounted';
+      return (await this.#open(digest, { mount: { digest, from }, scopes: this.#scopes(from), signal })) === 'mounted';
     } catch (error) {
       // Registries refuse mounts in many ways (400, 401, 403, 404, 405, 500); a plain POST then tells whether one may push at all.
       if (isAbort(error) || !(error instanceof RegistryError) || error.kind === 'rate-limited') throw error;
       if (from === this.#own.repository) this.#selfMount = 'useless';
       return false;
     }
+  }
+
+  /** One token for both repositories. */
+  #scopes(from: string): readonly string[] | undefined {
+    const own = `repository:${this.#own.repository}:pull,push`;
+    return from === this.#own.repository ? undefined : [own, `repository:${from}:pull`];
   }
 
   async #open(digest: Digest, options: Parameters<RegistryClient['startUpload']>[0]): Promise<'mounted' | 'opened'> {
@@ -140,14 +196,28 @@ export class BlobReuse {
     return 'opened';
   }
 
-  async #isPresent(info: BlobInfo, signal: WaitOptions['signal']): Promise<boolean> {
-    const presence = await this.#client.headBlob(info.digest, { signal });
-    return presence !== 'unknown' && presence.present && (presence.size ?? info.size) === info.size;
+  async #cancelSession(digest: Digest, signal: AbortSignal | undefined): Promise<void> {
+    const session = this.takeSession(digest);
+    if (session !== undefined) await this.#client.cancelUpload(session, { signal });
+  }
+
+  async #presence({ digest, size }: BlobInfo, signal: WaitOptions['signal']): Promise<Presence> {
+    const found = await this.#client.headBlob(digest, { signal });
+    if (found === 'unknown') return 'unknown';
+    return found.present && (found.size ?? size) === size ? 'present' : 'absent';
   }
 }
 
-interface Found {
-  readonly mountedFrom?: string | undefined;
+type Presence = 'present' | 'absent' | 'unknown';
+
+/** What differs from the blob that was asked for. */
+type Found = Partial<Omit<Extract<ReusedBlob, { reused: true }>, 'reused'>>;
+
+const COMPRESSIONS: readonly CompressionAlgorithm[] = ['uncompressed', 'gzip', 'zstd', 'zstd:chunked', 'estargz'];
+
+function operation(from: CompressionAlgorithm | undefined, to: CompressionAlgorithm): CompressionOperation {
+  if (to === 'uncompressed') return 'decompress';
+  return from === 'uncompressed' ? 'compress' : 'recompress';
 }
 
 function remembered(known: SelfMount, cached: ReturnType<BlobInfoCache['hostAbility']>): SelfMount {

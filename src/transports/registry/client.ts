@@ -139,7 +139,11 @@ export class RegistryClient {
    * @returns the upload, or `mounted`.
    */
   async startUpload(
-    options: WaitOptions & { readonly mount?: { readonly digest: Digest; readonly from: string } | undefined } = {},
+    options: WaitOptions & {
+      readonly mount?: { readonly digest: Digest; readonly from: string } | undefined;
+      /** Default: those of the client. */
+      readonly scopes?: readonly string[] | undefined;
+    } = {},
   ): Promise<UploadLocation | 'mounted'> {
     const query = options.mount && `?mount=${options.mount.digest}&from=${encodeURIComponent(options.mount.from)}`;
     const request = this.#request('POST', `blobs/uploads/${query ?? ''}`, {
@@ -213,7 +217,7 @@ export class RegistryClient {
 
   #request(method: HttpRequest['method'], path: string, call: Call, repository: string = this.repository): HttpRequest {
     const url = new URL(`/v2/${repository}/${path}`, this.origin);
-    const { headers, body, bodyLength, signal, headersTimeoutMs, retries } = call;
+    const { headers, body, bodyLength, signal, headersTimeoutMs, retries, scopes } = call;
     return {
       method,
       url,
@@ -225,6 +229,7 @@ export class RegistryClient {
       signal,
       headersTimeoutMs,
       retries,
+      scopes,
     };
   }
 
@@ -244,7 +249,7 @@ export class RegistryClient {
 
   #location(request: HttpRequest, response: HttpResponse, previous?: UploadLocation): UploadLocation {
     const location = header(response, 'location');
-    const url = location === undefined ? previous?.url : (URL.parse(location, request.url.href) ?? undefined);
+    const url = location === undefined ? previous?.url : (URL.parse(location, response.url.href) ?? undefined);
     if (url !== undefined && /^https?:$/.test(url.protocol)) return { url: this.#asSecure(url) };
     throw new ImgcopyError(`${request.method} for an upload to ${this.repository}: the answer has no usable Location`, {
       code: 'ERR_UPLOAD_LOCATION',

@@ -1,4 +1,4 @@
-import type { UploadState } from '../../cache/upload-state.ts';
+import type { UploadState, UploadTarget } from '../../cache/upload-state.ts';
 import type { Digest } from '../../digest/digest.ts';
 import type { BlobInfo } from '../../types/blob-info.ts';
 import type { RepositoryName } from '../../types/image-source.ts';
@@ -7,13 +7,17 @@ import type { UploadLocation } from './client.ts';
 /** Shorter uploads are sooner sent again than found again, in bytes. */
 const MIN_BYTES = 16 * 1024 * 1024;
 
-/** The uploads of one repository that are noted down, so that a later run can go on with them when this one is cut short. */
+/**
+ * The uploads of one repository that are noted down, so that a later run can go on with them when this one is cut short. While one is under way it
+ * belongs to this run.
+ */
 export class NotedUploads {
   readonly minBytes: number = MIN_BYTES;
   readonly #open: () => Promise<UploadState>;
   readonly #origin: string;
   readonly #repository: RepositoryName;
-  readonly #noted = new Set<Digest>();
+  /** Where each blob's upload is, as noted. */
+  readonly #noted = new Map<Digest, string>();
 
   /** @param open  opens the state file, the first time that a blob is large enough for it. */
   constructor(open: () => Promise<UploadState>, origin: string, repository: RepositoryName) {
@@ -22,39 +26,51 @@ export class NotedUploads {
     this.#repository = repository;
   }
 
-  has({ digest }: BlobInfo): boolean {
-    return this.#noted.has(digest);
-  }
-
+  /** Notes an upload that this run is about to write to, in place of what was noted for the blob. */
   async note(info: BlobInfo, { url }: UploadLocation): Promise<void> {
-    if (info.size < MIN_BYTES) return;
+    const location = url.href;
+    if (info.size < MIN_BYTES || this.#noted.get(info.digest) === location) return;
+    await this.forget(info);
     const state = await this.#open();
-    if (this.#noted.has(info.digest)) state.forget(this.#target(info));
-    const isNoted = state.remember({
-      ...this.#target(info),
-      size: info.size,
-      location: url.href,
-      offset: 0,
-      reusedPieces: false,
-    });
-    if (isNoted) this.#noted.add(info.digest);
+    const isNoted = state.remember({ ...this.#target(info), size: info.size, location, offset: 0 });
+    if (isNoted) this.#noted.set(info.digest, location);
   }
 
   /** The upload that an earlier run left, which is this run's from now on. */
   async claim(info: BlobInfo): Promise<UploadLocation | undefined> {
     if (info.size < MIN_BYTES) return undefined;
-    const location = (await this.#open()).claim(this.#target(info))?.location;
-    const url = location === undefined ? null : URL.parse(location);
+    const state = await this.#open();
+    const location = state.claim(this.#target(info))?.location;
+    if (location === undefined) return undefined;
+    this.#noted.set(info.digest, location);
+    const url = URL.parse(location);
     // Credentials may go there: nowhere else than to the registry.
-    return url?.origin === this.#origin ? { url } : undefined;
+    if (url?.origin === this.#origin) return { url };
+    await this.forget(info);
+    return undefined;
   }
 
+  /**
+   * Leaves an upload to a later run.
+   * @param received  how much of the blob it holds, in bytes.
+   * @returns false when it is not noted: it is to be cancelled then.
+   */
+  async leave(info: BlobInfo, received: number): Promise<boolean> {
+    const location = this.#noted.get(info.digest);
+    if (location === undefined) return false;
+    this.#noted.delete(info.digest);
+    return (await this.#open()).leave({ ...this.#target(info), location, offset: received });
+  }
+
+  /** Drops the note of an upload that is closed, cancelled, or holds what must not be gone on with. */
   async forget(info: BlobInfo): Promise<void> {
-    if (!this.#noted.delete(info.digest)) return;
-    (await this.#open()).forget(this.#target(info));
+    const location = this.#noted.get(info.digest);
+    if (location === undefined) return;
+    this.#noted.delete(info.digest);
+    (await this.#open()).forget({ ...this.#target(info), location });
   }
 
-  #target({ digest }: BlobInfo): { registry: string; repository: string; digest: Digest } {
+  #target({ digest }: BlobInfo): UploadTarget {
     return { ...this.#repository, digest };
   }
 }

@@ -22,13 +22,25 @@ import {
 import { apiHost, isLoopbackHost } from '../../reference/reference.ts';
 import type { WaitOptions } from '../../types/blob-info.ts';
 
+/** How TLS connections are made. */
+export interface TlsSettings {
+  /** Endpoints of one id share their connections. */
+  readonly id: string;
+  /** Whether certificates are checked; where they are not, http is allowed, too. */
+  readonly verify: boolean;
+  /** Reads certificates; called when the first TLS connection is made. */
+  readonly load: () => Promise<TlsOptions>;
+}
+
+const DEFAULT_TLS: TlsSettings = { id: '', verify: true, load: () => Promise.resolve({}) };
+
 /** How a registry is to be reached. */
 export interface EndpointOptions {
-  readonly tls?: TlsOptions | undefined;
+  readonly tls?: TlsSettings | undefined;
   /** http, without trying https. */
   readonly plainHttp?: boolean | undefined;
-  /** Asked once, when the registry wants credentials. */
-  readonly credentials?: (() => Promise<Credentials | undefined>) | undefined;
+  /** A function is asked once, when the registry wants credentials. */
+  readonly credentials?: Credentials | (() => Promise<Credentials | undefined>) | undefined;
   readonly observer?: RequestObserver | undefined;
 }
 
@@ -58,8 +70,10 @@ export interface Endpoint {
   readonly sendAnonymous: Send;
 }
 
+/** Requests in flight a host at most, where it takes them without complaint. */
+const MOST_REQUESTS = 64;
 /** Whole transfers hold a connection each, beside the requests that the gates let through. */
-const CONNECTIONS_BESIDE_GATES = 64;
+const CONNECTIONS_BESIDE_GATES = 32;
 
 interface Network {
   readonly connections: Connections;
@@ -80,7 +94,7 @@ export class RegistryAccess implements AsyncDisposable {
 
   constructor(options: RegistryAccessOptions) {
     this.#options = options;
-    this.gates = new HostGates({ limit: options.requestsPerHost });
+    this.gates = new HostGates({ limit: options.requestsPerHost, most: MOST_REQUESTS });
   }
 
   get uploadState(): () => Promise<UploadState> {
@@ -94,7 +108,7 @@ export class RegistryAccess implements AsyncDisposable {
   /** Finds out how a registry is reached, where that is not certain: loopback hosts, and those whose certificate is not checked. */
   async endpoint(registry: string, options: EndpointCall): Promise<Endpoint> {
     const { credentials, scopes, observer } = options;
-    const network = this.#network(options.tls ?? {});
+    const network = this.#network(options.tls ?? DEFAULT_TLS);
     const key = JSON.stringify([registry, options.plainHttp ?? false, options.tls?.verify ?? true]);
     const found = this.#origins.get(key) ?? findOrigin(registry, options, network.raw);
     this.#origins.set(key, found);
@@ -104,7 +118,7 @@ export class RegistryAccess implements AsyncDisposable {
       throw error;
     });
     const layer = network.authorizer.layer({
-      credentials: credentials ?? none,
+      credentials,
       origin,
       scopes,
       onWarning: this.#options.onWarning,
@@ -120,26 +134,23 @@ export class RegistryAccess implements AsyncDisposable {
     await Promise.all([...this.#networks.values()].map((network) => network.connections[Symbol.asyncDispose]()));
   }
 
-  #network(tls: TlsOptions): Network {
-    const key = JSON.stringify([tls.verify ?? true, tls.ca?.map(String), tls.cert?.toString(), tls.key?.toString()]);
-    const known = this.#networks.get(key);
+  #network(tls: TlsSettings): Network {
+    const known = this.#networks.get(tls.id);
     if (known !== undefined) return known;
-    const { policy, idleTimeoutMs, env, requestsPerHost, userAgent } = this.#options;
+    const { policy, idleTimeoutMs, env, userAgent } = this.#options;
     const connections = openConnections({
-      ...tls,
+      tls: () => tls.load(),
       idleTimeoutMs,
       env,
-      connections: requestsPerHost + CONNECTIONS_BESIDE_GATES,
+      connections: MOST_REQUESTS + CONNECTIONS_BESIDE_GATES,
     });
     const raw = compose(connections.send, identify(userAgent), observe);
     const send = compose(raw, retry(policy), redirect, this.gates.throttle);
     const network = { connections, raw, send, authorizer: new Authorizer({ send }) };
-    this.#networks.set(key, network);
+    this.#networks.set(tls.id, network);
     return network;
   }
 }
-
-const none = (): Promise<undefined> => Promise.resolve(undefined);
 
 /**
  * https, but for hosts where http may be meant: there https is tried first, as docker (loopback) and skopeo (--tls-verify=false) do.

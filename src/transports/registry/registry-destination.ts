@@ -9,6 +9,7 @@ import { verifiedStream } from '../../digest/verified-stream.ts';
 import { ImgcopyError } from '../../errors/imgcopy-error.ts';
 import { manifestDigest, parseManifest } from '../../manifest/parse-manifest.ts';
 import { formatReference, type RegistryReference } from '../../reference/reference.ts';
+import type { BlobInfoCache } from '../../types/blob-info-cache.ts';
 import type { BlobInfo, RawManifest, WaitOptions } from '../../types/blob-info.ts';
 import type { BlobChunkAccessor } from '../../types/blob-chunk-accessor.ts';
 import type {
@@ -24,6 +25,7 @@ import type {
   UploadedBlob,
 } from '../../types/image-destination.ts';
 import type { RepositoryName } from '../../types/image-source.ts';
+import { MissingBlobsError } from '../../types/errors.ts';
 import { BlobReuse } from './blob-reuse.ts';
 import { registryBlobRanges } from './blob-ranges.ts';
 import { RegistryClient, type UploadLocation } from './client.ts';
@@ -37,6 +39,7 @@ export interface RegistryDestinationOptions extends EndpointOptions, WaitOptions
   /** Where the image comes from: blobs are mounted from there, where that is the same registry. */
   readonly source?: RepositoryName | undefined;
   readonly additionalTags?: readonly string[] | undefined;
+  readonly cache?: (() => BlobInfoCache | undefined) | undefined;
   /** Nothing will be written: a token for reading will do. */
   readonly readOnly?: boolean | undefined;
 }
@@ -60,6 +63,7 @@ export async function openRegistryDestination(
     additionalTags: options.additionalTags ?? [],
     policy: access.policy,
     observer: options.observer,
+    cache: options.cache,
     uploadState: access.uploadState,
   });
 }
@@ -68,6 +72,7 @@ interface DestinationParts {
   readonly additionalTags: readonly string[];
   readonly policy: RetryPolicy;
   readonly observer?: RequestObserver | undefined;
+  readonly cache?: (() => BlobInfoCache | undefined) | undefined;
   /** Opens the file that notes interrupted uploads. */
   readonly uploadState: () => Promise<UploadState>;
 }
@@ -96,7 +101,7 @@ export class RegistryDestination implements ImageDestination {
     this.#name = reference.tag ?? reference.digest ?? 'latest';
     this.#parts = options;
     this.#reuse = new BlobReuse(client, this.repository);
-    this.#own = registryBlobRanges(client, options);
+    this.#own = registryBlobRanges(client, { ...options, registry: reference.registry });
     this.#noted = new NotedUploads(options.uploadState, client.origin, this.repository);
     this.#oldLayers = new OldLayers(
       () => this.currentManifest(),
@@ -176,7 +181,13 @@ export class RegistryDestination implements ImageDestination {
   async putManifest(manifest: RawManifest, { instanceDigest, signal }: PutManifestOptions = {}): Promise<void> {
     const names = instanceDigest === undefined ? [this.#name, ...this.#parts.additionalTags] : [instanceDigest];
     const [first = this.#name, ...others] = names;
-    await this.#client.putManifest(first, manifest, { signal });
+    try {
+      await this.#client.putManifest(first, manifest, { signal });
+    } catch (error) {
+      const lacksBlobs =
+        error instanceof RegistryError && error.codes.some((code) => /^(MANIFEST_)?BLOB_UNKNOWN$/.test(code));
+      throw lacksBlobs ? new MissingBlobsError(error) : error;
+    }
     await Promise.all(others.map((tag) => this.#client.putManifest(tag, manifest, { signal })));
   }
 

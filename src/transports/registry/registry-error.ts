@@ -1,5 +1,6 @@
 import { ImgcopyError, type ErrorKind, type Side } from '../../errors/imgcopy-error.ts';
 import { readBody, redactUrl, type HttpRequest, type HttpResponse } from '../../http/index.ts';
+import { apiHost } from '../../reference/reference.ts';
 
 /** Error bodies are read up to here, in bytes. */
 const MAX_ERROR_BODY = 1024 * 1024;
@@ -16,7 +17,12 @@ export class RegistryError extends ImgcopyError {
     options: { status: number; codes: readonly string[]; side: Side; hint: string | undefined },
   ) {
     const { status, codes, side, hint } = options;
-    super(message, { code: codeOf(status), kind: kindOf(status, codes), side, ...(hint !== undefined && { hint }) });
+    super(message, {
+      code: codeOf(status, codes),
+      kind: kindOf(status, codes),
+      side,
+      ...(hint !== undefined && { hint }),
+    });
     this.status = status;
     this.codes = codes;
   }
@@ -49,11 +55,16 @@ export function parseErrorBody(text: string): { readonly codes: readonly string[
     const isMarkup = text.trimStart().startsWith('<');
     return { codes: [], message: isMarkup ? '' : printable(text) };
   }
-  const codes = errors.map((error) => error.code).filter((code) => code !== '');
+  const codes = errors.map((error) => error.code).filter(isGiven);
   const message = errors
-    .map(({ code, message: said }) => (said === '' ? code : code === '' ? said : `${code}: ${said}`))
+    .map(({ code, message: said }) => [code, said].filter(isGiven).join(': '))
+    .filter(isGiven)
     .join('; ');
   return { codes, message: printable(message) };
+}
+
+function isGiven(text: string): boolean {
+  return text !== '';
 }
 
 function jsonErrors(text: string): readonly { code: string; message: string }[] | undefined {
@@ -82,32 +93,46 @@ function printable(text: string): string {
 }
 
 function kindOf(status: number, codes: readonly string[]): ErrorKind {
-  if (status === 429 || codes.includes('TOOMANYREQUESTS')) return 'rate-limited';
+  if (isRateLimit(status, codes)) return 'rate-limited';
   if (status === 401 || status === 403) return 'denied';
-  if (status === 404 && !codes.includes('BLOB_UPLOAD_UNKNOWN')) return 'not-found';
-  return 'failed';
+  return isNotFound(status, codes) ? 'not-found' : 'failed';
 }
 
-function codeOf(status: number): string {
+function codeOf(status: number, codes: readonly string[]): string {
+  if (isRateLimit(status, codes)) return 'ERR_RATE_LIMITED';
   if (status === 401 || status === 403) return 'ERR_DENIED';
-  if (status === 404) return 'ERR_NOT_FOUND';
+  if (isNotFound(status, codes)) return 'ERR_NOT_FOUND';
   if (status === 413) return 'ERR_UPLOAD_TOO_LARGE';
-  if (status === 429) return 'ERR_RATE_LIMITED';
   return status >= 500 ? 'ERR_REGISTRY_FAULT' : 'ERR_REGISTRY_REFUSED';
 }
 
 function hintOf(status: number, codes: readonly string[], { side, url }: HttpRequest): string | undefined {
+  if (isRateLimit(status, codes))
+    return 'the registry limits how often it may be asked; try again later, or log in for a higher limit';
   if (status === 401 || status === 403) {
     const hidden = /(^|\.)docker\.io$|^ghcr\.io$/.test(url.hostname)
       ? '; this registry answers so for what does not exist, too'
       : '';
-    return `log in with imgcopy login ${url.host}, or give ${side === 'source' ? '--src-creds' : '--dest-creds'}${hidden}`;
+    return `log in with imgcopy login ${registryOf(url)}, or give ${side === 'source' ? '--src-creds' : '--dest-creds'}${hidden}`;
   }
   if (codes.includes('NAME_UNKNOWN') && side === 'destination')
     return 'some registries want the repository to be created before the first push';
-  if (status === 404) return 'check the name and the tag; imgcopy tags REPOSITORY lists the tags';
+  if (isNotFound(status, codes)) return 'check the name and the tag; imgcopy tags REPOSITORY lists the tags';
   if (status === 413) return 'a proxy before the registry limits the size of a request; ask its owner to raise it';
-  if (status === 429)
-    return 'the registry limits how often it may be asked; try again later, or log in for a higher limit';
   return status >= 500 ? 'the registry has a fault of its own; try again later' : undefined;
+}
+
+/** Some registries say so by the code alone, under another status. */
+function isRateLimit(status: number, codes: readonly string[]): boolean {
+  return status === 429 || codes.includes('TOOMANYREQUESTS');
+}
+
+/** An upload that the registry has forgotten is not what the user named. */
+function isNotFound(status: number, codes: readonly string[]): boolean {
+  return status === 404 && !codes.includes('BLOB_UPLOAD_UNKNOWN');
+}
+
+/** A registry as it is named in references. */
+function registryOf(url: URL): string {
+  return url.host === apiHost('docker.io') ? 'docker.io' : url.host;
 }

@@ -17,6 +17,7 @@ import type {
   ImageSourceChunk,
   RangeSupport,
 } from '../../types/blob-chunk-accessor.ts';
+import type { BlobInfoCache } from '../../types/blob-info-cache.ts';
 import type { BlobInfo, RawManifest, WaitOptions } from '../../types/blob-info.ts';
 import type {
   BlobStream,
@@ -35,7 +36,7 @@ import { toRegistryError } from './registry-error.ts';
 export async function openRegistrySource(
   access: RegistryAccess,
   reference: RegistryReference,
-  options: EndpointOptions & WaitOptions = {},
+  options: EndpointOptions & WaitOptions & { readonly cache?: (() => BlobInfoCache | undefined) | undefined } = {},
 ): Promise<RegistrySource> {
   const scopes = [`repository:${reference.repository}:pull`];
   const { origin, send, sendAnonymous } = await access.endpoint(reference.registry, {
@@ -44,13 +45,19 @@ export async function openRegistrySource(
     scopes,
   });
   const client = new RegistryClient({ origin, repository: reference.repository, side: 'source', send });
-  return new RegistrySource(client, reference, { policy: access.policy, sendAnonymous, observer: options.observer });
+  return new RegistrySource(client, reference, {
+    policy: access.policy,
+    sendAnonymous,
+    observer: options.observer,
+    cache: options.cache,
+  });
 }
 
 interface SourceOptions {
   readonly policy: RetryPolicy;
   readonly sendAnonymous: Send;
   readonly observer?: RequestObserver | undefined;
+  readonly cache?: (() => BlobInfoCache | undefined) | undefined;
 }
 
 /** docker:// as a source. */
@@ -74,7 +81,7 @@ export class RegistrySource implements ImageSource {
     this.#digest = reference.digest;
     this.#name = reference.digest ?? reference.tag ?? 'latest';
     this.#options = options;
-    this.#ranges = registryBlobRanges(client, options);
+    this.#ranges = registryBlobRanges(client, { ...options, registry: reference.registry });
   }
 
   get rangeSupport(): RangeSupport {
@@ -115,8 +122,9 @@ export class RegistrySource implements ImageSource {
   }
 
   async getBlob(info: BlobInfo, { cache, signal }: GetBlobOptions = {}): Promise<BlobStream> {
-    const response = (await this.#getForeign(info, signal)) ?? (await this.#client.getBlob(info.digest, { signal }));
-    cache?.recordKnownLocation(info.digest, this.repository);
+    const foreign = await this.#getForeign(info, signal);
+    const response = foreign ?? (await this.#client.getBlob(info.digest, { signal }));
+    if (foreign === undefined) cache?.recordKnownLocation(info.digest, this.repository);
     const length = Number(response.headers['content-length']);
     const size = Number.isSafeInteger(length) ? length : undefined;
     if (size !== undefined && size !== info.size) {

@@ -1,0 +1,47 @@
+import type { Descriptor, Platform } from '../manifest/descriptor.ts';
+import type { ImageManifest, Schema1Manifest } from '../manifest/manifest.ts';
+import { isForeignLayerType } from '../manifest/media-types.ts';
+import type { BlobInfo } from '../types/blob-info.ts';
+import type { BlobToCopy } from './copy-blob.ts';
+import type { CopyRun } from './copy-run.ts';
+import type { ImageNode } from './manifest-tree.ts';
+
+/** The blobs that an image needs at the destination, its layers first. */
+export async function blobsOf(run: CopyRun, { parsed, entry }: ImageNode): Promise<readonly BlobToCopy[]> {
+  return parsed.kind === 'schema1' ? schema1Blobs(run, parsed) : imageBlobs(run, parsed, entry?.platform);
+}
+
+function imageBlobs(run: CopyRun, manifest: ImageManifest, platform: Platform | undefined): readonly BlobToCopy[] {
+  const { config, layers, mediaType, isArtifact } = manifest;
+  const substitutable = run.substitute && !isArtifact ? { manifestMediaType: mediaType } : undefined;
+  const wanted = layers.flatMap((info, layerIndex) => {
+    if (staysForeign(run.destination.acceptsForeignLayerUrls, info)) return [];
+    return [{ info, name: 'layer', isConfig: false, layerIndex, emptyLayer: false, platform, substitutable }];
+  });
+  if (config === undefined) return wanted;
+  const plain = { layerIndex: undefined, emptyLayer: false, platform, substitutable: undefined };
+  return [...wanted, { info: config, name: 'config', isConfig: true, ...plain }];
+}
+
+/** Schema 1 names its layers by digest alone, so their sizes have to be asked for. */
+async function schema1Blobs({ source, signal }: CopyRun, { layers }: Schema1Manifest): Promise<readonly BlobToCopy[]> {
+  return Promise.all(
+    layers.map(async ({ digest, empty }, layerIndex) => {
+      const info: BlobInfo = { digest, size: await source.getBlobSize(digest, { signal }) };
+      return {
+        info,
+        name: 'layer',
+        isConfig: false,
+        layerIndex,
+        emptyLayer: empty,
+        platform: undefined,
+        substitutable: undefined,
+      };
+    }),
+  );
+}
+
+/** Layers that must not be given away (Windows' base layers) stay where their URLs say, if the destination lets them. */
+function staysForeign(acceptsForeignLayerUrls: boolean, layer: Descriptor): boolean {
+  return acceptsForeignLayerUrls && isForeignLayerType(layer.mediaType) && (layer.urls?.length ?? 0) > 0;
+}

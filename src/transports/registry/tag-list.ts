@@ -1,0 +1,61 @@
+import { ImgcopyError } from '../../errors/imgcopy-error.ts';
+import { header, readBody, type HttpRequest, type HttpResponse } from '../../http/index.ts';
+import type { WaitOptions } from '../../types/blob-info.ts';
+import type { Endpoint } from './registry-access.ts';
+import { toRegistryError } from './registry-error.ts';
+
+/** More than this a page is asked for by nobody: ECR and distribution refuse it. */
+const PAGE_SIZE = 1000;
+/** Registries without pages list all tags in one answer. In bytes. */
+const MAX_PAGE_BYTES = 32 * 1024 * 1024;
+
+/**
+ * The tags of a repository in the registry's order, a page at a time, as the `Link` of each answer leads on.
+ *
+ * @throws RegistryError of kind `not-found` where there is no such repository.
+ * @see https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-tags
+ */
+export async function* listTags(
+  { origin, send }: Pick<Endpoint, 'origin' | 'send'>,
+  repository: string,
+  { signal }: WaitOptions = {},
+): AsyncGenerator<string> {
+  const seen = new Set<string>();
+  let url: URL | undefined = new URL(`/v2/${repository}/tags/list?n=${PAGE_SIZE}`, origin);
+  while (url !== undefined && !seen.has(url.href)) {
+    seen.add(url.href);
+    const request: HttpRequest = { method: 'GET', url, side: 'source', authOrigin: origin, signal };
+    const response = await send(request);
+    if (response.status !== 200) throw await toRegistryError(request, response);
+    yield* tagsOf(await readBody(response, request, MAX_PAGE_BYTES), repository);
+    url = nextPage(response, url);
+  }
+}
+
+function tagsOf(body: Buffer, repository: string): readonly string[] {
+  const { tags } = parseAnswer(body);
+  // A repository whose tags were all deleted has null.
+  if (tags === undefined || tags === null) return [];
+  if (Array.isArray(tags) && tags.every((tag) => typeof tag === 'string')) return tags;
+  throw new ImgcopyError(`the list of the tags of ${repository} is no list of texts`, {
+    code: 'ERR_TAG_LIST',
+    side: 'source',
+    hint: 'what answers may be no registry; check the host and port',
+  });
+}
+
+function parseAnswer(body: Buffer): { readonly tags?: unknown } {
+  try {
+    const answer: unknown = JSON.parse(body.toString('utf8'));
+    return typeof answer === 'object' && answer !== null ? answer : { tags: 'none' };
+  } catch {
+    return { tags: 'none' };
+  }
+}
+
+/** Only the path and query of a Link count: behind a TLS proxy a registry may believe that it has another scheme or host. */
+function nextPage(response: HttpResponse, url: URL): URL | undefined {
+  const [, target] = /<([^>]*)>\s*;[^,]*\brel="?next"?/i.exec(header(response, 'link') ?? '') ?? [];
+  const next = target === undefined ? null : URL.parse(target, url.href);
+  return next === null ? undefined : new URL(`${next.pathname}${next.search}`, url.origin);
+}
