@@ -1,7 +1,8 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { Digest } from '../digest/digest.ts';
-import { inTransaction } from '../io/sqlite.ts';
+import { inTransaction, loadSqlite } from '../io/sqlite.ts';
 import { isBusy, openDatabaseFile, retire } from './database-file.ts';
+import { NO_OWNER, UploadOwner } from './upload-owner.ts';
 import { type UserDirectories, userFile } from './user-directories.ts';
 
 /** The blob that an upload session is for, and where it goes. */
@@ -19,30 +20,35 @@ export interface OpenUpload {
   readonly offset: number;
 }
 
-/** What is known of a session that is about to be left open. */
-export interface InterruptedUpload extends UploadTarget, OpenUpload {
+/** A session that is noted. */
+export interface NotedUpload extends UploadTarget, OpenUpload {
   /** Of the whole blob, in bytes. */
   readonly size: number;
-  /** Whether it holds bytes that came from other blobs. Nobody has hashed these yet, so such a session is not resumed. */
-  readonly reusedPieces: boolean;
 }
 
 /**
- * The upload sessions that interrupted runs left open, shared by all imgcopy processes of a user. No method throws, and each waits 50 ms
- * at most for another process.
+ * The upload sessions that runs have opened and not closed yet, shared by all imgcopy processes of a user. A session belongs to the state that noted
+ * or claimed it, until that leaves it, is disposed of, or dies with its process. No method throws, and each waits 50 ms at most for
+ * another process.
  */
 export interface UploadState extends Disposable {
   /**
-   * Notes a session for a later run.
-   * @returns false when it could not be noted or is not to be resumed: nobody will come back to it, so it should be deleted.
+   * Notes a session that is about to be written to, and belongs to this state.
+   * @returns false when it could not be noted: nobody will come back to it, so it should be deleted where it is not closed.
    */
-  remember(upload: InterruptedUpload): boolean;
+  remember(upload: NotedUpload): boolean;
   /**
-   * Takes the session that came farthest. Nobody else gets it after that, for two processes that append to one session spoil it.
+   * Takes the session that came farthest, of those that belong to nobody. It belongs to this state from then on: two processes that append to one
+   * session would spoil it.
    */
   claim(target: UploadTarget): OpenUpload | undefined;
-  /** Drops all sessions for a blob, once the blob is there. */
-  forget(target: UploadTarget): void;
+  /**
+   * Leaves a session of this state to whoever asks next.
+   * @returns false when it is not noted.
+   */
+  leave(upload: UploadTarget & OpenUpload): boolean;
+  /** Drops a session that is closed, or gone. */
+  forget(upload: UploadTarget & Pick<OpenUpload, 'location'>): void;
 }
 
 export interface UploadStateOptions extends UserDirectories {
@@ -59,7 +65,7 @@ const VERSION = 1;
 
 const SCHEMA = `CREATE TABLE uploads (
     registry TEXT NOT NULL, repository TEXT NOT NULL, digest TEXT NOT NULL, location TEXT NOT NULL,
-    size INTEGER NOT NULL, received INTEGER NOT NULL, saved_at INTEGER NOT NULL,
+    size INTEGER NOT NULL, received INTEGER NOT NULL, saved_at INTEGER NOT NULL, owner TEXT NOT NULL,
     PRIMARY KEY (registry, repository, digest, location)
   ) STRICT`;
 
@@ -90,14 +96,14 @@ class SqliteUploadState implements UploadState {
   async open(now: () => number): Promise<void> {
     const file = { path: this.#path, version: VERSION, schema: SCHEMA };
     try {
-      this.#uploads = await openDatabaseFile(file, (database) => new UploadTable(database, now));
+      const owner = new UploadOwner(await loadSqlite(), this.#path);
+      this.#uploads = await openDatabaseFile(file, (database) => new UploadTable(database, owner, now));
     } catch (error) {
       this.#warn(error);
     }
   }
 
-  remember(upload: InterruptedUpload): boolean {
-    if (upload.reusedPieces) return false;
+  remember(upload: NotedUpload): boolean {
     return this.#ask((uploads) => uploads.insert(upload), false);
   }
 
@@ -105,8 +111,12 @@ class SqliteUploadState implements UploadState {
     return this.#ask((uploads) => uploads.take(target), undefined);
   }
 
-  forget(target: UploadTarget): void {
-    this.#ask((uploads) => uploads.delete(target), undefined);
+  leave(upload: UploadTarget & OpenUpload): boolean {
+    return this.#ask((uploads) => uploads.disown(upload), false);
+  }
+
+  forget(upload: UploadTarget & Pick<OpenUpload, 'location'>): void {
+    this.#ask((uploads) => uploads.delete(upload), undefined);
   }
 
   [Symbol.dispose](): void {
@@ -141,49 +151,74 @@ class SqliteUploadState implements UploadState {
 /** The statements, each prepared once. */
 class UploadTable {
   readonly #database: DatabaseSync;
+  readonly #owner: UploadOwner;
   readonly #now: () => number;
   readonly #insert: StatementSync;
   readonly #deleteExpired: StatementSync;
   readonly #find: StatementSync;
   readonly #take: StatementSync;
+  readonly #disown: StatementSync;
   readonly #delete: StatementSync;
 
-  constructor(database: DatabaseSync, now: () => number) {
+  constructor(database: DatabaseSync, owner: UploadOwner, now: () => number) {
     this.#database = database;
+    this.#owner = owner;
     this.#now = now;
-    const best = `FROM uploads WHERE ${OF_TARGET} AND saved_at > ? ORDER BY received DESC LIMIT 1`;
-    this.#insert = database.prepare('INSERT OR REPLACE INTO uploads VALUES (?, ?, ?, ?, ?, ?, ?)');
+    this.#insert = database.prepare('INSERT OR REPLACE INTO uploads VALUES (?, ?, ?, ?, ?, ?, ?, ?)');
     this.#deleteExpired = database.prepare('DELETE FROM uploads WHERE saved_at <= ?');
-    this.#find = database.prepare(`SELECT 1 ${best}`);
-    this.#take = database.prepare(
-      `DELETE FROM uploads WHERE rowid = (SELECT rowid ${best}) RETURNING location, received`,
+    this.#find = database.prepare(
+      `SELECT location, received, owner FROM uploads WHERE ${OF_TARGET} AND saved_at > ? ORDER BY received DESC`,
     );
-    this.#delete = database.prepare(`DELETE FROM uploads WHERE ${OF_TARGET}`);
+    this.#take = database.prepare(`UPDATE uploads SET owner = ? WHERE ${OF_TARGET} AND location = ?`);
+    this.#disown = database.prepare(
+      `UPDATE uploads SET owner = '${NO_OWNER}', received = ?, saved_at = ? WHERE ${OF_TARGET} AND location = ?`,
+    );
+    this.#delete = database.prepare(`DELETE FROM uploads WHERE ${OF_TARGET} AND location = ?`);
   }
 
-  insert({ registry, repository, digest, location, size, offset }: InterruptedUpload): true {
+  insert({ registry, repository, digest, location, size, offset }: NotedUpload): true {
     const now = this.#now();
+    const owner = this.#owner.name;
     return inTransaction(this.#database, () => {
       this.#deleteExpired.run(now - LIFETIME_MS);
-      this.#insert.run(registry, repository, digest, location, size, offset, now);
+      this.#insert.run(registry, repository, digest, location, size, offset, now, owner);
       return true;
     });
   }
 
-  take({ registry, repository, digest }: UploadTarget): OpenUpload | undefined {
-    const values = [registry, repository, digest, this.#now() - LIFETIME_MS];
+  take(target: UploadTarget): OpenUpload | undefined {
     // Most blobs have none, and need no lock.
-    if (this.#find.get(...values) === undefined) return undefined;
+    if (this.#abandoned(target) === undefined) return undefined;
+    const owner = this.#owner.name;
     // It counts as taken once the transaction is through, not before.
-    const row = inTransaction(this.#database, () => this.#take.get(...values));
-    return row && { location: String(row['location']), offset: Number(row['received']) };
+    return inTransaction(this.#database, () => {
+      const upload = this.#abandoned(target);
+      if (upload !== undefined) this.#take.run(owner, ...keyOf(target), upload.location);
+      return upload;
+    });
   }
 
-  delete({ registry, repository, digest }: UploadTarget): void {
-    this.#delete.run(registry, repository, digest);
+  disown({ location, offset, ...target }: UploadTarget & OpenUpload): boolean {
+    return this.#disown.run(offset, this.#now(), ...keyOf(target), location).changes > 0;
+  }
+
+  delete({ location, ...target }: UploadTarget & Pick<OpenUpload, 'location'>): void {
+    this.#delete.run(...keyOf(target), location);
   }
 
   close(): void {
     this.#database.close();
+    this.#owner[Symbol.dispose]();
   }
+
+  /** The session that came farthest, of those that belong to nobody. */
+  #abandoned(target: UploadTarget): OpenUpload | undefined {
+    const rows = this.#find.all(...keyOf(target), this.#now() - LIFETIME_MS);
+    const row = rows.find(({ owner }) => this.#owner.isGone(String(owner)));
+    return row && { location: String(row['location']), offset: Number(row['received']) };
+  }
+}
+
+function keyOf({ registry, repository, digest }: UploadTarget): readonly [string, string, string] {
+  return [registry, repository, digest];
 }

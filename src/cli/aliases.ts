@@ -1,52 +1,75 @@
-/** Names that people bring along from other copiers, and what they are here. */
+import { formatPlatform, ImgcopyError, parsePlatform } from '../index.ts';
+
+/** Names that people bring along from other copiers, without `=value`, and what they are here. Each rule sees what those before it made. */
 const NAMES: readonly (readonly [RegExp, string])[] = [
   [/^--from-/, '--src-'],
   [/^--to-/, '--dest-'],
-  [/^--registry-config(?==|$)/, '--authfile'],
-  [/^--concurrency(?==|$)/, '--jobs'],
-  [/^--image-parallel-copies(?==|$)/, '--jobs'],
-  [/^--(src-|dest-|)insecure$/, '--$1tls-verify=false'],
-  [/^--(src-|dest-|)tls-verify$/, '--$1tls-verify=true'],
+  [/^(--src-|--dest-|--)registry-config$/, '$1authfile'],
+  [/^--(?:src-|dest-)(ca-file|password-stdin)$/, '--$1'],
+  [/^--(?:concurrency|image-parallel-copies)$/, '--jobs'],
+  [/^--platforms$/, '--platform'],
+  [/^(--src-|--dest-|--)insecure$/, '$1tls-verify=false'],
+  [/^--no-tty$/, '--progress=plain'],
 ];
 
-/** Accepted and without effect: imgcopy has no trust policy, and copies all platforms unless told otherwise. */
-const IGNORED: ReadonlySet<string> = new Set(['--insecure-policy']);
-const IGNORED_WITH_VALUE: ReadonlySet<string> = new Set(['--policy']);
+/** Accepted and without effect: imgcopy has no trust policy, and knows digests before it uploads. */
+const IGNORED: ReadonlySet<string> = new Set(['--insecure-policy', '--dest-precompute-digests']);
+const IGNORED_WITH_VALUE: ReadonlySet<string> = new Set(['--policy', '--tmpdir']);
 
 /**
  * The arguments with other copiers' names replaced by ours.
  * @param argv  what the user typed.
+ * @throws ImgcopyError of kind `usage` for what imgcopy cannot do.
  */
 export function withoutAliases(argv: readonly string[]): string[] {
   const result: string[] = [];
-  const override: { os?: string; arch?: string; variant?: string } = {};
-  for (let i = 0; i < argv.length; i += 1) {
-    const argument = argv[i] ?? '';
-    if (argument === '--') return [...result, ...argv.slice(i)];
+  const override = new Map<string, string>();
+  const rest = [...argv];
+  for (let argument = rest.shift(); argument !== undefined; argument = rest.shift()) {
+    if (argument === '--') return [...result, ...overridden(override), argument, ...rest];
     const [name, inline] = split(argument);
-    const overridden = /^--override-(os|arch|variant)$/.exec(name)?.[1];
-    if (overridden !== undefined) {
-      override[overridden as keyof typeof override] = inline ?? argv[(i += 1)] ?? '';
-    } else if (name === '--multi-arch') {
-      const value = inline ?? argv[(i += 1)];
-      if (value === 'system') result.push('--platform=local');
-    } else if (IGNORED_WITH_VALUE.has(name)) {
-      if (inline === undefined) i += 1;
-    } else if (!IGNORED.has(argument)) {
-      const known = NAMES.find(([pattern]) => pattern.test(argument));
-      result.push(known === undefined ? argument : argument.replace(known[0], known[1]));
-    }
+    const value = (): string => inline ?? rest.shift() ?? '';
+    const part = /^--override-(os|arch|variant)$/.exec(name)?.[1];
+    if (part !== undefined) override.set(part, value());
+    else if (name === '--multi-arch') result.push(...multiArch(value()));
+    else if (IGNORED_WITH_VALUE.has(name)) value();
+    else if (!IGNORED.has(argument)) result.push(renamed(name, inline, rest));
   }
-  if (override.os ?? override.arch) {
-    const platform = [override.os ?? 'linux', override.arch ?? 'amd64', override.variant].filter(
-      (part) => part !== undefined,
-    );
-    result.unshift(`--platform=${platform.join('/')}`);
-  }
-  return result;
+  // crane's way to say what is the default here.
+  return [...result, ...overridden(override)].filter((argument) => argument !== '--platform=all');
+}
+
+function renamed(name: string, inline: string | undefined, rest: string[]): string {
+  const ours = NAMES.reduce((text, [pattern, replacement]) => text.replace(pattern, replacement), name);
+  const isBoolean = /^--(?:src-|dest-|)tls-verify$/.test(ours);
+  if (isBoolean && inline === undefined)
+    return `${ours}=${/^(?:true|false)$/.test(rest[0] ?? '') ? rest.shift() : 'true'}`;
+  if (ours === '--platform' && inline === undefined && rest[0] === 'all') return `${ours}=${rest.shift()}`;
+  return inline === undefined ? ours : `${ours}=${inline}`;
+}
+
+function multiArch(choice: string): readonly string[] {
+  if (choice === 'all') return [];
+  if (choice === 'system') return ['--platform=local'];
+  throw new ImgcopyError(`--multi-arch ${choice} is not supported: expected all or system`, {
+    code: 'ERR_USAGE',
+    kind: 'usage',
+    hint: 'several platforms with the index as it is: --platform … --sparse',
+  });
+}
+
+function overridden(override: ReadonlyMap<string, string>): readonly string[] {
+  if (override.size === 0) return [];
+  const local = parsePlatform('local');
+  const platform = formatPlatform({
+    os: override.get('os') ?? local.os,
+    architecture: override.get('arch') ?? local.architecture,
+    variant: override.get('variant'),
+  });
+  return [`--platform=${platform}`];
 }
 
 function split(argument: string): readonly [string, string | undefined] {
-  const equals = argument.indexOf('=');
+  const equals = argument.startsWith('--') ? argument.indexOf('=') : -1;
   return equals === -1 ? [argument, undefined] : [argument.slice(0, equals), argument.slice(equals + 1)];
 }

@@ -1,35 +1,22 @@
 import { writeFile } from 'node:fs/promises';
-import { text } from 'node:stream/consumers';
 import {
   copyImage,
+  duringOperation,
   ImgcopyError,
+  parseReference,
   type CopyResult,
-  type EndpointOptions,
   type PartialMode,
   type Platform,
 } from '../index.ts';
 import { logRequest } from './debug-log.ts';
-import { openProgress, type ProgressMode } from './progress.ts';
-
-type Prefixed<Prefix extends string, Flags> = {
-  readonly [Name in keyof Flags & string as `${Prefix}${Capitalize<Name>}`]?: Flags[Name];
-};
-
-interface EndpointFlags {
-  /** False with --no-creds. */
-  readonly creds?: string | false;
-  readonly username?: string;
-  readonly password?: string;
-  readonly registryToken?: string;
-  readonly authfile?: string;
-  readonly tlsVerify?: boolean;
-  readonly plainHttp?: boolean;
-  readonly certDir?: string;
-  readonly noCreds?: boolean;
-}
+import { endpointsOf, patienceOf, type BothEndpointsFlags, type PatienceFlags } from './endpoint-flags.ts';
+import { openProgress, type Progress, type ProgressMode } from './progress.ts';
+import { within } from './within.ts';
+import { keepYoungGenerationSmall } from './young-generation.ts';
 
 /** What commander makes of the options of copy. */
-export interface CopyFlags extends EndpointFlags, Prefixed<'src', EndpointFlags>, Prefixed<'dest', EndpointFlags> {
+export interface CopyFlags extends BothEndpointsFlags, PatienceFlags {
+  readonly all?: boolean;
   readonly platform?: readonly Platform[];
   readonly sparse?: boolean;
   /** False with --no-clobber. */
@@ -37,22 +24,15 @@ export interface CopyFlags extends EndpointFlags, Prefixed<'src', EndpointFlags>
   readonly force?: boolean;
   readonly additionalTag?: readonly string[];
   readonly removeSignatures?: boolean;
-  readonly jobs: number;
-  readonly partial: PartialMode;
-  readonly retryTimes: number;
-  readonly retryDelay?: number;
-  readonly timeout?: number;
-  readonly commandTimeout?: number;
+  readonly jobs?: number;
+  readonly partial?: PartialMode;
   /** False with --no-cache. */
   readonly cache: boolean;
-  readonly passwordStdin?: boolean;
-  readonly caFile?: string;
   readonly digestfile?: string;
   readonly json?: boolean;
-  readonly progress: ProgressMode;
+  readonly progress?: ProgressMode;
   readonly quiet?: boolean;
   readonly verbose?: boolean;
-  readonly debug?: boolean;
 }
 
 /** imgcopy SRC DST: flags to options, one call, and what is printed of its result. */
@@ -62,71 +42,67 @@ export async function runCopy(
   flags: CopyFlags,
   signal: AbortSignal,
 ): Promise<void> {
-  const password = flags.passwordStdin ? (await text(process.stdin)).replace(/\r?\n$/, '') : undefined;
-  const progress = await openProgress(flags.quiet ? 'none' : flags.progress, { verbose: flags.verbose ?? false });
-  const timeouts = flags.commandTimeout === undefined ? [] : [AbortSignal.timeout(flags.commandTimeout)];
+  keepYoungGenerationSmall();
+  const endpoints = await endpointsOf(flags, signal);
+  const { verbose = false, debug = false } = flags;
+  const progress = await openProgress(flags.quiet ? 'none' : (flags.progress ?? 'auto'), { verbose, debug });
+  if (flags.all) warnOfOneTag(source, progress);
   let result: CopyResult;
   try {
-    result = await copyImage(source, destination, {
-      source: endpointOf(flags, 'src', password),
-      destination: endpointOf(flags, 'dest', password),
-      platforms: flags.platform,
-      sparse: flags.sparse,
-      noClobber: !flags.clobber,
-      force: flags.force,
-      additionalTags: flags.additionalTag,
-      removeSignatures: flags.removeSignatures,
-      partial: flags.partial,
-      jobs: flags.jobs,
-      retryTimes: flags.retryTimes,
-      retryDelayMs: flags.retryDelay,
-      timeoutMs: flags.timeout,
-      cache: flags.cache,
-      signal: AbortSignal.any([signal, ...timeouts]),
-      onEvent: progress.show,
-      onWarning: progress.warn,
-      ...(flags.debug && { onRequest: logRequest }),
-    });
+    result = await within(flags, signal, (limited) =>
+      copyImage(source, destination, {
+        ...endpoints,
+        ...patienceOf(flags),
+        platforms: flags.platform,
+        sparse: flags.sparse,
+        noClobber: !flags.clobber,
+        force: flags.force,
+        additionalTags: flags.additionalTag,
+        removeSignatures: flags.removeSignatures,
+        partial: flags.partial,
+        jobs: flags.jobs,
+        cache: flags.cache,
+        signal: limited,
+        onEvent: progress.show,
+        onWarning: progress.warn,
+        ...(debug && { onRequest: logRequest }),
+      }),
+    );
   } catch (error) {
     progress.stop();
-    if (timeouts[0]?.aborted && !signal.aborted) throw commandTimeout(flags.commandTimeout ?? 0, error);
-    throw error;
+    throw duringCopy(error, source, destination);
   }
   progress.finish(result);
-  if (flags.digestfile !== undefined) await writeFile(flags.digestfile, `${result.digest}\n`);
+  if (flags.digestfile !== undefined) await writeDigest(flags.digestfile, result.digest);
   process.stdout.write(flags.json ? `${JSON.stringify(toJson(result))}\n` : `${result.reference}\n`);
 }
 
-function endpointOf(flags: CopyFlags, side: 'src' | 'dest', stdin: string | undefined): EndpointOptions {
-  const own = <Name extends keyof EndpointFlags>(name: Name): EndpointFlags[Name] => {
-    const prefixed = `${side}${name.charAt(0).toUpperCase()}${name.slice(1)}` as keyof CopyFlags;
-    return flags[prefixed] as EndpointFlags[Name];
-  };
-  const either = <Name extends keyof EndpointFlags>(name: Name): EndpointFlags[Name] => own(name) ?? flags[name];
-  // A user name for one side goes before credentials for both.
-  const creds = own('creds') ?? (own('username') === undefined ? flags.creds : undefined);
-  const [username, ...password] = creds ? creds.split(':') : [];
-  return {
-    username: username ?? either('username'),
-    password: (password.length > 0 ? password.join(':') : undefined) ?? either('password') ?? stdin,
-    registryToken: either('registryToken'),
-    noCreds: flags.creds === false || either('noCreds'),
-    authFile: either('authfile'),
-    tlsVerify: either('tlsVerify'),
-    plainHttp: either('plainHttp'),
-    certDir: either('certDir'),
-    caFile: flags.caFile,
-  };
+/** For those who know `crane cp -a`, which copies all tags. */
+function warnOfOneTag(source: string, progress: Progress): void {
+  const reference = parseReference(source);
+  if (reference.transport !== 'docker' || (reference.tag ?? reference.digest) !== undefined) return;
+  progress.show({ type: 'warning', message: '--all is for all platforms; of the tags, latest alone is copied' });
 }
 
-function commandTimeout(ms: number, cause: unknown): ImgcopyError {
-  return new ImgcopyError(`the copy took longer than ${ms / 1000} s`, {
-    code: 'ERR_COMMAND_TIMEOUT',
-    cause,
-    hint: 'run it again to go on, or allow more by --command-timeout',
-  });
+/** An error that names a side but not what was going on is told what that was. */
+function duringCopy(error: unknown, source: string, destination: string): unknown {
+  const isBare = error instanceof ImgcopyError && error.side !== undefined && !(error.cause instanceof ImgcopyError);
+  return isBare ? duringOperation(`copying ${source} to ${destination}`, error) : error;
 }
 
-function toJson({ reference: _reference, ...result }: CopyResult): object {
-  return result;
+/** Without a line's end, as skopeo, podman and buildah write it. */
+async function writeDigest(path: string, digest: string): Promise<void> {
+  try {
+    await writeFile(path, digest);
+  } catch (error) {
+    throw new ImgcopyError(`the image was copied, but its digest ${digest} could not be written to ${path}`, {
+      code: 'ERR_DIGESTFILE',
+      cause: error,
+    });
+  }
+}
+
+function toJson(result: CopyResult): Omit<CopyResult, 'reference'> {
+  const { reference: _reference, source, destination, ...rest } = result;
+  return { source, destination, ...rest };
 }

@@ -1,4 +1,5 @@
 import type { HttpRequest } from '../index.ts';
+import { printable } from './format.ts';
 
 /** One line on stderr for a request that went out: no query and no headers, which may hold secrets. */
 export function logRequest(
@@ -7,13 +8,11 @@ export function logRequest(
 ): void {
   const { method, url, side } = request;
   const range = request.headers?.['range'];
-  const end =
-    'status' in outcome
-      ? outcome.status
-      : outcome.error instanceof Error
-        ? outcome.error.message
-        : String(outcome.error);
-  process.stderr.write(
-    `${side}: ${method} ${url.origin}${url.pathname}${range === undefined ? '' : ` (${range.slice(0, 80)})`}: ${end}\n`,
-  );
+  const asked = range === undefined ? '' : ` (${range.length > 80 ? `${range.slice(0, 80)}…` : range})`;
+  const end = 'status' in outcome ? `${outcome.status}` : messageOf(outcome.error);
+  process.stderr.write(`${side}: ${method} ${url.origin}${url.pathname}${asked}: ${printable(end)}\n`);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message || error.name : String(error);
 }

@@ -1,4 +1,6 @@
+import type { CommanderError } from 'commander';
 import { ImgcopyError, type ErrorKind } from '../index.ts';
+import { printable } from './format.ts';
 
 const STATUS: Readonly<Record<ErrorKind, number>> = {
   failed: 1,
@@ -13,6 +15,13 @@ export function exitStatusOf(error: unknown): number {
   return error instanceof ImgcopyError ? STATUS[error.kind] : 1;
 }
 
+export interface ErrorFormat {
+  /** Whether stack traces are wanted. */
+  readonly stack: boolean;
+  /** Whether there are two sides, so that one has to be named. */
+  readonly sides: boolean;
+}
+
 /**
  * What failed, then side, request and answer, then what to do:
  *
@@ -20,21 +29,41 @@ export function exitStatusOf(error: unknown): number {
  *       destination: PATCH https://registry.test/v2/app/blobs/uploads/…: 413 (SIZE_INVALID)
  *       hint: a proxy before the registry limits the size of a request    [ERR_UPLOAD_TOO_LARGE]
  */
-export function formatError(error: unknown, options: { readonly stack: boolean }): string {
+export function formatError(error: unknown, { stack, sides }: ErrorFormat): string {
   const lines = [`imgcopy: ${printable(messageOf(error))}`];
-  for (let cause = causeOf(error); cause !== undefined; cause = causeOf(cause)) {
+  const sideOf = (cause: unknown): string =>
+    sides && cause instanceof ImgcopyError && cause.side !== undefined ? `${cause.side}: ` : '';
+  for (const cause of causesOf(error).slice(1)) {
     const message = printable(messageOf(cause));
     const isNews = !lines.some((line) => line.includes(message));
-    if (isNews)
-      lines.push(`  ${cause instanceof ImgcopyError && cause.side !== undefined ? `${cause.side}: ` : ''}${message}`);
+    if (isNews) lines.push(`  ${sideOf(cause)}${message}`);
   }
   if (error instanceof ImgcopyError) {
     const code = `[${error.code}]`;
     if (error.hint === undefined) lines[lines.length - 1] += `    ${code}`;
     else lines.push(`  hint: ${printable(error.hint)}    ${code}`);
   }
-  if (options.stack && error instanceof Error && error.stack !== undefined) lines.push(error.stack);
+  if (stack) lines.push(...causesOf(error).flatMap((cause) => (cause instanceof Error ? [cause.stack ?? ''] : [])));
   return `${lines.join('\n')}\n`;
+}
+
+/** What commander found wrong with the arguments, in the same form. */
+export function usageError(error: CommanderError, command: string | undefined): ImgcopyError {
+  const [message = '', suggestion] = error.message.replace(/^error: /, '').split('\n');
+  const help = command === undefined ? 'imgcopy --help' : `imgcopy help ${command}`;
+  const [, meant] = /^\((Did you mean .*)\)$/.exec(suggestion ?? '') ?? [];
+  return new ImgcopyError(message.replace(/\.$/, ''), {
+    code: 'ERR_USAGE',
+    kind: 'usage',
+    hint: meant === undefined ? `${help} tells more` : `${meant.replace('Did', 'did')} ${help} tells more`,
+  });
+}
+
+function causesOf(error: unknown): readonly unknown[] {
+  const causes = [error];
+  for (let cause = causeOf(error); cause !== undefined && causes.length < 10; cause = causeOf(cause))
+    causes.push(cause);
+  return causes;
 }
 
 function messageOf(error: unknown): string {
@@ -43,9 +72,4 @@ function messageOf(error: unknown): string {
 
 function causeOf(error: unknown): unknown {
   return error instanceof Error ? error.cause : undefined;
-}
-
-/** What servers and files say may hold control characters that would steer the terminal. */
-function printable(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}]+/gu, ' ');
 }

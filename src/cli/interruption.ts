@@ -1,4 +1,4 @@
-/** Turns SIGINT and SIGTERM into an abort, so that a copy can tidy up; a second SIGINT ends the process at once. */
+/** Turns SIGINT and SIGTERM into an abort, so that a copy can tidy up; a second one ends the process at once. */
 export class Interruption implements Disposable {
   readonly #controller = new AbortController();
   #status: 130 | 143 | undefined;
@@ -22,14 +22,12 @@ export class Interruption implements Disposable {
     process.off('SIGTERM', this.#onTerminate);
   }
 
-  readonly #onInterrupt = (): void => {
-    if (this.#status === 130) process.exit(130);
-    this.#abort(130);
-  };
+  readonly #onInterrupt = (): void => this.#abort(130);
 
   readonly #onTerminate = (): void => this.#abort(143);
 
   #abort(status: 130 | 143): void {
+    if (this.#status !== undefined) process.exit(status);
     this.#status = status;
     this.#controller.abort();
   }

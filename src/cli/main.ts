@@ -1,8 +1,9 @@
-import { CommanderError } from 'commander';
+import { CommanderError, type Command } from 'commander';
 import { withoutAliases } from './aliases.ts';
-import { exitStatusOf, formatError } from './error-report.ts';
+import { exitStatusOf, formatError, usageError } from './error-report.ts';
 import { createProgram } from './program.ts';
 import { Interruption } from './interruption.ts';
+import { verbFirst } from './verb-first.ts';
 
 /**
  * Runs the command line.
@@ -13,20 +14,35 @@ export async function main(argv: readonly string[]): Promise<number> {
   ignoreClosedPipes();
   using interruption = new Interruption();
   const program = createProgram(interruption.signal);
+  let running: Command | undefined;
+  program.hook('preAction', (_, command) => {
+    running = command;
+  });
   try {
-    await program.parseAsync(withoutAliases(argv), { from: 'user' });
+    if (argv.length === 0) {
+      program.outputHelp({ error: true });
+      return 2;
+    }
+    await program.parseAsync(verbFirst(withoutAliases(argv), program), { from: 'user' });
     return 0;
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    if (error instanceof CommanderError && error.exitCode === 0) return 0;
     if (interruption.status !== undefined) {
       process.stderr.write(
         `imgcopy: ${interruption.status === 130 ? 'interrupted' : 'terminated'}; run it again to go on\n`,
       );
       return interruption.status;
     }
-    process.stderr.write(formatError(error, { stack: argv.includes('--debug') }));
-    return exitStatusOf(error);
+    const reported = error instanceof CommanderError ? usageError(error, verbOf(argv, program)) : error;
+    const stack = running?.opts<{ debug?: boolean }>().debug ?? argv.includes('--debug');
+    process.stderr.write(formatError(reported, { stack, sides: running?.name() === 'copy' }));
+    return exitStatusOf(reported);
   }
+}
+
+function verbOf(argv: readonly string[], program: Command): string | undefined {
+  const [verb = ''] = verbFirst(argv, program);
+  return program.commands.find((command) => command.name() === verb || command.aliases().includes(verb))?.name();
 }
 
 /** Whoever reads our output may stop reading (`imgcopy … | head -1`): no reason to complain. */

@@ -1,6 +1,9 @@
 import { Command, Option } from 'commander';
 import { VERSION } from '../index.ts';
-import { collect, collectPlatforms, parseBoolean, parseCount, parseDuration, parsePositive } from './values.ts';
+import { addCommands } from './commands.ts';
+import { configureHelp, optionsHelp, variablesHelp } from './help.ts';
+import { addOptions, BOTH_SIDES, credentialOptions, debugOption, patienceOptions, tlsOptions } from './options.ts';
+import { collect, collectPlatforms, parsePositive } from './values.ts';
 import type { CopyFlags } from './copy-command.ts';
 
 /** The command line's definition. What a command does is loaded when it runs. */
@@ -9,42 +12,56 @@ export function createProgram(signal: AbortSignal): Command {
     .description(
       'Copies container images between registries and directories, moving as few bytes in as few round trips as it can.',
     )
-    .version(VERSION, '-V, --version')
+    .usage('[copy] SRC DST [options]\n       imgcopy COMMAND [options]')
+    .version(VERSION, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print help')
+    .helpCommand('help [command]', 'print help for a command')
     .enablePositionalOptions()
     .exitOverride()
-    .showHelpAfterError('(imgcopy --help tells more)');
+    .configureOutput({ outputError: () => undefined });
+  configureHelp(program);
   const copy = addCopyCommand(program, signal);
-  program.addHelpText('after', () => `\nOptions of copy:\n${optionsHelp(copy)}`);
+  addCommands(program, signal);
+  program.addHelpText('after', ({ command }) => optionsHelp(copy, command) + EXAMPLES + variablesHelp);
+  copy.addHelpText('after', EXAMPLES + variablesHelp);
   return program;
 }
+
+const EXAMPLES = `
+Examples:
+  imgcopy alpine:3.20 registry.test/alpine        its tag and all its platforms
+  imgcopy -p linux/arm64 alpine:3.20 dir:alpine   one platform, into a directory
+  img=$(imgcopy -q dir:alpine registry.test/a:1)  the result, pinned by digest
+`;
 
 function addCopyCommand(program: Command, signal: AbortSignal): Command {
   const copy = program
     .command('copy', { isDefault: true })
     .alias('cp')
-    .summary('copy one image (the default command: imgcopy SRC DST)')
+    .usage('SRC DST [options]')
+    .summary('copy one image; the default: imgcopy SRC DST')
     .description(
       'Copies one image: an index with all its instances, unless --platform says otherwise. Prints the destination pinned by digest.',
     )
-    .argument('<src>', 'docker://HOST[:PORT]/NAME[:TAG][@DIGEST], NAME[:TAG] or dir:PATH')
-    .argument('<dst>', "the same; without a tag it takes the source's");
-  for (const option of copyOptions()) copy.addOption(withVariable(option));
+    .argument('<src>', 'docker://HOST[:PORT]/NAME[:TAG][@DIGEST], NAME[:TAG] on Docker Hub, or dir:PATH')
+    .argument('<dst>', "the same; a registry's without a tag takes the source's");
+  addOptions(copy, 'What is copied:', imageOptions());
+  addOptions(copy, 'How it is copied:', transferOptions());
+  addOptions(copy, 'Credentials:', credentialOptions(BOTH_SIDES));
+  addOptions(copy, 'Connections:', tlsOptions(BOTH_SIDES));
+  addOptions(copy, 'Output:', outputOptions());
   return copy.action(async (source: string, destination: string, flags: CopyFlags) => {
     const { runCopy } = await import('./copy-command.ts');
     await runCopy(source, destination, flags, signal);
   });
 }
 
-function copyOptions(): readonly Option[] {
-  return [...imageOptions(), ...transferOptions(), ...endpointOptions(), ...outputOptions()];
-}
-
 function imageOptions(): readonly Option[] {
   return [
-    new Option('-a, --all', 'the whole index; this is the default'),
+    new Option('-a, --all', 'the whole index; this is the default').conflicts('platform'),
     new Option(
-      '-p, --platform <os/arch[/variant]>',
-      'only these (repeat, or commas): one copies that image alone, several an index of just these; local is this machine',
+      '-p, --platform <platform>',
+      'OS/ARCH[/VARIANT], or local for this machine; repeat, or commas. One: that image alone. Several: an index of just these',
     ).argParser(collectPlatforms),
     new Option('--sparse', 'with several platforms, keep the index of the source as it is'),
     new Option('-n, --no-clobber', 'leave a destination that exists alone'),
@@ -57,48 +74,17 @@ function imageOptions(): readonly Option[] {
 
 function transferOptions(): readonly Option[] {
   return [
-    new Option('-j, --jobs <n>', 'blobs in flight, over the whole run').default(16).argParser(parsePositive),
-    new Option('--partial <when>', 'build blobs from pieces that the destination has, resume, fetch by parallel ranges')
+    new Option('-j, --jobs <n>', 'blobs in flight, over the whole run')
+      .default(undefined, '16')
+      .argParser(parsePositive),
+    new Option(
+      '--partial <when>',
+      'auto, always or never: build blobs from pieces that the destination has, resume, fetch by parallel ranges',
+    )
       .choices(['auto', 'always', 'never'])
-      .default('auto'),
-    new Option('--retry-times <n>', 'retries of one request or blob').default(5).argParser(parseCount),
-    new Option('--retry-delay <duration>', 'before the first retry; doubles with each').argParser(parseDuration),
-    new Option('--timeout <duration>', 'idle time after which a transfer counts as stalled (default: 60s)').argParser(
-      parseDuration,
-    ),
-    new Option('--command-timeout <duration>', 'how long the whole run may take').argParser(parseDuration),
+      .default(undefined, 'auto'),
+    ...patienceOptions(),
     new Option('--no-cache', 'neither read nor write the blob info cache'),
-  ];
-}
-
-const eachSide = (make: (prefix: string, side: string) => Option): readonly Option[] => [
-  make('', 'both sides'),
-  make('src-', 'the source'),
-  make('dest-', 'the destination'),
-];
-
-/** Each of these comes for both sides, and for the source and the destination alone. */
-function endpointOptions(): readonly Option[] {
-  return [
-    ...eachSide((prefix, side) => new Option(`--${prefix}creds <user[:pass]>`, `credentials for ${side}`)),
-    ...eachSide((prefix, side) => new Option(`--${prefix}username <user>`, `user name for ${side}`)),
-    ...eachSide((prefix, side) => new Option(`--${prefix}password <password>`, `password for ${side}`)),
-    new Option('--password-stdin', 'read the password from standard input'),
-    ...eachSide((prefix, side) => new Option(`--${prefix}registry-token <token>`, `bearer token for ${side}`)),
-    ...eachSide((prefix, side) => new Option(`--${prefix}no-creds`, `ask anonymously: ${side}`)),
-    ...eachSide(
-      (prefix, side) =>
-        new Option(`--${prefix}authfile <file>`, `the auth file for ${side} (default: those of docker and podman)`),
-    ),
-    ...eachSide((prefix, side) =>
-      new Option(
-        `--${prefix}tls-verify <bool>`,
-        `check certificates of ${side}; false also allows http (default: true)`,
-      ).argParser(parseBoolean),
-    ),
-    ...eachSide((prefix, side) => new Option(`--${prefix}plain-http`, `http for ${side}`)),
-    ...eachSide((prefix, side) => new Option(`--${prefix}cert-dir <dir>`, `*.crt, *.cert and *.key for ${side}`)),
-    new Option('--ca-file <file>', 'further certificate authorities, PEM'),
   ];
 }
 
@@ -106,30 +92,11 @@ function outputOptions(): readonly Option[] {
   return [
     new Option('--digestfile <file>', 'write the digest there'),
     new Option('--json', 'print one JSON object instead of the reference'),
-    new Option('--progress <how>', 'how progress is shown, on stderr')
+    new Option('--progress <how>', 'auto, tty, plain, json or none: how progress is shown, on standard error')
       .choices(['auto', 'tty', 'plain', 'json', 'none'])
-      .default('auto'),
+      .default(undefined, 'auto'),
     new Option('-q, --quiet', 'print errors and the result only'),
     new Option('-v, --verbose', 'print what is not essential, too'),
-    new Option('--debug', 'print every request, and stack traces'),
+    debugOption(),
   ];
-}
-
-/** Each option can be set by a variable: IMGCOPY_ and its name in capitals. */
-function withVariable(option: Option): Option {
-  const name = (option.long ?? '').replace(/^--/, '');
-  const variable = `IMGCOPY_${name.toUpperCase().replaceAll('-', '_')}`;
-  const isFlag = option.isBoolean();
-  // Commander takes any value of a flag's variable for a yes.
-  if (isFlag && /^(|0|no|false)$/i.test(process.env[variable] ?? '')) return option;
-  return option.env(variable);
-}
-
-function optionsHelp(command: Command): string {
-  const help = command.createHelp();
-  const options = help.visibleOptions(command);
-  const width = Math.max(...options.map((option) => help.optionTerm(option).length));
-  return options
-    .map((option) => help.formatItem(help.optionTerm(option), width, help.optionDescription(option), help))
-    .join('\n');
 }

@@ -1,71 +1,80 @@
 import type { CopyEvent } from '../index.ts';
+import { CopyState, type BlobEnd } from './copy-state.ts';
+import { formatBytes, formatDuration, printable, shortDigest } from './format.ts';
 import type { Progress, ProgressOptions } from './progress.ts';
-import { summarize } from './summary.ts';
-import { formatBytes, formatDuration } from './values.ts';
+import { OUTCOMES, summarize } from './summary.ts';
 
 /** Between two lines that say how far the copy is, in ms. */
 const INTERVAL_MS = 5_000;
-
-const WORDS = {
-  reused: 'is there already',
-  mounted: 'mounted',
-  substituted: 'substituted',
-  partial: 'built from pieces',
-  copied: 'copied',
-} as const;
+/** A wait that is worth a line, in ms. */
+const LONG_WAIT_MS = 2_000;
 
 /** Lines for logs: one at each blob's end, and one every few seconds while nothing ends. */
-export function openPlainProgress({ verbose }: ProgressOptions): Progress {
-  const sizes = new Map<string, { size: number; done: number }>();
-  const started = performance.now();
-  let lastLine = started;
+export function openPlainProgress({ verbose }: Pick<ProgressOptions, 'verbose'>): Progress {
+  const state = new CopyState(performance.now());
+  const heartbeat = setInterval(() => {
+    const line = describeState(state, performance.now());
+    if (line !== undefined) print(line);
+  }, INTERVAL_MS);
+  heartbeat.unref();
 
-  const heartbeat = (): void => {
-    const now = performance.now();
-    if (now - lastLine < INTERVAL_MS) return;
-    lastLine = now;
-    const all = [...sizes.values()];
-    const done = all.reduce((sum, blob) => sum + blob.done, 0);
-    const total = all.reduce((sum, blob) => sum + blob.size, 0);
-    const rate = (done / (now - started)) * 1000;
-    const left = rate > 0 ? `, ${formatDuration(((total - done) / rate) * 1000)} left` : '';
-    print(`${formatBytes(done)} of ${formatBytes(total)}, ${formatBytes(rate)}/s${left}`);
-  };
-
-  const show = (event: CopyEvent): void => {
-    if (event.type === 'blob-started') sizes.set(event.digest, { size: event.size, done: 0 });
-    if (event.type === 'blob-progress') {
-      const blob = sizes.get(event.digest);
-      if (blob !== undefined) blob.done = event.bytes;
-      heartbeat();
-    }
-    if (event.type === 'blob-done') {
-      sizes.set(event.digest, { size: event.size, done: event.size });
-      const pieces =
-        event.outcome === 'partial'
-          ? `, ${formatBytes(event.bytesFetched)} fetched and ${formatBytes(event.bytesReused)} reused`
-          : '';
-      const from = event.from === undefined ? '' : ` from ${event.from}`;
-      print(`${event.digest.slice(0, 19)} ${formatBytes(event.size)}: ${WORDS[event.outcome]}${from}${pieces}`);
-      lastLine = performance.now();
-    }
-    if (event.type === 'retry' && (verbose || event.delayMs >= 2_000)) {
-      print(`${event.side}: ${event.what}: ${event.why}; again in ${formatDuration(event.delayMs)}`);
-    }
-    if (event.type === 'warning') print(`warning: ${event.message}`);
-    if (event.type === 'manifest' && verbose)
-      print(`manifest ${event.digest.slice(0, 19)} ${event.platform ?? event.mediaType}`);
-  };
   return {
-    show,
+    show: (event) => {
+      state.apply(event, performance.now());
+      const line = describeEvent(event, state, verbose);
+      if (line === undefined) return;
+      print(line);
+      heartbeat.refresh();
+    },
     warn: (message) => {
       if (verbose) print(`warning: ${message}`);
     },
-    finish: (result) => print(summarize(result)),
-    stop: () => undefined,
+    finish: (result) => {
+      clearInterval(heartbeat);
+      print(summarize(result));
+    },
+    stop: () => clearInterval(heartbeat),
   };
 }
 
+/** How far a copy is, in one line; undefined before its first blob. */
+export function describeState(state: CopyState, now: number): string | undefined {
+  const { blobs, blobsDone, bytes, bytesDone, bytesPerSecond, msLeft, isFinal } = state.totals(now);
+  if (blobs === 0) return undefined;
+  const left = msLeft === undefined || !isFinal ? '' : `, ${formatDuration(msLeft)} left`;
+  return `${blobsDone} of ${blobs} blobs, ${formatBytes(bytesDone)} of ${formatBytes(bytes)}, ${formatBytes(bytesPerSecond)}/s${left}`;
+}
+
+/** What came of a blob: `copied`, `mounted from host/name`, `built from pieces, 2 MB fetched and 80 MB reused`. */
+export function describeEnd({ outcome, from, bytesFetched, bytesReused }: BlobEnd): string {
+  const pieces =
+    outcome === 'partial' ? `, ${formatBytes(bytesFetched)} fetched and ${formatBytes(bytesReused)} reused` : '';
+  return `${OUTCOMES[outcome]}${from === undefined ? '' : ` from ${from}`}${pieces}`;
+}
+
+function describeEvent(event: CopyEvent, state: CopyState, verbose: boolean): string | undefined {
+  switch (event.type) {
+    case 'blob-done': {
+      const { name = 'blob' } = state.blobs(0).find(({ digest }) => digest === event.digest) ?? {};
+      return `${name} ${shortDigest(event.digest)} ${formatBytes(event.size)}: ${describeEnd({ ...event, at: 0 })}`;
+    }
+    case 'retry':
+      if (!verbose && event.delayMs < LONG_WAIT_MS) return undefined;
+      return `${event.side}: ${event.what}: ${event.why}; again in ${formatDuration(event.delayMs)}`;
+    case 'warning':
+      return `warning: ${event.message}`;
+    case 'manifest':
+      return verbose ? `manifest ${shortDigest(event.digest)} ${event.platform ?? event.mediaType}` : undefined;
+    case 'started':
+      return verbose ? `${event.source} to ${event.destination}` : undefined;
+    case 'planned':
+    case 'blob-started':
+    case 'blob-progress':
+    case 'done':
+  }
+  return undefined;
+}
+
 function print(line: string): void {
-  process.stderr.write(`${line}\n`);
+  process.stderr.write(`${printable(line)}\n`);
 }

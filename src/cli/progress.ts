@@ -7,6 +7,7 @@ export type ProgressMode = 'auto' | 'tty' | 'plain' | 'json' | 'none';
 /** Shows a copy while it runs, on stderr. */
 export interface Progress {
   readonly show: (event: CopyEvent) => void;
+  /** Something that is not essential. */
   readonly warn: (message: string) => void;
   /** The copy has ended well. */
   readonly finish: (result: CopyResult) => void;
@@ -16,20 +17,24 @@ export interface Progress {
 
 export interface ProgressOptions {
   readonly verbose: boolean;
+  /** Lines of other kinds are printed in between, so that nothing can be redrawn. */
+  readonly debug: boolean;
 }
 
 /** On a terminal lines that are redrawn; elsewhere, and under CI, plain ones. */
 export async function openProgress(mode: ProgressMode, options: ProgressOptions): Promise<Progress> {
-  const chosen = mode === 'auto' ? automatic() : mode;
+  const chosen = mode === 'auto' ? automatic(options) : mode;
   if (chosen === 'none')
     return { show: () => undefined, warn: () => undefined, finish: () => undefined, stop: () => undefined };
   if (chosen === 'json') return openJsonProgress();
-  if (chosen === 'plain') return openPlainProgress(options);
+  // What is no terminal cannot be drawn over.
+  if (chosen === 'plain' || !process.stderr.isTTY) return openPlainProgress(options);
   const { openTerminalProgress } = await import('./progress-terminal.ts');
   return openTerminalProgress(options);
 }
 
-function automatic(): 'tty' | 'plain' {
-  const { CI, TERM } = process.env;
-  return process.stderr.isTTY && !CI && TERM !== 'dumb' ? 'tty' : 'plain';
+function automatic({ debug }: ProgressOptions): 'tty' | 'plain' {
+  const { CI = '', TERM } = process.env;
+  const isCi = !/^(?:|0|false)$/i.test(CI);
+  return process.stderr.isTTY && !isCi && TERM !== 'dumb' && !debug ? 'tty' : 'plain';
 }

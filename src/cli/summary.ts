@@ -1,18 +1,29 @@
-import type { CopyResult } from '../index.ts';
-import { formatBytes, formatDuration } from './values.ts';
+import type { BlobOutcome, CopyResult } from '../index.ts';
+import { count, formatBytes, formatDuration, printable } from './format.ts';
+
+/** What became of a blob, for people. */
+export const OUTCOMES: Readonly<Record<BlobOutcome, string>> = {
+  reused: 'there already',
+  mounted: 'mounted',
+  substituted: 'substituted',
+  partial: 'built from pieces',
+  copied: 'copied',
+};
 
 /** A copy in one sentence. */
-export function summarize({ destination, skipped, blobs, bytes, durationMs, retries }: CopyResult): string {
-  if (skipped === 'same') return `${destination} has this image already (${formatDuration(durationMs)})`;
-  if (skipped === 'exists') return `${destination} exists and is left alone (${formatDuration(durationMs)})`;
+export function summarize(result: CopyResult): string {
+  const { destination, skipped, blobs, bytes, durationMs, retries } = result;
+  const time = formatDuration(durationMs);
+  if (skipped === 'same') return printable(`${destination} has this image already (${time})`);
+  if (skipped === 'exists') return printable(`${destination} exists and is left alone (${time})`);
   const counts = [
-    [blobs.copied, 'copied'],
-    [blobs.partial, 'built from pieces'],
-    [blobs.mounted, 'mounted'],
-    [blobs.reused, 'there already'],
+    [blobs.copied, OUTCOMES.copied],
+    [blobs.partial, OUTCOMES.partial],
+    [blobs.mounted, OUTCOMES.mounted],
+    [blobs.reused, OUTCOMES.reused],
   ] as const;
-  const what = counts.flatMap(([count, word]) => (count === 0 ? [] : [`${count} ${word}`])).join(', ');
+  const what = counts.flatMap(([number, word]) => (number === 0 ? [] : [`${number} ${word}`])).join(', ');
   const moved = `${formatBytes(bytes.fetched)} fetched of ${formatBytes(bytes.total)}`;
-  const trouble = retries === 0 ? '' : `, ${retries} ${retries === 1 ? 'retry' : 'retries'}`;
-  return `${blobs.total} blobs: ${what}; ${moved} in ${formatDuration(durationMs)}${trouble}`;
+  const trouble = retries === 0 ? '' : `, ${count(retries, 'retry', 'retries')}`;
+  return printable(`${destination}: ${count(blobs.total, 'blob')}: ${what}; ${moved} in ${time}${trouble}`);
 }

@@ -1,11 +1,13 @@
 import type { Readable } from 'node:stream';
-import type { Release, Semaphore } from '../io/semaphore.ts';
+import type { Semaphore } from '../io/semaphore.ts';
 import type { BlobChunkAccessor } from '../types/blob-chunk-accessor.ts';
 import type { BlobInfo } from '../types/blob-info.ts';
 import { BadPartialRequestError, PartialBlobUnavailableError, WholeBlobError } from '../types/errors.ts';
 import { RangeQueue, type Batch, type BatchLimits } from './range-batches.ts';
+import { dropWhole, RangeRequest } from './range-request.ts';
 import { RangeWindow } from './range-window.ts';
 import { MULTI_RANGE_GAP_BYTES, SINGLE_RANGE_GAP_BYTES, type ByteRange } from './segments.ts';
+import { slicesOf } from './slices.ts';
 
 export interface FetchRangesOptions {
   readonly memory: Semaphore;
@@ -14,6 +16,11 @@ export interface FetchRangesOptions {
 
 /** What a request asks for at the most, in bytes: with 80 ms of round trip and 12 MB/s, two thirds of its time bytes move. */
 const SEGMENT_BYTES = 2 * 1024 * 1024;
+/** What is read into memory where the budget has no room for a segment, in bytes: what is needed next must not wait for others. */
+const SPARE_BYTES = 256 * 1024;
+/** A range as long as this is passed on as it comes where there is no room for it, or no need; then in so many bytes at a time. */
+const LONG_RANGE = 8 * 1024 * 1024;
+const STREAMED_BYTES = 2 * LONG_RANGE;
 
 /** The ladder of requests: many ranges, then few and larger ones, then one a request. */
 const MANY_RANGES = { bytes: SEGMENT_BYTES, ranges: 200, gap: MULTI_RANGE_GAP_BYTES };
@@ -22,7 +29,8 @@ const ONE_RANGE = { bytes: SEGMENT_BYTES, ranges: 1, gap: SINGLE_RANGE_GAP_BYTES
 
 /**
  * Reads ranges of a blob, many at a time, and gives their bytes one range after the other. Memory is bounded: a request that reads ahead takes
- * its bytes from the budget, and where there is none left, what is needed next is passed on as it comes.
+ * its bytes from the budget. Where there is none left, a little is read, or a long range passed on as it comes. What is read into memory is
+ * read to its end whatever the consumer waits for, so that no answer keeps a place at its host while another one is waited for.
  *
  * @param ranges  sorted, not overlapping.
  * @throws PartialBlobUnavailableError when the server refuses single ranges, too.
@@ -40,15 +48,8 @@ export async function* fetchRanges(
     yield* fetcher.bytes();
   } finally {
     leave.abort();
-    await fetcher.close();
+    await fetcher.dropAhead();
   }
-}
-
-/** A request that reads ahead into memory. */
-interface ReadAhead {
-  readonly batch: Batch;
-  readonly result: Promise<readonly Buffer[]>;
-  readonly release: Release;
 }
 
 class RangeFetcher {
@@ -58,7 +59,9 @@ class RangeFetcher {
   readonly #memory: Semaphore;
   readonly #signal: AbortSignal;
   readonly #window = new RangeWindow();
-  #ahead: ReadAhead[] = [];
+  #ahead: RangeRequest[] = [];
+  /** A request is under way whose answer shows what the server can do; nothing is asked for ahead of that. */
+  #isProbing = false;
   #few = false;
 
   constructor(
@@ -77,144 +80,114 @@ class RangeFetcher {
   async *bytes(): AsyncGenerator<Buffer> {
     for (;;) {
       this.#readAhead();
-      const head = this.#ahead.shift();
-      if (head === undefined && this.#queue.isEmpty) return;
-      const batch = head?.batch ?? this.#takeStreamed();
+      const head = this.#ahead.shift() ?? this.#requestNext();
+      if (head === undefined) return;
       try {
-        if (head === undefined) yield* this.#stream(batch);
-        else yield* await head.result;
+        yield* head.bytes();
       } catch (error) {
-        if (error instanceof WholeBlobError && batch.chunks.length === 1) {
-          this.#accessor.rangeSupport.ranges = false;
-          yield* this.#outOfWhole(error.stream, batch);
+        if (error instanceof WholeBlobError && head.batch.chunks.length === 1) {
+          yield* this.#outOfWhole(error.stream, head.batch);
           return;
         }
-        this.#stepDown(error, batch);
+        await this.#stepDown(error, head.batch);
       } finally {
-        head?.release();
+        head.release();
       }
     }
   }
 
-  async close(): Promise<void> {
-    const ahead = this.#ahead.splice(0);
-    await Promise.all(ahead.map(({ result, release }) => result.catch(dropWhole).finally(release)));
+  /** Ends what was asked for ahead, and waits until it has let go of everything. @returns what it was about. */
+  async dropAhead(): Promise<readonly Batch[]> {
+    const dropped = this.#ahead.splice(0);
+    await Promise.all(dropped.map((request) => request.drop()));
+    return dropped.map(({ batch }) => batch);
   }
 
-  /** Asks for as much ahead as window and memory allow. Where ranges have not been answered yet, one request has to show it first. */
+  /** Asks for as much ahead as window and memory allow. */
   #readAhead(): void {
-    const { isLocal, ranges } = this.#accessor.rangeSupport;
-    if (isLocal || this.#window.isFast || (ranges === undefined && !this.#queue.isEmpty && this.#ahead.length === 0))
-      return;
-    while (this.#ahead.length < this.#window.size) {
+    if (this.#accessor.rangeSupport.isLocal || this.#signal.aborted) return;
+    while (!this.#isProbing && this.#ahead.length < this.#window.size) {
+      if (this.#window.isFast && this.#isLong()) return;
       const release = this.#memory.tryAcquire(SEGMENT_BYTES);
       if (release === undefined) return;
       const batch = this.#queue.take(this.#limits());
       if (batch === undefined) return release();
-      const result = this.#collect(batch);
-      result.catch(() => undefined);
-      this.#ahead.push({ batch, result, release });
+      this.#ahead.push(this.#collect(batch, release));
     }
   }
 
-  /** What is passed on as it comes: a segment where others may follow in parallel, everything where one stream will do. */
-  #takeStreamed(): Batch {
+  /** Asks for what is needed next, without memory of the budget. */
+  #requestNext(): RangeRequest | undefined {
     const { isLocal } = this.#accessor.rangeSupport;
-    const limits = isLocal || this.#window.isFast ? { ...this.#limits(), bytes: Infinity } : this.#limits();
-    const batch = this.#queue.take(limits);
-    if (batch === undefined) throw new Error('there is nothing left to fetch');
-    return batch;
+    const limits = this.#limits();
+    if (!isLocal && !this.#isLong()) {
+      const batch = this.#queue.take({ ...limits, bytes: SPARE_BYTES });
+      return batch && this.#collect(batch, () => undefined);
+    }
+    const streamed = isLocal ? limits : { ...limits, ranges: 1, bytes: STREAMED_BYTES };
+    const batch = this.#queue.take(this.#window.isFast ? { ...streamed, bytes: Infinity } : streamed);
+    return batch && this.#open(batch, { release: () => undefined });
+  }
+
+  #collect(batch: Batch, release: () => void): RangeRequest {
+    const request = this.#open(batch, { release });
+    request.collect((timing) => this.#window.record(timing));
+    return request;
+  }
+
+  #open(batch: Batch, { release }: { readonly release: () => void }): RangeRequest {
+    const { ranges, multiRange } = this.#accessor.rangeSupport;
+    this.#isProbing = ranges === undefined || (multiRange === undefined && batch.chunks.length > 1);
+    const onAnswer = (): void => this.#learn(batch);
+    return new RangeRequest(this.#accessor, this.#info, batch, { release, onAnswer, signal: this.#signal });
+  }
+
+  /** The server answers what a batch asked for: more of that kind may follow. */
+  #learn({ chunks }: Batch): void {
+    const { rangeSupport } = this.#accessor;
+    rangeSupport.ranges = true;
+    if (chunks.length > 1) rangeSupport.multiRange = true;
+    this.#isProbing = false;
+    this.#readAhead();
+  }
+
+  #isLong(): boolean {
+    return (this.#queue.first?.length ?? 0) >= LONG_RANGE;
   }
 
   #limits(): BatchLimits {
     const { isLocal, multiRange } = this.#accessor.rangeSupport;
-    if (isLocal) return { ...MANY_RANGES, ranges: Infinity, gap: 0 };
+    if (isLocal) return { bytes: Infinity, ranges: Infinity, gap: 0 };
     if (multiRange === false) return ONE_RANGE;
     return this.#few ? FEW_RANGES : MANY_RANGES;
   }
 
-  async #collect(batch: Batch): Promise<readonly Buffer[]> {
-    const started = performance.now();
-    const buffers: Buffer[] = [];
-    for await (const chunk of this.#stream(batch)) buffers.push(chunk);
-    this.#window.record({ bytes: batch.bytes, elapsedMs: performance.now() - started });
-    return buffers;
-  }
-
-  async *#stream({ chunks, wanted }: Batch): AsyncGenerator<Buffer> {
-    const { rangeSupport } = this.#accessor;
-    let index = 0;
-    for await (const reader of this.#accessor.getBlobAt(this.#info, chunks, {
-      signal: this.#signal,
-      takesWholeBlob: true,
-    })) {
-      rangeSupport.ranges = true;
-      if (chunks.length > 1) rangeSupport.multiRange = true;
-      const chunk = chunks[index];
-      index += 1;
-      if (chunk === undefined) throw new Error('more readers than chunks');
-      const end = chunk.offset + chunk.length;
-      const within = wanted.filter(({ offset }) => offset >= chunk.offset && offset < end);
-      yield* slicesOf(reader, chunk.offset, within);
-    }
-  }
-
   /** The whole blob is on its way: the rest of what is wanted is cut out of it. */
   async *#outOfWhole(stream: Readable, head: Batch): AsyncGenerator<Buffer> {
-    const ahead = this.#ahead.splice(0);
-    this.#queue.putBack([head, ...ahead.map(({ batch }) => batch)]);
-    await Promise.all(ahead.map(({ result, release }) => result.catch(dropWhole).finally(release)));
-    const rest = this.#queue.take({ bytes: Infinity, ranges: Infinity, gap: Infinity });
     try {
-      yield* slicesOf(stream, 0, rest?.wanted ?? [], { untilEnd: false });
+      this.#accessor.rangeSupport.ranges = false;
+      this.#queue.putBack([head, ...(await this.dropAhead())]);
+      const rest = this.#queue.take({ bytes: Infinity, ranges: Infinity, gap: Infinity });
+      yield* slicesOf(stream, { start: 0, wanted: rest?.wanted ?? [] });
     } finally {
-      stream.destroy();
+      stream.on('error', () => undefined).destroy();
     }
   }
 
-  #stepDown(error: unknown, batch: Batch): void {
+  async #stepDown(error: unknown, refused: Batch): Promise<void> {
+    dropWhole(error);
     const isRefusal = error instanceof BadPartialRequestError || error instanceof WholeBlobError;
     if (!isRefusal) throw error;
-    dropWhole(error);
     const { rangeSupport } = this.#accessor;
-    const ahead = this.#ahead.splice(0);
-    for (const { result, release } of ahead) void result.catch(dropWhole).finally(release);
-    this.#queue.putBack([batch, ...ahead.map((later) => later.batch)]);
-    if (batch.chunks.length === 1) {
+    this.#queue.putBack([refused, ...(await this.dropAhead())]);
+    this.#isProbing = false;
+    if (refused.chunks.length === 1) {
       rangeSupport.ranges = false;
       throw new PartialBlobUnavailableError('the source refuses ranges', { cause: error });
     }
     const mayTakeFewer =
-      error instanceof BadPartialRequestError && error.status === 400 && batch.chunks.length > FEW_RANGES.ranges;
+      error instanceof BadPartialRequestError && error.status === 400 && refused.chunks.length > FEW_RANGES.ranges;
     if (mayTakeFewer) this.#few = true;
     else rangeSupport.multiRange = false;
   }
-}
-
-function dropWhole(error: unknown): void {
-  if (error instanceof WholeBlobError) error.stream.on('error', () => undefined).destroy();
-}
-
-/** Cuts ranges out of a stream that begins at `start`; what comes after the last of them is read only if `untilEnd` says so. */
-async function* slicesOf(
-  stream: Readable,
-  start: number,
-  wanted: readonly ByteRange[],
-  { untilEnd = true } = {},
-): AsyncGenerator<Buffer> {
-  let position = start;
-  let index = 0;
-  for await (const bytes of stream as AsyncIterable<Buffer>) {
-    const end = position + bytes.length;
-    for (let range = wanted[index]; range !== undefined && range.offset < end; range = wanted[index]) {
-      const rangeEnd = range.offset + range.length;
-      const from = Math.max(range.offset, position);
-      yield bytes.subarray(from - position, Math.min(rangeEnd, end) - position);
-      if (rangeEnd > end) break;
-      index += 1;
-    }
-    position = end;
-    if (index === wanted.length && !untilEnd) return;
-  }
-  if (index < wanted.length) throw new Error(`the bytes end at ${position}, before those wanted`);
 }

@@ -3,7 +3,7 @@ import type { ByteRange } from './segments.ts';
 
 /** How large a request for ranges may be. */
 export interface BatchLimits {
-  /** Bytes that are wanted of it. */
+  /** Bytes that are asked for. */
   readonly bytes: number;
   readonly ranges: number;
   /** Ranges so close together are asked for as one, and what lies between is thrown away, in bytes. */
@@ -28,46 +28,71 @@ const MAX_HEADER_CHARS = 3500;
  * what a refused request asked for is put back.
  */
 export class RangeQueue {
+  /** In reverse order, for the front is what changes. */
   #ranges: ByteRange[];
 
   constructor(ranges: readonly ByteRange[]) {
-    this.#ranges = ranges.filter(({ length }) => length > 0);
+    this.#ranges = ranges.filter(({ length }) => length > 0).toReversed();
   }
 
-  get isEmpty(): boolean {
-    return this.#ranges.length === 0;
-  }
-
-  /** The bytes that are left. */
-  get bytes(): number {
-    return this.#ranges.reduce((sum, { length }) => sum + length, 0);
+  /** The next range; undefined when nothing is left. */
+  get first(): ByteRange | undefined {
+    return this.#ranges.at(-1);
   }
 
   /** The next batch; undefined when nothing is left. */
   take(limits: BatchLimits): Batch | undefined {
-    const chunks: ByteRange[] = [];
-    const wanted: ByteRange[] = [];
-    let bytes = 0;
-    let chars = 0;
-    for (let next = this.#ranges[0]; next !== undefined && bytes < limits.bytes; next = this.#ranges[0]) {
-      const part = { offset: next.offset, length: Math.min(next.length, limits.bytes - bytes) };
-      const last = chunks.at(-1);
-      const isNear = last !== undefined && part.offset - (last.offset + last.length) <= limits.gap;
-      const digits = `${part.offset}-${part.offset + part.length},`.length;
-      if (!isNear && chunks.length > 0 && (chunks.length >= limits.ranges || chars + digits > MAX_HEADER_CHARS)) break;
-      if (isNear) chunks[chunks.length - 1] = { offset: last.offset, length: part.offset + part.length - last.offset };
-      else chunks.push(part);
-      chars += isNear ? 0 : digits;
-      wanted.push(part);
-      bytes += part.length;
-      if (part.length === next.length) this.#ranges.shift();
-      else this.#ranges[0] = { offset: next.offset + part.length, length: next.length - part.length };
+    const batch = new OpenBatch(limits);
+    for (let next = this.first; next !== undefined; next = this.first) {
+      const taken = batch.add(next);
+      if (taken === 0) break;
+      this.#ranges.pop();
+      if (taken < next.length) this.#ranges.push({ offset: next.offset + taken, length: next.length - taken });
     }
-    return wanted.length === 0 ? undefined : { chunks, wanted, bytes };
+    return batch.wanted.length === 0 ? undefined : batch;
   }
 
   /** Puts batches back to the front, in the order they were taken. */
   putBack(batches: readonly Batch[]): void {
-    this.#ranges = [...batches.flatMap(({ wanted }) => wanted), ...this.#ranges];
+    for (const range of batches.flatMap(({ wanted }) => wanted).toReversed()) this.#ranges.push(range);
+  }
+}
+
+/** A batch that is being put together. */
+class OpenBatch implements Batch {
+  readonly chunks: ByteRange[] = [];
+  readonly wanted: ByteRange[] = [];
+  bytes = 0;
+  readonly #limits: BatchLimits;
+  #asked = 0;
+  #chars = 0;
+
+  constructor(limits: BatchLimits) {
+    this.#limits = limits;
+  }
+
+  /** Adds as much of a range as the limits allow. @returns how many bytes these are. */
+  add(range: ByteRange): number {
+    const { bytes, gap, ranges } = this.#limits;
+    const last = this.chunks.at(-1);
+    const between = last === undefined ? Infinity : range.offset - (last.offset + last.length);
+    const isNear = last !== undefined && between <= gap;
+    const length = Math.min(range.length, bytes - this.#asked - (isNear ? between : 0));
+    const chars = isNear ? 0 : `${range.offset}-${range.offset + length},`.length;
+    if (length <= 0) return 0;
+    if (!isNear && last !== undefined && (this.chunks.length >= ranges || this.#chars + chars > MAX_HEADER_CHARS))
+      return 0;
+    const part = { offset: range.offset, length };
+    if (isNear) {
+      this.chunks[this.chunks.length - 1] = { offset: last.offset, length: last.length + between + length };
+      this.#asked += between;
+    } else {
+      this.chunks.push(part);
+    }
+    this.wanted.push(part);
+    this.bytes += length;
+    this.#asked += length;
+    this.#chars += chars;
+    return length;
   }
 }

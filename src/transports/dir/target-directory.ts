@@ -32,7 +32,7 @@ export async function openTargetDirectory(path: string): Promise<TargetDirectory
     return {
       path: directory,
       async [Symbol.asyncDispose]() {
-        await lock[Symbol.asyncDispose]();
+        lock[Symbol.dispose]();
         await removeIfNew();
       },
     };

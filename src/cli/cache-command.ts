@@ -1,0 +1,33 @@
+import { homedir } from 'node:os';
+import { cachePath, cacheStats, clearCache, type CacheStats } from '../index.ts';
+import { formatBytes } from './format.ts';
+
+/** imgcopy cache path, stats or clear */
+export async function runCache(
+  action: 'path' | 'stats' | 'clear',
+  { json }: { readonly json?: boolean },
+): Promise<void> {
+  const path = cachePath(process.env, homedir());
+  if (action === 'path') {
+    process.stdout.write(`${path}\n`);
+  } else if (action === 'stats') {
+    const stats = await cacheStats(path);
+    process.stdout.write(json ? `${JSON.stringify(stats)}\n` : table(stats));
+  } else {
+    await clearCache(path);
+    process.stderr.write(`removed ${path}\n`);
+  }
+}
+
+function table({ path, bytes, locations, pairs, chunkedBlobs, hosts }: CacheStats): string {
+  const rows = [
+    ['file', path],
+    ['size', formatBytes(bytes)],
+    ['places that blobs are known to be in', locations],
+    ['blobs whose uncompressed digest is known', pairs],
+    ['layers with a table of contents', chunkedBlobs],
+    ['hosts whose abilities are known', hosts],
+  ] as const;
+  const width = Math.max(...rows.map(([name]) => name.length));
+  return rows.map(([name, value]) => `${name.padEnd(width)}  ${value}\n`).join('');
+}

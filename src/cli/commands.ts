@@ -1,0 +1,137 @@
+import { Argument, Option, type Command } from 'commander';
+import { variablesHelp } from './help.ts';
+import {
+  addOptions,
+  authFileOptions,
+  credentialOptions,
+  debugOption,
+  ONE_REGISTRY,
+  patienceOptions,
+  tlsOptions,
+} from './options.ts';
+import { parseOnePlatform } from './values.ts';
+import type { InspectFlags, QueryFlags } from './query-commands.ts';
+import type { LoginFlags } from './login-command.ts';
+
+const REFERENCE = 'docker://HOST[:PORT]/NAME[:TAG][@DIGEST], NAME[:TAG] on Docker Hub, or dir:PATH';
+
+/** Adds the commands beside copy. */
+export function addCommands(program: Command, signal: AbortSignal): void {
+  addQueryCommands(program, signal);
+  addLoginCommands(program, signal);
+  addCacheCommand(program);
+  addCompletionCommand(program);
+}
+
+function addQueryCommands(program: Command, signal: AbortSignal): void {
+  const inspect = program
+    .command('inspect')
+    .summary('show what an image is made of')
+    .description(
+      'Shows what an image is made of: its index, platforms, layers, sizes and media types. No layer is read.',
+    )
+    .argument('<ref>', REFERENCE)
+    .addOption(platformOption())
+    .addOption(new Option('--raw', "print the manifest's bytes as they are stored"))
+    .addOption(new Option('--json', 'print one JSON object').conflicts('raw'))
+    .action(async (reference: string, flags: InspectFlags) => {
+      const { runInspect } = await import('./query-commands.ts');
+      await runInspect(reference, flags, signal);
+    });
+  const tags = program
+    .command('tags')
+    .aliases(['ls', 'list-tags'])
+    .summary('list the tags of a repository')
+    .description('Prints the tags of a repository, one a line, in the order of the registry.')
+    .argument('<repository>', 'docker://HOST[:PORT]/NAME, or NAME on Docker Hub')
+    .action(async (repository: string, flags: QueryFlags) => {
+      const { runTags } = await import('./query-commands.ts');
+      await runTags(repository, flags, signal);
+    });
+  const digest = program
+    .command('digest')
+    .summary('print the digest of an image')
+    .description('Prints the digest of an image, by a HEAD request where that will do.')
+    .argument('<ref>', REFERENCE)
+    .addOption(platformOption())
+    .action(async (reference: string, flags: QueryFlags) => {
+      const { runDigest } = await import('./query-commands.ts');
+      await runDigest(reference, flags, signal);
+    });
+  for (const command of [inspect, tags, digest]) {
+    addOptions(command, 'Credentials:', credentialOptions(ONE_REGISTRY));
+    addConnectionOptions(command);
+  }
+}
+
+function addLoginCommands(program: Command, signal: AbortSignal): void {
+  const login = program
+    .command('login')
+    .summary('store credentials for a registry')
+    .description(
+      'Asks a registry whether it knows a user, and stores the credentials where docker and podman look for them. What is not given is asked for on a terminal.',
+    )
+    .argument('<registry>', 'HOST[:PORT]; Docker Hub is docker.io')
+    .action(async (registry: string, flags: LoginFlags) => {
+      const { runLogin } = await import('./login-command.ts');
+      await runLogin(registry, flags, signal);
+    });
+  addOptions(login, 'Credentials:', [
+    new Option('-u, --username <user>', 'user name'),
+    new Option('-p, --password <password>', 'password; others on this machine may see it: rather use --password-stdin'),
+    new Option('--password-stdin', 'read the password from standard input').conflicts('password'),
+    ...authFileOptions(ONE_REGISTRY),
+  ]);
+  addConnectionOptions(login);
+  const logout = program
+    .command('logout')
+    .summary('remove the credentials for a registry')
+    .description(
+      'Removes the credentials for a registry from the files of docker and podman, and from their credential helpers.',
+    )
+    .argument('<registry>', 'HOST[:PORT]; Docker Hub is docker.io')
+    .action(async (registry: string, flags: LoginFlags) => {
+      const { runLogout } = await import('./login-command.ts');
+      await runLogout(registry, flags, signal);
+    });
+  addOptions(logout, 'Credentials:', authFileOptions(ONE_REGISTRY));
+}
+
+function addCacheCommand(program: Command): void {
+  program
+    .command('cache')
+    .summary('show or clear the blob info cache')
+    .description(
+      'Shows where the blob info cache is (path) or what it holds (stats), or removes it (clear). It makes copies faster, and nothing else depends on it.',
+    )
+    .addArgument(new Argument('<action>', 'path, stats or clear').choices(['path', 'stats', 'clear']))
+    .addOption(new Option('--json', 'stats: print one JSON object'))
+    .action(async (action: 'path' | 'stats' | 'clear', flags: { readonly json?: boolean }) => {
+      const { runCache } = await import('./cache-command.ts');
+      await runCache(action, flags);
+    });
+}
+
+function addCompletionCommand(program: Command): void {
+  program
+    .command('completion')
+    .summary('print a completion script for a shell')
+    .description('Prints a completion script: source <(imgcopy completion bash), or imgcopy completion fish | source.')
+    .addArgument(new Argument('<shell>', 'bash, zsh or fish').choices(['bash', 'zsh', 'fish']))
+    .action(async (shell: 'bash' | 'zsh' | 'fish') => {
+      const { completionScript } = await import('./completion.ts');
+      process.stdout.write(completionScript(shell, program));
+    });
+}
+
+function addConnectionOptions(command: Command): void {
+  addOptions(command, 'Connections:', [...tlsOptions(ONE_REGISTRY), ...patienceOptions(), debugOption()]);
+  command.addHelpText('after', variablesHelp);
+}
+
+function platformOption(): Option {
+  return new Option(
+    '-p, --platform <platform>',
+    'OS/ARCH[/VARIANT], or local for this machine: that image of an index',
+  ).argParser(parseOnePlatform);
+}

@@ -1,0 +1,47 @@
+import type { CompletedCommand, CompletedOption } from './completion.ts';
+
+export function zshCompletion(commands: readonly CompletedCommand[]): string {
+  const verbs = commands.map(({ names, summary }) => `      ${quoted(`${names[0]}:${summary}`)}`);
+  return `#compdef imgcopy
+# zsh completion for imgcopy: source <(imgcopy completion zsh)
+_imgcopy_image() {
+  if compset -P dir:; then _files -/; else compadd -S '' -- docker:// dir:; fi
+}
+_imgcopy() {
+  local command=copy
+  if ((CURRENT == 2)); then
+    local -a commands=(
+${verbs.join('\n')}
+    )
+    _describe command commands
+  fi
+  case \${words[2]} in
+    ${commands.flatMap(({ names }) => names).join('|')}) command=\${words[2]}; shift words; ((CURRENT--)) ;;
+  esac
+  case $command in
+${commands.map(argumentsOf).join('\n')}
+  esac
+}
+if [[ \${funcstack[1]} == _imgcopy ]]; then _imgcopy "$@"; else compdef _imgcopy imgcopy; fi
+`;
+}
+
+function argumentsOf({ names, options, choices }: CompletedCommand): string {
+  const operands = choices.length > 0 ? `1:argument:(${choices.join(' ')})` : '*:image:_imgcopy_image';
+  const specs = [...options.flatMap(specsOf), operands].map((spec) => `        ${quoted(spec)}`);
+  return `    ${names.join('|')})
+      _arguments \\
+${specs.join(' \\\n')} ;;`;
+}
+
+function specsOf({ names, description, takesValue, choices, isPath }: CompletedOption): readonly string[] {
+  const text = description.replaceAll(/[[\]:\\]/g, String.raw`\$&`);
+  const values = choices.length > 0 ? `(${choices.join(' ')})` : isPath ? '_files' : ' ';
+  return names.map((name) =>
+    takesValue ? `*${name}${name.startsWith('--') ? '=' : '+'}[${text}]:value:${values}` : `*${name}[${text}]`,
+  );
+}
+
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", String.raw`'\''`)}'`;
+}

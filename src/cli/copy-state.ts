@@ -1,0 +1,131 @@
+import type { BlobOutcome, CopyEvent } from '../index.ts';
+import { Rate } from './rate.ts';
+
+/** A blob that is under way, or has come to its end. Sizes are in bytes. */
+export interface BlobState {
+  readonly digest: string;
+  /** `layer` or `config`. */
+  readonly name: string;
+  readonly size: number;
+  readonly bytes: number;
+  readonly bytesPerSecond: number;
+  /** What became of it, once it has ended. */
+  readonly end: BlobEnd | undefined;
+}
+
+export type BlobEnd = Omit<Extract<CopyEvent, { type: 'blob-done' }>, 'type' | 'digest' | 'size'> & {
+  readonly outcome: BlobOutcome;
+  /** In ms, of the clock of the events. */
+  readonly at: number;
+};
+
+export interface CopyTotals {
+  readonly blobs: number;
+  readonly blobsDone: number;
+  readonly bytes: number;
+  /** Of blobs that need not move, too. */
+  readonly bytesDone: number;
+  /** Whether all blobs are known. */
+  readonly isFinal: boolean;
+  /** That come from the source. */
+  readonly bytesPerSecond: number;
+  /** Undefined while it cannot be told. */
+  readonly msLeft: number | undefined;
+}
+
+interface Blob {
+  readonly digest: string;
+  readonly name: string;
+  readonly size: number;
+  readonly rate: Rate;
+  bytes: number;
+  end: BlobEnd | undefined;
+}
+
+/** How far a copy is, by the events of the library. */
+export class CopyState {
+  readonly #rate: Rate;
+  readonly #blobs = new Map<string, Blob>();
+  #planned: { readonly blobs: number; readonly bytes: number } | undefined;
+  #source: string | undefined;
+  #destination: string | undefined;
+
+  /** @param now  in ms; each event is given with the same clock's. */
+  constructor(now: number) {
+    this.#rate = new Rate(now);
+  }
+
+  apply(event: CopyEvent, now: number): void {
+    switch (event.type) {
+      case 'started':
+        this.#source = event.source;
+        this.#destination = event.destination;
+        break;
+      case 'planned':
+        this.#planned = event;
+        break;
+      case 'blob-started': {
+        const { digest, name, size } = event;
+        this.#blobs.set(digest, { digest, name, size, rate: new Rate(now), bytes: 0, end: undefined });
+        break;
+      }
+      case 'blob-progress':
+        this.#progress(event.digest, event.bytes, now);
+        break;
+      case 'blob-done': {
+        const { type: _type, digest, size, ...end } = event;
+        const blob = this.#blobs.get(digest) ?? { digest, name: 'blob', size, rate: new Rate(now), bytes: 0 };
+        this.#blobs.set(digest, { ...blob, bytes: size, end: { ...end, at: now } });
+        break;
+      }
+      case 'manifest':
+      case 'retry':
+      case 'warning':
+      case 'done':
+    }
+  }
+
+  /** As the library names them; undefined until the copy has started. */
+  get source(): string | undefined {
+    return this.#source;
+  }
+
+  get destination(): string | undefined {
+    return this.#destination;
+  }
+
+  /** In the order they were started in. */
+  blobs(now: number): readonly BlobState[] {
+    return [...this.#blobs.values()].map(({ rate, ...blob }) => ({ ...blob, bytesPerSecond: rate.perSecond(now) }));
+  }
+
+  totals(now: number): CopyTotals {
+    const known = [...this.#blobs.values()];
+    const sum = (of: (blob: Blob) => number): number => known.reduce((total, blob) => total + of(blob), 0);
+    const bytes = Math.max(
+      this.#planned?.bytes ?? 0,
+      sum(({ size }) => size),
+    );
+    const bytesDone = sum((blob) => Math.min(blob.bytes, blob.size));
+    const bytesPerSecond = this.#rate.perSecond(now);
+    const isFinal = this.#planned !== undefined;
+    return {
+      blobs: Math.max(this.#planned?.blobs ?? 0, known.length),
+      blobsDone: known.filter(({ end }) => end !== undefined).length,
+      bytes,
+      bytesDone,
+      isFinal,
+      bytesPerSecond,
+      msLeft: bytesPerSecond < 1 ? undefined : ((bytes - bytesDone) / bytesPerSecond) * 1000,
+    };
+  }
+
+  #progress(digest: string, bytes: number, now: number): void {
+    const blob = this.#blobs.get(digest);
+    if (blob === undefined) return;
+    const more = Math.max(0, bytes - blob.bytes);
+    blob.bytes = bytes;
+    blob.rate.add(more, now);
+    this.#rate.add(more, now);
+  }
+}

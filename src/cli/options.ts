@@ -1,0 +1,96 @@
+import { Option, type Command } from 'commander';
+import { parseBoolean, parseCount, parseDuration, parsePositiveDuration } from './values.ts';
+
+/** What a choice of sides is called in help: the prefix of the option's name, and whom it is for. */
+export interface OptionSide {
+  readonly prefix: '' | 'src-' | 'dest-';
+  readonly name: string;
+}
+
+/** For commands that deal with one registry. */
+export const ONE_REGISTRY: readonly OptionSide[] = [{ prefix: '', name: 'the registry' }];
+
+/** For commands that deal with two. */
+export const BOTH_SIDES: readonly OptionSide[] = [
+  { prefix: '', name: 'both sides' },
+  { prefix: 'src-', name: 'the source' },
+  { prefix: 'dest-', name: 'the destination' },
+];
+
+/** Gives options to a command, under a heading of its help, and each a variable: IMGCOPY_ and its name in capitals. */
+export function addOptions(command: Command, heading: string, options: readonly Option[]): Command {
+  for (const option of options) command.addOption(withVariable(option.helpGroup(heading)));
+  return command;
+}
+
+/** Who one is to a registry. */
+export function credentialOptions(sides: readonly OptionSide[]): readonly Option[] {
+  return [
+    ...sides.map(({ prefix, name }) => new Option(`--${prefix}creds <user[:pass]>`, `credentials for ${name}`)),
+    ...sides.map(({ prefix, name }) => new Option(`--${prefix}username <user>`, `user name for ${name}`)),
+    ...sides.map(({ prefix, name }) => new Option(`--${prefix}password <password>`, `password for ${name}`)),
+    new Option('--password-stdin', 'read the password from standard input'),
+    ...sides.map(({ prefix, name }) => new Option(`--${prefix}registry-token <token>`, `bearer token for ${name}`)),
+    ...sides.map(({ prefix, name }) => new Option(`--${prefix}no-creds`, `ask ${name} anonymously`)),
+    ...authFileOptions(sides),
+  ];
+}
+
+export function authFileOptions(sides: readonly OptionSide[]): readonly Option[] {
+  return sides.map(({ prefix, name }) =>
+    new Option(`--${prefix}authfile <file>`, `where the credentials for ${name} are looked up`).default(
+      undefined,
+      'the files of docker and podman',
+    ),
+  );
+}
+
+/** How registries are spoken to. */
+export function tlsOptions(sides: readonly OptionSide[]): readonly Option[] {
+  return [
+    ...sides.map(({ prefix, name }) =>
+      new Option(`--${prefix}tls-verify <bool>`, `check the certificates of ${name}; false also allows http`)
+        .default(undefined, 'true')
+        .argParser(parseBoolean),
+    ),
+    ...sides.map(({ prefix, name }) => new Option(`--${prefix}plain-http`, `http for ${name}, without trying https`)),
+    ...sides.map(({ prefix, name }) => new Option(`--${prefix}cert-dir <dir>`, `*.crt, *.cert and *.key for ${name}`)),
+    new Option('--ca-file <file>', 'further certificate authorities, PEM'),
+  ];
+}
+
+/** How long, and how often. */
+export function patienceOptions(): readonly Option[] {
+  return [
+    new Option('--retry-times <n>', 'retries of one request or blob; waiting out a rate limit costs none')
+      .default(undefined, '5')
+      .argParser(parseCount),
+    new Option('--retry-delay <duration>', 'wait before the first retry; doubles with each')
+      .default(undefined, '500ms')
+      .argParser(parseDuration),
+    new Option('--timeout <duration>', 'idle time after which a transfer counts as stalled')
+      .default(undefined, '60s')
+      .argParser(parsePositiveDuration),
+    new Option('--command-timeout <duration>', 'how long the whole run may take')
+      .default(undefined, 'no limit')
+      .argParser(parsePositiveDuration),
+  ];
+}
+
+export function debugOption(): Option {
+  return new Option('--debug', 'print every request, without secrets, and stack traces');
+}
+
+function withVariable(option: Option): Option {
+  const variable = variableOf(option);
+  // Commander takes any value of a flag's variable for a yes. One that is empty is not set.
+  const value = process.env[variable];
+  const isFlag = !option.required && !option.optional;
+  const isUnset = value === '' || (isFlag && /^(?:0|no|false)$/i.test(value ?? ''));
+  return isUnset ? option : option.env(variable);
+}
+
+/** The variable that an option can be set by. */
+export function variableOf({ long }: Option): string {
+  return `IMGCOPY_${(long ?? '').replace(/^--/, '').toUpperCase().replaceAll('-', '_')}`;
+}

@@ -1,0 +1,80 @@
+import { once } from 'node:events';
+import {
+  getImageDigest,
+  getImageManifest,
+  inspectImage,
+  listTags,
+  type ImageQueryOptions,
+  type Platform,
+} from '../index.ts';
+import { logRequest } from './debug-log.ts';
+import { endpointOf, patienceOf, type BothEndpointsFlags, type PatienceFlags } from './endpoint-flags.ts';
+import { printable } from './format.ts';
+import { drawImage } from './inspect-tree.ts';
+import { within } from './within.ts';
+
+/** What commander makes of the options of tags and digest. */
+export interface QueryFlags extends BothEndpointsFlags, PatienceFlags {
+  readonly platform?: Platform;
+}
+
+export interface InspectFlags extends QueryFlags {
+  readonly raw?: boolean;
+  readonly json?: boolean;
+}
+
+/** imgcopy tags REPOSITORY: each page is printed as it comes. */
+export async function runTags(repository: string, flags: QueryFlags, signal: AbortSignal): Promise<void> {
+  await query(flags, signal, async (options) => {
+    let page = '';
+    for await (const tag of listTags(repository, options)) {
+      page += `${printable(tag)}\n`;
+      if (page.length < 16_384) continue;
+      await print(page);
+      page = '';
+      if (!process.stdout.writable) return;
+    }
+    await print(page);
+  });
+}
+
+/** imgcopy digest REF */
+export async function runDigest(reference: string, flags: QueryFlags, signal: AbortSignal): Promise<void> {
+  await query(flags, signal, async (options) => print(`${await getImageDigest(reference, options)}\n`));
+}
+
+/** imgcopy inspect REF */
+export async function runInspect(reference: string, flags: InspectFlags, signal: AbortSignal): Promise<void> {
+  await query(flags, signal, async (options) => {
+    if (flags.raw) {
+      await print((await getImageManifest(reference, options)).bytes);
+      return;
+    }
+    const image = await inspectImage(reference, options);
+    await print(flags.json ? `${JSON.stringify(image)}\n` : `${drawImage(image).join('\n')}\n`);
+  });
+}
+
+async function query(
+  flags: QueryFlags,
+  signal: AbortSignal,
+  ask: (options: ImageQueryOptions) => Promise<void>,
+): Promise<void> {
+  const endpoint = await endpointOf(flags, signal);
+  await within(flags, signal, (limited) =>
+    ask({
+      ...patienceOf(flags),
+      endpoint,
+      platform: flags.platform,
+      signal: limited,
+      onWarning: (message) => process.stderr.write(`warning: ${printable(message)}\n`),
+      ...(flags.debug && { onRequest: logRequest }),
+    }),
+  );
+}
+
+/** Waits for a slow reader, so that what is printed does not pile up; a reader that has gone is no error. */
+async function print(content: string | Buffer): Promise<void> {
+  if (process.stdout.write(content)) return;
+  await Promise.race([once(process.stdout, 'drain'), once(process.stdout, 'close')]);
+}
