@@ -1,6 +1,6 @@
-import type { Agent, Dispatcher } from 'undici';
+import type { Dispatcher } from 'undici';
 import { isAbort } from '../errors/imgcopy-error.ts';
-import { Connector, type ConnectorOptions } from './connector.ts';
+import { Connector } from './connector.ts';
 import { NetworkError, toNetworkError } from './network-error.ts';
 import type { HttpRequest, HttpResponse, Send } from './send.ts';
 
@@ -66,7 +66,7 @@ interface OpenAgent {
 
 async function openAgent({ connections, tls, env = {} }: ConnectionsOptions): Promise<OpenAgent> {
   const settings = { allowH2: false, connections, keepAliveTimeout: KEEP_ALIVE_MS };
-  const request = await load<OpenAgent['request']>(import('undici/lib/api/api-request.js' as string));
+  const { default: request } = await import('undici/lib/api/api-request.js');
   if (usesProxy(env)) {
     // A tunnel is opened by a method that undici's index alone gives to its dispatchers.
     const { EnvHttpProxyAgent } = (await import(UNDICI)) as typeof import('undici');
@@ -75,15 +75,10 @@ async function openAgent({ connections, tls, env = {} }: ConnectionsOptions): Pr
     const connect = { timeout: CONNECT_TIMEOUT_MS, ...requestTls };
     return { agent: new EnvHttpProxyAgent({ ...settings, ...proxies(env), connect, requestTls }), request };
   }
-  const PlainAgent = await load<typeof Agent>(import('undici/lib/dispatcher/agent.js' as string));
-  const build = await load<ConnectorOptions['build']>(import('undici/lib/core/connect.js' as string));
+  const { default: Agent } = await import('undici/lib/dispatcher/agent.js');
+  const { default: build } = await import('undici/lib/core/connect.js');
   const connector = new Connector({ tls, timeoutMs: CONNECT_TIMEOUT_MS, build });
-  return { agent: new PlainAgent({ ...settings, connect: connector.connect }), connector, request };
-}
-
-/** Single modules of undici: its index takes 35 ms more to load. They have no types of their own. */
-async function load<T>(module: Promise<unknown>): Promise<T> {
-  return ((await module) as { default: T }).default;
+  return { agent: new Agent({ ...settings, connect: connector.connect }), connector, request };
 }
 
 function usesProxy(env: Env): boolean {

@@ -68,7 +68,7 @@ test('the lock of another process holds until that dies, and its end leaves noth
   assert.equal(holder.stderr(), '', 'no warning of an experimental module');
   await holder.kill();
   {
-    await using lock = await lockDirectory(directory);
+    using lock = await lockDirectory(directory);
     assert.ok(lock);
   }
   assert.deepEqual(await readdir(directory), []);
