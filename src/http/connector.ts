@@ -72,7 +72,8 @@ export class Connector {
     const held = this.#held.get(key) ?? [];
     for (let socket = held.shift(); socket !== undefined; socket = held.shift()) {
       socket.removeAllListeners('close');
-      if (!socket.destroyed && socket.readyState === 'open') return socket;
+      // Nothing else may keep the process alive while its answer is awaited.
+      if (!socket.destroyed && socket.readyState === 'open') return socket.ref();
     }
     return undefined;
   }

@@ -1,4 +1,4 @@
-import type { Dispatcher } from 'undici';
+import type { Dispatcher, EnvHttpProxyAgent } from 'undici';
 import { isAbort } from '../errors/imgcopy-error.ts';
 import { Connector } from './connector.ts';
 import { NetworkError, toNetworkError } from './network-error.ts';
@@ -69,11 +69,11 @@ async function openAgent({ connections, tls, env = {} }: ConnectionsOptions): Pr
   const { default: request } = await import('undici/lib/api/api-request.js');
   if (usesProxy(env)) {
     // A tunnel is opened by a method that undici's index alone gives to its dispatchers.
-    const { EnvHttpProxyAgent } = (await import(UNDICI)) as typeof import('undici');
+    const undici = (await import(UNDICI)) as { EnvHttpProxyAgent: typeof EnvHttpProxyAgent };
     const { verify = true, ca, ...certificate } = await tls();
     const requestTls = { rejectUnauthorized: verify, ...(ca && { ca: [...ca] }), ...certificate };
     const connect = { timeout: CONNECT_TIMEOUT_MS, ...requestTls };
-    return { agent: new EnvHttpProxyAgent({ ...settings, ...proxies(env), connect, requestTls }), request };
+    return { agent: new undici.EnvHttpProxyAgent({ ...settings, ...proxies(env), connect, requestTls }), request };
   }
   const { default: Agent } = await import('undici/lib/dispatcher/agent.js');
   const { default: build } = await import('undici/lib/core/connect.js');

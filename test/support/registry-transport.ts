@@ -35,6 +35,7 @@ export interface TestAccessOptions {
 const noUploads: UploadState = {
   remember: () => false,
   claim: () => undefined,
+  leave: () => false,
   forget: () => undefined,
   [Symbol.dispose]: () => undefined,
 };

@@ -65,12 +65,16 @@ export function registryBlobRanges(client: RegistryClient, options: BlobRangesOp
   return {
     rangeSupport,
     getBlobAt(info, chunks, { signal, takesWholeBlob = false } = {}) {
+      // Later requests are for the rest of an answer that was cut: the whole blob would come too late to be of use.
+      let takesWhole = takesWholeBlob;
       const fetch = async (wanted: readonly ImageSourceChunk[], fetchSignal: AbortSignal): Promise<HttpResponse> => {
+        const mayBeWhole = takesWhole;
+        takesWhole = false;
         const response = await client.getBlob(info.digest, {
-          signal: takesWholeBlob ? signal : fetchSignal,
+          signal: mayBeWhole ? signal : fetchSignal,
           range: formatRange(wanted),
         });
-        if (response.status !== 200 || !takesWholeBlob) return response;
+        if (response.status !== 200 || !mayBeWhole) return response;
         const stream = resumingStream(client, info.digest, info.size, response, { policy, observer, signal });
         throw new WholeBlobError(stream, { side: client.side });
       };

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { ContentMismatchError, DigestVerifier } from '../../digest/digest.ts';
-import { isAbort } from '../../errors/imgcopy-error.ts';
+import { ImgcopyError } from '../../errors/imgcopy-error.ts';
 import { backoff, type RequestObserver, type RetryPolicy } from '../../http/index.ts';
 import { assembleBlob, type AssembleBlobInput, type BlobAssembly } from '../../partial/assemble-blob.ts';
 import type { BlobChunkAccessor } from '../../types/blob-chunk-accessor.ts';
@@ -29,9 +29,11 @@ export interface PartialUpload {
 
 type Input = Omit<AssembleBlobInput, 'offset'>;
 
-/** So much progress makes a failure count as the first again, in bytes. */
+/** So much progress at the registry makes a failure count as the first again, in bytes. */
 const PROGRESS = 1024 * 1024;
 const STREAM_BUFFER = 256 * 1024;
+/** How long to wait for the answer to a cancellation, in ms. */
+const CANCEL_TIMEOUT_MS = 2_000;
 
 /**
  * Uploads a blob that is put together on the way: from pieces of the registry's own blobs, and from ranges of the source. What a cut upload has
@@ -52,9 +54,12 @@ class AssembledUpload {
   readonly #input: Input;
   readonly #options: PartialUploadOptions;
   #upload: UploadLocation | undefined;
-  /** Where the registry's copy of the blob ends. */
+  /** Where the registry's copy of the blob ends, as it said last. */
   #offset = 0;
+  /** Where it may end by now. */
   #sent = 0;
+  /** How much of it an earlier run had sent. */
+  #resumed = 0;
 
   constructor(client: RegistryClient, input: Input, options: PartialUploadOptions) {
     this.#client = client;
@@ -63,18 +68,41 @@ class AssembledUpload {
   }
 
   async run(): Promise<PartialUpload> {
+    try {
+      await this.#claim();
+      return await this.#untilDone();
+    } catch (error) {
+      await this.#letGo(error);
+      throw isWrongContent(error)
+        ? new PartialBlobUnavailableError('it came out with another digest', { cause: error })
+        : error;
+    }
+  }
+
+  /** Takes over what an earlier run left. */
+  async #claim(): Promise<void> {
+    const { noted } = this.#options;
+    this.#upload = await noted.claim(this.#input.info);
+    // It is worth keeping as long as the registry does not say otherwise.
+    if (this.#upload !== undefined) this.#sent = noted.minBytes;
+  }
+
+  async #untilDone(): Promise<PartialUpload> {
     const { info, signal } = this.#input;
-    const { policy, limits, observer, noted } = this.#options;
-    await this.#continueAt(await noted.claim(info));
+    const { policy, limits, observer } = this.#options;
+    const isClaimed = this.#upload !== undefined;
     for (let failures = 0; ;) {
-      const before = this.#sent;
+      const before = this.#offset;
       try {
+        await this.#goOn();
+        if (isClaimed && failures === 0) this.#resumed = this.#offset;
+        if (this.#offset - before >= PROGRESS) failures = 0;
         return await this.#attempt();
       } catch (error) {
-        if (!this.#isWorthAnother(error, failures)) throw await this.#giveUp(error);
-        learnLimits(error, limits, info.size);
-        failures = this.#sent - before >= PROGRESS ? 1 : failures + 1;
-        const delayMs = backoff(policy, failures - 1);
+        if (isLost(error) || failures >= policy.retries) throw error;
+        if (!learnLimits(error, limits, info.size) && !isWorthAnother(error)) throw error;
+        const delayMs = backoff(policy, failures);
+        failures += 1;
         observer?.onRetry?.({
           side: 'destination',
           what: `upload of blob ${info.digest}`,
@@ -82,40 +110,66 @@ class AssembledUpload {
           delayMs,
         });
         await policy.sleep(delayMs, signal);
-        await this.#continueAt(this.#upload);
       }
     }
   }
 
+  /** Asks the registry how far an upload came, to go on there. One that is gone, or of no use, is let go of. */
+  async #goOn(): Promise<void> {
+    const upload = this.#upload;
+    if (upload === undefined) return;
+    const { signal, info } = this.#input;
+    const status = await this.#client.uploadStatus(upload, { signal });
+    const isUseful = status !== undefined && status.offset > 0 && status.offset <= info.size;
+    this.#upload = isUseful ? status.upload : undefined;
+    this.#offset = isUseful ? status.offset : 0;
+    this.#sent = this.#offset;
+    if (isUseful) return;
+    await this.#options.noted.forget(info);
+    if (status !== undefined) await this.#cancel(upload);
+  }
+
   async #attempt(): Promise<PartialUpload> {
-    const { info, signal } = this.#input;
+    const { info } = this.#input;
     const { limits, noted, session } = this.#options;
+    const { signal } = this.#input;
     const start = this.#offset;
-    const assembly = await assembleBlob({ ...this.#input, offset: start });
-    const upload = (this.#upload ??= session() ?? (await openUpload(this.#client, signal)));
-    if (assembly.reused().length === 0) await noted.note(info, upload);
-    const verifier = await this.#verifierFor(start);
-    const stream = Readable.from(this.#counted(assembly, verifier), {
-      objectMode: false,
-      highWaterMark: STREAM_BUFFER,
-    });
-    try {
-      const end = await sendPart(this.#client, upload, stream, {
-        offset: start,
-        length: info.size - start,
-        limits,
-        signal,
-      });
-      await closeVerified(this.#client, end, info.digest, info.size, signal);
-    } finally {
-      stream.destroy();
+    if (this.#upload !== undefined && start === info.size) {
+      await this.#close(this.#upload);
+      return { bytesReused: this.#resumed, tail: undefined };
     }
-    await noted.forget(info);
-    return { bytesReused: assembly.reused().reduce((sum, { length }) => sum + length, 0), tail: assembly.tail };
+    await using assembly = await assembleBlob({ ...this.#input, offset: start });
+    const upload = (this.#upload ??= session() ?? (await openUpload(this.#client, signal)));
+    // A session that holds pieces of other blobs is not for another run: nobody could say then what is wrong with it.
+    if (assembly.reused().length === 0) await noted.note(info, upload);
+    else await noted.forget(info);
+    const verifier = await this.#verifierFor(start);
+    const options = { objectMode: false, highWaterMark: STREAM_BUFFER };
+    const stream = Readable.from(this.#counted(assembly, verifier), options);
+    try {
+      const length = info.size - start;
+      this.#upload = await sendPart(this.#client, upload, stream, { offset: start, length, limits, signal });
+    } finally {
+      stream.on('error', () => undefined).destroy();
+    }
+    await this.#close(this.#upload);
+    const reused = assembly.reused().reduce((sum, { length }) => sum + length, 0);
+    return { bytesReused: this.#resumed + reused, tail: assembly.tail };
+  }
+
+  /** Ends the upload. What an earlier attempt had sent was not hashed here, so the registry's check is the one that counts. */
+  async #close(upload: UploadLocation): Promise<void> {
+    const { info, signal } = this.#input;
+    try {
+      await closeVerified(this.#client, upload, info.digest, info.size, signal);
+    } catch (error) {
+      if (this.#offset === 0 || !isRefusal(error)) throw error;
+      throw new PartialBlobUnavailableError('the registry refuses what it had of it', { cause: error });
+    }
+    await this.#options.noted.forget(info);
   }
 
   async *#counted({ bytes }: BlobAssembly, verifier: DigestVerifier | undefined): AsyncGenerator<Buffer> {
-    this.#sent = this.#offset;
     for await (const chunk of bytes) {
       this.#sent += chunk.length;
       verifier?.update(chunk);
@@ -133,39 +187,20 @@ class AssembledUpload {
     return verifier;
   }
 
-  #isWorthAnother(error: unknown, failures: number): boolean {
-    if (isAbort(error) || isWrongContent(error) || failures >= this.#options.policy.retries) return false;
-    return isWorthAnother(error) || (error instanceof RegistryError && error.status === 413);
-  }
-
-  /** Lets go of the upload, or leaves it to the next run. @returns the error to throw. */
-  async #giveUp(error: unknown): Promise<unknown> {
+  /** Leaves the upload to the next run, where that may go on with it; else cancels it. */
+  async #letGo(error: unknown): Promise<void> {
     const { noted } = this.#options;
     const { info } = this.#input;
-    const isKept = !isWrongContent(error) && noted.has(info) && this.#sent >= noted.minBytes;
-    if (!isKept) {
-      await noted.forget(info);
-      if (this.#upload !== undefined) await this.#client.cancelUpload(this.#upload);
-    }
-    return isWrongContent(error)
-      ? new PartialBlobUnavailableError('it came out with another digest', { cause: error })
-      : error;
+    const isOver = isWrongContent(error) || error instanceof PartialBlobUnavailableError;
+    if (!isOver && this.#sent >= noted.minBytes && (await noted.leave(info, this.#sent))) return;
+    await noted.forget(info);
+    if (this.#upload !== undefined) await this.#cancel(this.#upload);
   }
 
-  /** Asks the registry how far an upload came, to go on there. One that is gone, or of no use, is let go of. */
-  async #continueAt(upload: UploadLocation | undefined): Promise<void> {
-    const { signal, info } = this.#input;
-    this.#offset = 0;
-    this.#upload = undefined;
-    if (upload === undefined) return;
-    const status = await this.#client.uploadStatus(upload, { signal });
-    if (status !== undefined && status.offset > 0 && status.offset < info.size) {
-      this.#offset = status.offset;
-      this.#upload = status.upload;
-      return;
-    }
-    await this.#options.noted.forget(info);
-    if (status !== undefined) await this.#client.cancelUpload(upload);
+  /** Does not fail, nor take long: a registry that is not told purges the upload some day. */
+  async #cancel(upload: UploadLocation): Promise<void> {
+    const signal = AbortSignal.timeout(CANCEL_TIMEOUT_MS);
+    await this.#client.cancelUpload(upload, { signal }).catch(() => undefined);
   }
 }
 
@@ -173,6 +208,17 @@ class AssembledUpload {
 function isWrongContent(error: unknown): boolean {
   if (error instanceof ContentMismatchError) return true;
   return error instanceof RegistryError && error.status === 400 && error.codes.includes('DIGEST_INVALID');
+}
+
+/** Whether the registry says no to the upload as such: registries differ in how they say that the digest is wrong. */
+function isRefusal(error: unknown): boolean {
+  if (!(error instanceof RegistryError)) return false;
+  return error.status >= 400 && error.status < 500 && ![401, 403, 404, 408, 429].includes(error.status);
+}
+
+/** Whether another upload would not help: the content is wrong, or the source fails, which has been tried again there. */
+function isLost(error: unknown): boolean {
+  return isWrongContent(error) || (error instanceof ImgcopyError && error.side === 'source');
 }
 
 function messageOf(error: unknown): string {

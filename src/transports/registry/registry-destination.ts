@@ -33,7 +33,8 @@ import { NotedUploads } from './noted-uploads.ts';
 import { uploadAssembled } from './partial-upload.ts';
 import type { EndpointOptions, RegistryAccess } from './registry-access.ts';
 import { RegistryError } from './registry-error.ts';
-import { collectVerified, openUpload, uploadBytes, uploadStream, type UploadLimits } from './upload.ts';
+import { letGo, openUpload, uploadStream, type UploadLimits } from './upload.ts';
+import { collectVerified, uploadBytes } from './upload-bytes.ts';
 
 export interface RegistryDestinationOptions extends EndpointOptions, WaitOptions {
   /** Where the image comes from: blobs are mounted from there, where that is the same registry. */
@@ -163,16 +164,25 @@ export class RegistryDestination implements ImageDestination {
     const { digest, size } = info;
     if (digest === undefined) throw new Error('a registry stores blobs by a digest that is known before');
     const session = this.#reuse.takeSession(digest);
+    const options = { limits: this.#limits, policy: this.#parts.policy, signal };
     if (size !== undefined && size <= SMALL_BLOB) {
-      const [upload, bytes] = await Promise.all([
-        session ?? openUpload(this.#client, signal),
-        collectVerified(stream, digest, size, signal),
-      ]);
-      await uploadBytes(this.#client, upload, digest, bytes, { limits: this.#limits, signal });
+      const opening = Promise.resolve(session ?? openUpload(this.#client, signal));
+      const collecting = collectVerified(stream, digest, size, signal);
+      const [upload, bytes] = await Promise.all([opening, collecting]).catch(async (error: unknown) => {
+        stream.destroy();
+        await opening.then((opened) => letGo(this.#client, opened)).catch(() => undefined);
+        throw error;
+      });
+      await uploadBytes(this.#client, upload, digest, bytes, options);
     } else {
-      const upload = session ?? (await openUpload(this.#client, signal));
+      // Before the wait for the session, for the stream may fail in the meantime.
       const verified = pipeline(stream, verifiedStream({ digest, size }), () => undefined);
-      await uploadStream(this.#client, upload, digest, verified, size, { limits: this.#limits, signal });
+      const opening = Promise.resolve(session ?? openUpload(this.#client, signal));
+      const upload = await opening.catch((error: unknown) => {
+        verified.destroy();
+        throw error;
+      });
+      await uploadStream(this.#client, upload, digest, verified, size, options);
     }
     cache?.recordKnownLocation(digest, this.repository);
     return { digest, size: size ?? 0 };

@@ -1,7 +1,6 @@
-import { pipeline } from 'node:stream/promises';
-import { Writable, type Readable } from 'node:stream';
-import { ContentMismatchError, digestOf, digestAlgorithm, type Digest } from '../../digest/digest.ts';
-import { isAbort } from '../../errors/imgcopy-error.ts';
+import type { Readable } from 'node:stream';
+import type { Digest } from '../../digest/digest.ts';
+import { ImgcopyError, isAbort } from '../../errors/imgcopy-error.ts';
 import { isPassing } from '../../http/index.ts';
 import type { WaitOptions } from '../../types/blob-info.ts';
 import { BlobAttemptError } from '../../types/errors.ts';
@@ -26,44 +25,14 @@ const DEFAULT_COMMIT_MS = 60_000;
 /** The first size of a request's body after a 413, in bytes; halved down to the least while the answer stays 413. */
 const FIRST_CHUNK = 8 * 1024 * 1024;
 const LEAST_CHUNK = 256 * 1024;
-const MAX_ATTEMPTS = 6;
+/** How often a PUT without a body is sent again: that costs less than the blob, but the blob's own attempts come on top. */
+export const CLOSING_RETRIES: number = 1;
+/** How long to wait for a registry to let go of an upload, in ms. */
+const CANCEL_TIMEOUT_MS = 2_000;
 
 /** How long the answer to a closing PUT may take, in ms. */
 export function commitTimeoutMs(size: number): number {
   return Math.max(DEFAULT_COMMIT_MS, (size / SLOWEST_COMMIT) * 1000);
-}
-
-/** Stores bytes that are in memory: one PUT where the registry takes it. The bytes have been verified by the caller. */
-export async function uploadBytes(
-  client: RegistryClient,
-  session: UploadLocation,
-  digest: Digest,
-  bytes: Buffer,
-  options: UploadOptions,
-): Promise<void> {
-  const { limits, signal } = options;
-  let upload = session;
-  for (let attempt = 0; ; attempt += 1) {
-    try {
-      if (limits.maxRequestBytes !== undefined && bytes.length > limits.maxRequestBytes) {
-        const end = await uploadInChunks(client, upload, [bytes], { offset: 0, limit: limits.maxRequestBytes, signal });
-        await client.closeUpload(end, digest, undefined, { signal });
-      } else if (limits.monolithic) {
-        await client.closeUpload(upload, digest, bytes, { signal, headersTimeoutMs: commitTimeoutMs(bytes.length) });
-      } else {
-        const patched = await client.patchUpload(upload, bytes, { signal });
-        await client.closeUpload(patched, digest, undefined, { signal });
-      }
-      return;
-    } catch (error) {
-      if (isAbort(error) || attempt === MAX_ATTEMPTS) throw error;
-      if (!learnLimits(error, limits, bytes.length) && !isWorthAnother(error)) throw error;
-      // An answer that was lost may have been a yes.
-      const presence = await client.headBlob(digest, { signal });
-      if (presence !== 'unknown' && presence.present) return;
-      upload = await openUpload(client, signal);
-    }
-  }
 }
 
 /**
@@ -80,13 +49,14 @@ export async function uploadStream(
   options: UploadOptions,
 ): Promise<void> {
   const { limits, signal } = options;
+  const held = { ...limits };
   try {
     const end = await sendPart(client, session, stream, { offset: 0, length: size, limits, signal });
     await closeVerified(client, end, digest, size ?? 0, signal);
   } catch (error) {
     stream.destroy();
-    await client.cancelUpload(session);
-    const isLearnt = learnLimits(error, limits, size ?? Infinity);
+    await letGo(client, session);
+    const isLearnt = learnLimits(error, limits, size ?? Infinity, held);
     if (!isAbort(error) && (isLearnt || isWorthAnother(error))) throw new BlobAttemptError(error as Error);
     throw error;
   }
@@ -108,8 +78,11 @@ export async function sendPart(
 ): Promise<UploadLocation> {
   const { offset, length, limits, signal } = options;
   const limit = limits.maxRequestBytes;
-  if (limit === undefined || (length !== undefined && length <= limit))
-    return client.patchUpload(session, stream, { length, signal });
+  if (limit === undefined || (length !== undefined && length <= limit)) {
+    // Quay takes a PATCH without Content-Range to begin at the blob's first byte, and GHCR is unsafe with one: only where it is needed.
+    const contentRange = offset === 0 || length === undefined ? undefined : `${offset}-${offset + length - 1}`;
+    return client.patchUpload(session, stream, { length, contentRange, signal });
+  }
   return uploadInChunks(client, session, stream as AsyncIterable<Buffer>, { offset, limit, signal });
 }
 
@@ -122,7 +95,8 @@ export async function closeVerified(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   try {
-    await client.closeUpload(upload, digest, undefined, { signal, headersTimeoutMs: commitTimeoutMs(size) });
+    const headersTimeoutMs = commitTimeoutMs(size);
+    await client.closeUpload(upload, digest, undefined, { signal, headersTimeoutMs, retries: CLOSING_RETRIES });
   } catch (error) {
     if (isAbort(error) || !isWorthAnother(error)) throw error;
     const presence = await client.headBlob(digest, { signal });
@@ -136,33 +110,10 @@ export async function openUpload(client: RegistryClient, signal: AbortSignal | u
   return upload;
 }
 
-/** Reads a stream of a known, small size into memory, and verifies it. */
-export async function collectVerified(
-  stream: Readable,
-  digest: Digest,
-  size: number,
-  signal: AbortSignal | undefined,
-): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  const sink = new Writable({
-    write(chunk: Buffer, _encoding, done): void {
-      length += chunk.length;
-      chunks.push(chunk);
-      done(
-        length > size
-          ? new ContentMismatchError(`blob ${digest} is longer than its descriptor says`, `${size} bytes`, `more`)
-          : null,
-      );
-    },
-  });
-  await pipeline(stream, sink, { ...(signal && { signal }) });
-  if (length !== size)
-    throw new ContentMismatchError(`blob ${digest} has the wrong size`, `${size} bytes`, `${length} bytes`);
-  const bytes = chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, length);
-  const found = digestOf(bytes, digestAlgorithm(digest));
-  if (found !== digest) throw new ContentMismatchError('content does not match its digest', digest, found);
-  return bytes;
+/** Cancels an upload that nobody will go on with. Never throws, and does not wait for long: the run may be at its end. */
+export async function letGo(client: RegistryClient, upload: UploadLocation): Promise<void> {
+  const signal = AbortSignal.timeout(CANCEL_TIMEOUT_MS);
+  await client.cancelUpload(upload, { signal }).catch(() => undefined);
 }
 
 interface ChunkOptions extends WaitOptions {
@@ -171,7 +122,8 @@ interface ChunkOptions extends WaitOptions {
   readonly limit: number;
 }
 
-async function uploadInChunks(
+/** Appends bytes to an upload, in requests of at most so many bytes. */
+export async function uploadInChunks(
   client: RegistryClient,
   session: UploadLocation,
   source: AsyncIterable<Buffer> | Iterable<Buffer>,
@@ -181,7 +133,7 @@ async function uploadInChunks(
   let { offset } = options;
   for await (const chunk of inPiecesOf(source, options.limit)) {
     const contentRange = `${offset}-${offset + chunk.length - 1}`;
-    upload = await client.patchUpload(upload, chunk, { contentRange, signal: options.signal });
+    upload = await client.patchUpload(upload, chunk, { contentRange, signal: options.signal, retries: 0 });
     offset += chunk.length;
   }
   return upload;
@@ -205,23 +157,39 @@ async function* inPiecesOf(source: AsyncIterable<Buffer> | Iterable<Buffer>, siz
   if (length > 0) yield Buffer.concat(pending);
 }
 
-/** Notes what a failure says of the registry's limits. @returns whether it was one of these, so that another attempt makes sense. */
-export function learnLimits(error: unknown, limits: UploadLimits, size: number): boolean {
+/**
+ * Notes what a failure says of the registry's limits.
+ *
+ * @param size  of the blob in bytes.
+ * @param held  the limits that held when the request was sent: requests that were refused together lower it once. Default: those of now.
+ * @returns whether it was one of these, so that another attempt makes sense.
+ */
+export function learnLimits(
+  error: unknown,
+  limits: UploadLimits,
+  size: number,
+  held: Readonly<UploadLimits> = limits,
+): boolean {
   if (!(error instanceof RegistryError)) return false;
   if (error.status === 413) {
-    const next = limits.maxRequestBytes === undefined ? FIRST_CHUNK : limits.maxRequestBytes / 2;
-    const fitting = Math.min(next, 2 ** Math.floor(Math.log2(Math.max(1, Math.min(size, FIRST_CHUNK) - 1))));
-    if (fitting < LEAST_CHUNK) return false;
-    limits.maxRequestBytes = fitting;
+    if (limits.maxRequestBytes !== held.maxRequestBytes) return true;
+    const belowSize = 2 ** (Math.ceil(Math.log2(size)) - 1);
+    const next = held.maxRequestBytes === undefined ? Math.min(FIRST_CHUNK, belowSize) : held.maxRequestBytes / 2;
+    if (next < LEAST_CHUNK) return false;
+    limits.maxRequestBytes = next;
     return true;
   }
-  if (!limits.monolithic || ![405, 411, 501].includes(error.status)) return false;
+  if (!held.monolithic || ![405, 411, 501].includes(error.status)) return false;
   limits.monolithic = false;
   return true;
 }
 
-/** Whether a failure may not come again: a connection that broke, a server's fault, or an upload that the registry has lost. */
+/**
+ * Whether a failure of the destination may not come again: a connection that broke, a server's fault or its limit of requests, an upload that
+ * it has lost, or a token that ran out while a stream was sent.
+ */
 export function isWorthAnother(error: unknown): boolean {
-  if (isPassing(error)) return true;
-  return error instanceof RegistryError && ([404, 408, 416].includes(error.status) || error.status >= 500);
+  if (!(error instanceof ImgcopyError) || error.side !== 'destination') return false;
+  if (isPassing(error) || error.code === 'ERR_BODY_NOT_REPLAYABLE') return true;
+  return error instanceof RegistryError && ([404, 408, 416, 429].includes(error.status) || error.status >= 500);
 }

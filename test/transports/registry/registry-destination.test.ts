@@ -119,6 +119,15 @@ test('says why a manifest was refused', async () => {
   });
 });
 
+test('says that it lacks blobs of the manifest', async () => {
+  await using registry = await startRegistry();
+  await using access = openAccess();
+  await using destination = await destinationAt(access, registry, 'app:v1');
+  await assert.rejects(destination.putManifest(image.manifest), { code: 'ERR_MISSING_BLOBS', side: 'destination' });
+  registry.behave({ status: 404, body: JSON.stringify({ errors: [{ code: 'BLOB_UNKNOWN' }] }) });
+  await assert.rejects(destination.putManifest(image.manifest), { code: 'ERR_MISSING_BLOBS' });
+});
+
 test('asks for one token with all that a run will need, push first (behaviours 41 and 68)', async () => {
   const own = 'repository:app:pull,push';
   const base = 'repository:base:pull';

@@ -139,18 +139,26 @@ test('takes 2 waits more for an index: its instances are read at once, and writt
   assert.equal(from.count() + to.count(), 2 + 2 * instances + 4 * blobs + 1);
 });
 
-test('opens one connection for each request in flight at most, and keeps it (behaviour 53)', options, async () => {
+test('uses one connection for each request in flight at most, and keeps it (behaviour 53)', options, async () => {
   const many = buildImage({ layers: { count: 50, size: 1000 } });
   await using from = await startRegistry();
   await using to = await startRegistry();
   from.seed('app', 'v1', many);
+  from.seed('app', 'v2', image);
   await using access = openAccess();
-  await using source = await sourceAt(access, from, 'app:v1');
-  await using destination = await destinationAt(access, to, 'app:v1');
-  await copy({ source, destination });
+  const copyTag = async (tag: string): Promise<void> => {
+    await using source = await sourceAt(access, from, `app:${tag}`);
+    await using destination = await destinationAt(access, to, `app:${tag}`);
+    await copy({ source, destination });
+  };
+  await copyTag('v1');
   assert.equal(to.blobs('app').length, 51);
-  assert.ok(to.connections <= 16, `${to.connections} connections to the destination`);
-  assert.ok(from.connections <= 16, `${from.connections} connections to the source`);
+  for (const { host, connections } of [from, to])
+    assert.ok(connections <= access.gates.limitOf(host), `${connections}`);
+  to.reset();
+  from.reset();
+  await copyTag('v2');
+  assert.deepEqual([from.connections, to.connections], [0, 0]);
 });
 
 function countMethods(requests: readonly string[] = []): Record<string, number> {
