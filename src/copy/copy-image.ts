@@ -62,6 +62,7 @@ export async function copyImage(run: PreparedRun, options: CopyImageOptions = {}
   checkDemandedDigest(destination.reference, options.destinationDigest, wanted.digest);
   const mayBeLeft = !options.force && !options.hasAdditionalTags;
   if (mayBeLeft && (await current)?.digest === wanted.digest) {
+    await destination.commit({ signal });
     return untouched(wanted.digest, wanted.mediaType, wanted.bytes.length, 'same');
   }
   const signatures = await signaturesToCopy(run, options, root, wanted);

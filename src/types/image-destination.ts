@@ -152,6 +152,9 @@ export interface ImageDestination extends AsyncDisposable {
   /** Stores the image's signatures, or those of an instance; called after putManifest, and with an empty list as well. */
   putSignaturesWithFormat(signatures: readonly Buffer[], options?: PutManifestOptions): Promise<void>;
 
-  /** Makes the image visible under its name, where putManifest has not done so, and removes what it replaced. The last call. */
+  /**
+   * Makes the image visible under its name, where putManifest has not done so, and removes what it replaced. The last call. Without a
+   * manifest that was put before, it removes what an interrupted run left beside the image that is there.
+   */
   commit(options?: WaitOptions): Promise<void>;
 }

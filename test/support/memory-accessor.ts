@@ -1,35 +1,90 @@
-import { Readable } from 'node:stream';
-import type { BlobChunkAccessor, GetBlobAtOptions, ImageSourceChunk } from '../../src/types/blob-chunk-accessor.ts';
+import { addAbortSignal, Readable } from 'node:stream';
+import type { Digest } from '../../src/digest/digest.ts';
+import { ImgcopyError } from '../../src/errors/imgcopy-error.ts';
+import type {
+  BlobChunkAccessor,
+  GetBlobAtOptions,
+  ImageSourceChunk,
+  RangeSupport,
+} from '../../src/types/blob-chunk-accessor.ts';
 import type { BlobInfo } from '../../src/types/blob-info.ts';
+import { WholeBlobError } from '../../src/types/errors.ts';
 
-/** Gives parts of a blob in memory, and notes what it was asked for. */
+/** What becomes of a request: the ranges, the whole blob, an error at once, or one after so many bytes. */
+export type MemoryAnswer = 'ranges' | 'whole' | Error | { readonly cutAfter: number; readonly error: Error };
+
+export interface MemoryAccessorOptions {
+  /** Default: a network, and nothing known yet. */
+  readonly rangeSupport?: Partial<RangeSupport> | undefined;
+  /** Asked for each request, which waits for it; default `ranges`. */
+  readonly answer?: ((chunks: readonly ImageSourceChunk[]) => MemoryAnswer | Promise<MemoryAnswer>) | undefined;
+  /** In how many packets each range comes; default 2, for no reader may count on getting all at once. */
+  readonly packets?: number | undefined;
+}
+
+/** Gives parts of a blob in memory, or of several, and notes what it was asked for. */
 export class MemoryAccessor implements BlobChunkAccessor {
-  readonly #bytes: Buffer;
+  readonly rangeSupport: RangeSupport;
+  readonly #find: (digest: string) => Buffer | undefined;
+  readonly #options: MemoryAccessorOptions;
   /** Each request's chunks. */
   readonly requests: (readonly ImageSourceChunk[])[] = [];
   /** Each request's signal. */
   readonly signals: (AbortSignal | undefined)[] = [];
+  /** Streams that were given, and were neither read to their end nor destroyed yet. */
+  open = 0;
 
-  constructor(bytes: Buffer) {
-    this.#bytes = bytes;
+  /** @param bytes  of every blob, or of each by its digest; others are not found. */
+  constructor(bytes: Buffer | ReadonlyMap<string, Buffer>, options: MemoryAccessorOptions = {}) {
+    this.#find = (digest) => (bytes instanceof Uint8Array ? bytes : bytes.get(digest));
+    this.#options = options;
+    this.rangeSupport = { isLocal: false, ranges: undefined, multiRange: undefined, ...options.rangeSupport };
   }
 
   async *getBlobAt(
-    _info: BlobInfo,
+    { digest }: BlobInfo,
     chunks: readonly ImageSourceChunk[],
-    options: GetBlobAtOptions = {},
+    { signal, takesWholeBlob = false }: GetBlobAtOptions = {},
   ): AsyncGenerator<Readable> {
     this.requests.push(chunks);
-    this.signals.push(options.signal);
-    for (const { offset, length = this.#bytes.length - offset } of chunks) {
-      if (offset < 0 || length < 1 || offset + length > this.#bytes.length) {
-        throw new RangeError(`${offset}+${length} is not inside ${this.#bytes.length} bytes`);
+    this.signals.push(signal);
+    const answer = (await this.#options.answer?.(chunks)) ?? 'ranges';
+    signal?.throwIfAborted();
+    if (answer instanceof Error) throw answer;
+    const blob = this.#blob(digest);
+    if (answer === 'whole' && takesWholeBlob) throw new WholeBlobError(this.#stream(blob, signal));
+    let left = typeof answer === 'object' ? answer.cutAfter : Infinity;
+    for (const { offset, length = blob.length - offset } of chunks) {
+      if (offset < 0 || length < 1 || offset + length > blob.length) {
+        throw new RangeError(`${offset}+${length} is not inside ${blob.length} bytes`);
       }
-      // In two parts, for no reader may count on getting all at once.
-      const middle = offset + Math.floor(length / 2);
-      yield Readable.from([this.#bytes.subarray(offset, middle), this.#bytes.subarray(middle, offset + length)], {
-        objectMode: false,
-      });
+      const bytes = blob.subarray(offset, offset + Math.min(length, left));
+      const reader = this.#stream(bytes, signal, left < length ? (answer as { error: Error }).error : undefined);
+      left -= length;
+      try {
+        yield reader;
+      } finally {
+        reader.destroy();
+      }
     }
   }
+
+  #blob(digest: Digest): Buffer {
+    const blob = this.#find(digest);
+    if (blob === undefined) throw new ImgcopyError(`no ${digest}`, { code: 'ERR_NOT_FOUND', kind: 'not-found' });
+    return blob;
+  }
+
+  #stream(bytes: Buffer, signal: AbortSignal | undefined, failure?: Error): Readable {
+    const size = Math.max(1, Math.ceil(bytes.length / (this.#options.packets ?? 2)));
+    const stream = Readable.from(packetsOf(bytes, size, failure), { objectMode: false });
+    this.open += 1;
+    stream.once('close', () => (this.open -= 1)).on('error', () => undefined);
+    return signal === undefined ? stream : addAbortSignal(signal, stream);
+  }
+}
+
+function* packetsOf(bytes: Buffer, size: number, failure: Error | undefined): Generator<Buffer> {
+  for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
+  if (failure !== undefined) throw failure;
 }

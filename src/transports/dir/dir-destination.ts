@@ -3,7 +3,7 @@ import { type BlobFile, openBlobFile } from '../../blob-files/blob-file.ts';
 import { replaceFile } from '../../blob-files/durable-files.ts';
 import { ContentMismatchError, type Digest, digestAlgorithm } from '../../digest/digest.ts';
 import { ImgcopyError } from '../../errors/imgcopy-error.ts';
-import { InvalidManifestError, manifestDigest } from '../../manifest/parse-manifest.ts';
+import { manifestDigest } from '../../manifest/parse-manifest.ts';
 import { OldLayers } from '../../partial/old-layers.ts';
 import type { Candidate } from '../../partial/plan-blob.ts';
 import type { BlobChunkAccessor } from '../../types/blob-chunk-accessor.ts';
@@ -21,14 +21,15 @@ import type {
   TryReusingBlobOptions,
   UploadedBlob,
 } from '../../types/image-destination.ts';
-import { commitImage } from './commit-image.ts';
+import { commitImage, tidyImage } from './commit-image.ts';
 import { dirBlobAccessor, isVerified } from './dir-blobs.ts';
-import { imageFiles, isPresent } from './image-files.ts';
+import { isPresent } from './image-files.ts';
 import { blobFileName, manifestFileName } from './layout.ts';
 import { readVersion, VersionFile, versionFor } from './layout-version.ts';
 import { readImageManifest, readInstanceManifest } from './manifest-file.ts';
 import { writeAssembled } from './partial-blob.ts';
 import { signatureFileName } from './signature-files.ts';
+import { wholeImage } from './whole-image.ts';
 import { openTargetDirectory, type TargetDirectory } from './target-directory.ts';
 
 /** A shorter part is sooner fetched again than found again. */
@@ -189,7 +190,11 @@ class DirDestination implements ImageDestination {
 
   async commit({ signal }: WaitOptions = {}): Promise<void> {
     signal?.throwIfAborted();
-    if (this.#manifest === undefined) throw new Error(`${this.reference} is committed without a manifest`);
+    if (this.#manifest === undefined) {
+      const stored = await readImageManifest(this.#directory);
+      if (stored !== undefined) await tidyImage(this.#directory, stored.raw);
+      return;
+    }
     await commitImage(this.#directory, this.#version, {
       manifest: this.#manifest,
       signatures: this.#signatures,
@@ -219,20 +224,6 @@ class DirDestination implements ImageDestination {
   async #writeInstanceFile(name: string, bytes: Buffer): Promise<void> {
     await this.#version.raiseTo(versionFor([name]));
     await replaceFile(this.#directory, name, bytes);
-  }
-}
-
-/** The manifest of the image in a directory, if all that belongs to it is there. A damaged image counts as none: it will be replaced. */
-async function wholeImage(directory: string): Promise<CurrentManifest | undefined> {
-  try {
-    const stored = await readImageManifest(directory);
-    if (stored === undefined) return undefined;
-    const files = await imageFiles(directory, stored.manifest);
-    const present = await Promise.all(files.map((file) => isPresent(directory, file)));
-    return present.every(Boolean) ? stored.raw : undefined;
-  } catch (error) {
-    if (error instanceof InvalidManifestError || error instanceof ContentMismatchError) return undefined;
-    throw error;
   }
 }
 

@@ -21,18 +21,26 @@ const STREAM_BUFFER = 256 * 1024;
  * @throws PartialBlobUnavailableError when the blob is best written as one stream, or stays wrong.
  */
 export async function writeAssembled(file: BlobFile, input: Omit<AssembleBlobInput, 'offset'>): Promise<AssembledFile> {
-  const hashed = file.hashPrefix();
-  const { bytes, reused, tail } = await assembleBlob({ ...input, offset: file.contiguous });
-  await hashed;
-  await file.writeStream(Readable.from(bytes, { objectMode: false, highWaterMark: STREAM_BUFFER }));
+  const { tail, reused } = await writeOnce(file, input);
   try {
     await file.publish();
-    return { bytesReused: sumOf(reused()) + file.resumed, tail };
+    return { bytesReused: sumOf(reused) + file.resumed, tail };
   } catch (error) {
     if (!(error instanceof ContentMismatchError)) throw error;
-    await fetchSuspects(file, input, reused(), error);
+    await fetchSuspects(file, input, reused, error);
     return { bytesReused: 0, tail };
   }
+}
+
+async function writeOnce(
+  file: BlobFile,
+  input: Omit<AssembleBlobInput, 'offset'>,
+): Promise<Pick<AssembledFile, 'tail'> & { readonly reused: readonly ByteRange[] }> {
+  await using assembly = await assembleBlob({ ...input, offset: file.contiguous });
+  // Goes on while the rest is fetched; publishing waits for it.
+  void file.hashPrefix();
+  await file.writeStream(Readable.from(assembly.bytes, { objectMode: false, highWaterMark: STREAM_BUFFER }));
+  return { tail: assembly.tail, reused: assembly.reused() };
 }
 
 /** Writes what was reused, or left by an earlier run, again: from the source, and nothing else. */
