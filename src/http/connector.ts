@@ -11,11 +11,11 @@ export interface ConnectorOptions {
   readonly tls: () => Promise<TlsOptions>;
   readonly timeoutMs: number;
   readonly build: BuildConnector;
-  /** In ms; replaced in tests. */
-  readonly now?: (() => number) | undefined;
+  /** Calls back after so many ms, unless the timer is cleared; replaced in tests. */
+  readonly setTimer?: ((callback: () => void, ms: number) => NodeJS.Timeout) | undefined;
 }
 
-/** A host whose first connection takes this long is far away, in ms. */
+/** A host whose first answer takes longer is far away, in ms. */
 const FAR_MS = 10;
 /** To a far host so many more are dialled at once: the blobs' requests then find them open, and save a round trip. */
 const DIALLED_AHEAD = 7;
@@ -27,10 +27,11 @@ const FAMILY_ATTEMPT_MS = 2_000;
 /** Makes the connections of a run, some of them before they are asked for. */
 export class Connector {
   readonly #options: ConnectorOptions;
-  readonly #now: () => number;
+  readonly #setTimer: (callback: () => void, ms: number) => NodeJS.Timeout;
   readonly #held = new Map<string, Socket[]>();
   readonly #dialling = new Map<string, number>();
   readonly #waiting = new Map<string, ((socket: Socket | undefined) => void)[]>();
+  /** Hosts that something was asked of. */
   readonly #known = new Set<string>();
   #plain: Connect | undefined;
   #secure: Promise<Connect> | undefined;
@@ -38,7 +39,7 @@ export class Connector {
 
   constructor(options: ConnectorOptions) {
     this.#options = options;
-    this.#now = options.now ?? ((): number => performance.now());
+    this.#setTimer = options.setTimer ?? setTimeout;
   }
 
   /** As undici wants it. */
@@ -49,6 +50,19 @@ export class Connector {
     );
   };
 
+  /**
+   * To be called with each request that goes out. If it is the first to its host, and no answer comes soon, further connections are
+   * dialled meanwhile.
+   * @returns to be called when the answer's head is there.
+   */
+  expectAnswer({ protocol, host, hostname, port }: URL): () => void {
+    const key = keyOf({ protocol, host });
+    if (this.#known.has(key)) return nothing;
+    this.#known.add(key);
+    const timer = this.#setTimer(() => this.#dialAhead(key, { protocol, host, hostname, port }), FAR_MS);
+    return () => clearTimeout(timer);
+  }
+
   /** Closes what was dialled and not used. */
   close(): void {
     this.#isClosed = true;
@@ -57,15 +71,8 @@ export class Connector {
   }
 
   async #connect(target: Target): Promise<Socket> {
-    const key = `${target.protocol}//${target.host}`;
-    const ready = this.#takeHeld(key) ?? (await this.#nextDialled(key));
-    if (ready !== undefined) return ready;
-    const isFirst = !this.#known.has(key);
-    this.#known.add(key);
-    const started = this.#now();
-    const socket = await this.#dial(target);
-    if (isFirst && this.#now() - started >= FAR_MS) this.#dialAhead(key, target);
-    return socket;
+    const key = keyOf(target);
+    return this.#takeHeld(key) ?? (await this.#nextDialled(key)) ?? (await this.#dial(target));
   }
 
   #takeHeld(key: string): Socket | undefined {
@@ -150,4 +157,12 @@ export class Connector {
       autoSelectFamilyAttemptTimeout: FAMILY_ATTEMPT_MS,
     };
   }
+}
+
+function keyOf({ protocol, host }: Pick<Target, 'protocol' | 'host'>): string {
+  return `${protocol}//${host}`;
+}
+
+function nothing(): void {
+  // The host is known.
 }

@@ -94,11 +94,12 @@ function proxies(env: Env): { readonly httpProxy: string; readonly httpsProxy: s
 }
 
 async function sendWith(
-  { agent, request: dispatch }: OpenAgent,
+  { agent, connector, request: dispatch }: OpenAgent,
   request: HttpRequest,
   idleTimeoutMs: number,
 ): Promise<HttpResponse> {
   const { url, method, signal, body } = request;
+  const answered = connector?.expectAnswer(url);
   try {
     signal?.throwIfAborted();
     const answer = dispatch.call(agent, {
@@ -120,6 +121,8 @@ async function sendWith(
     // Undici calls it an abort, too, when a proxy refuses to open a tunnel.
     if (isAbort(error) && signal?.aborted !== true) throw new NetworkError(request, 'proxy', error);
     throw toNetworkError(error, request);
+  } finally {
+    answered?.();
   }
 }
 
