@@ -46,9 +46,23 @@ export async function copyImage(
 }
 
 async function copyWith(shared: SharedResources, from: string, to: string, options: CopyOptions): Promise<CopyResult> {
+  const over = new AbortController();
+  const signals = options.signal === undefined ? [over.signal] : [over.signal, options.signal];
+  try {
+    return await copyUnder(AbortSignal.any(signals), shared, { from, to, options });
+  } finally {
+    // What a copy that failed early still asks for would be retried after its end.
+    over.abort();
+  }
+}
+
+async function copyUnder(
+  signal: AbortSignal,
+  shared: SharedResources,
+  { from, to, options }: { readonly from: string; readonly to: string; readonly options: CopyOptions },
+): Promise<CopyResult> {
   const started = performance.now();
   const tally = new Tally(options);
-  const signal = options.signal ?? new AbortController().signal;
   const sourceReference = withTag(parseReference(from));
   const destinationReference = destinationFor(parseReference(to), sourceReference);
   await refuseSamePlace(sourceReference, destinationReference);
@@ -82,6 +96,7 @@ async function copyWith(shared: SharedResources, from: string, to: string, optio
     policy: shared.policy,
     partial: options.partial ?? 'auto',
     substitute: options.substitute ?? false,
+    removeSignatures: options.removeSignatures ?? false,
     emit: tally.emit,
     signal,
   };

@@ -140,10 +140,10 @@ export class AuthenticatedRegistry {
         ? { header: basicAuthorization(credentials.username, credentials.password) }
         : undefined;
     }
-    const { side, signal, scopes = this.#options.scopes } = request;
+    const { side, signal, observer, scopes = this.#options.scopes } = request;
     const [realm, service] = [challenge.parameters.get('realm'), challenge.parameters.get('service')];
     const token = await this.#shared.tokens.token(
-      { realm, service, scopes, credentials, registryOrigin: origin, side, signal },
+      { realm, service, scopes, credentials, registryOrigin: origin, side, signal, observer },
       options,
     );
     return { header: `Bearer ${token.value}`, token: { ...token, challenge, scopes } };
@@ -187,11 +187,11 @@ async function exchange(
 }
 
 async function ping(
-  { side, signal, authOrigin }: HttpRequest,
+  { side, signal, observer, authOrigin }: HttpRequest,
   origin: string,
   next: Send,
 ): Promise<readonly Challenge[]> {
-  const response = await next({ method: 'GET', url: new URL('/v2/', origin), side, signal, authOrigin });
+  const response = await next({ method: 'GET', url: new URL('/v2/', origin), side, signal, observer, authOrigin });
   await dumpBody(response);
   return response.status === 401 ? parseChallenges(response.headers['www-authenticate']) : [];
 }

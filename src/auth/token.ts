@@ -1,7 +1,7 @@
 import { ImgcopyError, type ErrorKind, type Side } from '../errors/imgcopy-error.ts';
 import { dumpBody, readBody } from '../http/body.ts';
 import { redactUrl } from '../http/network-error.ts';
-import type { HttpRequest, HttpResponse, Send } from '../http/send.ts';
+import type { HttpRequest, HttpResponse, RequestObserver, Send } from '../http/send.ts';
 import {
   basicAuthorization,
   type BasicCredentials,
@@ -22,6 +22,8 @@ export interface TokenRequest {
   readonly registryOrigin: string;
   readonly side: Side;
   readonly signal?: AbortSignal | undefined;
+  /** Of the request that needs the token. */
+  readonly observer?: RequestObserver | undefined;
 }
 
 export interface BearerToken {
@@ -95,13 +97,21 @@ function checkedRealm({ realm, registryOrigin, side }: TokenRequest): URL {
   return url;
 }
 
-function getRequest(realm: URL, { service, scopes, credentials, side, signal }: TokenRequest): HttpRequest {
+function getRequest(realm: URL, request: TokenRequest): HttpRequest {
+  const { service, scopes, credentials, side, signal, observer } = request;
   const url = new URL(realm);
   if (service !== undefined) url.searchParams.append('service', service);
   for (const scope of scopes) url.searchParams.append('scope', scope);
   if (credentials?.username) url.searchParams.append('account', credentials.username);
   const authorization = credentials && tokenServerAuthorization(credentials);
-  return { method: 'GET', url, headers: { ...(authorization !== undefined && { authorization }) }, side, signal };
+  return {
+    method: 'GET',
+    url,
+    headers: { ...(authorization !== undefined && { authorization }) },
+    side,
+    signal,
+    observer,
+  };
 }
 
 /** As containerd does it, the identity token is the password where the server knows no OAuth2. */
@@ -115,7 +125,7 @@ function tokenServerAuthorization(credentials: BasicCredentials | IdentityTokenC
 
 function postRequest(
   url: URL,
-  { service, scopes, side, signal }: TokenRequest,
+  { service, scopes, side, signal, observer }: TokenRequest,
   { token }: IdentityTokenCredentials,
 ): HttpRequest {
   const form = new URLSearchParams({ grant_type: 'refresh_token' });
@@ -126,7 +136,7 @@ function postRequest(
   form.append('refresh_token', token);
   const body = Buffer.from(form.toString());
   const headers = { 'content-type': 'application/x-www-form-urlencoded' };
-  return { method: 'POST', url, headers, body, bodyLength: body.length, side, signal };
+  return { method: 'POST', url, headers, body, bodyLength: body.length, side, signal, observer };
 }
 
 async function readToken(

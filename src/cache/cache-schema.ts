@@ -9,7 +9,7 @@ const TABLES: readonly Table[] = [
   { name: 'known_locations', key: ['registry TEXT', 'digest TEXT', 'repository TEXT'], values: ['seen_at INTEGER'] },
   { name: 'uncompressed_pairs', key: ['digest TEXT'], values: ['uncompressed TEXT'] },
   { name: 'compressors', key: ['digest TEXT'], values: ['algorithm TEXT'] },
-  { name: 'chunked_blobs', key: ['digest TEXT'], values: ['size INTEGER', 'format TEXT', 'tail_offset INTEGER'] },
+  { name: 'chunked_blobs', key: ['digest TEXT'], values: ['size INTEGER', 'format TEXT'] },
   { name: 'host_abilities', key: ['host TEXT', 'ability TEXT'], values: ['value INTEGER', 'seen_at INTEGER'] },
 ];
 

@@ -112,8 +112,8 @@ export class CacheTables {
     return found;
   }
 
-  putChunkedBlob({ digest, size, format, tailOffset }: ChunkedBlob): void {
-    this.#put('chunked_blobs', digest, size, format, tailOffset);
+  putChunkedBlob({ digest, size, format }: ChunkedBlob): void {
+    this.#put('chunked_blobs', digest, size, format);
   }
 
   ability(host: string, ability: HostAbility, after: number): number | undefined {
@@ -162,13 +162,11 @@ export class CacheTables {
   }
 
   #chunkedBlob(digest: Digest): ChunkedBlob | undefined {
-    const row = this.#row('SELECT size, format, tail_offset FROM all_chunked_blobs WHERE digest = ?', digest);
+    const row = this.#row('SELECT size, format FROM all_chunked_blobs WHERE digest = ?', digest);
     if (row === undefined) return undefined;
-    const { size, format, tail_offset: tailOffset } = row;
-    if (typeof size !== 'number' || typeof tailOffset !== 'number' || tailOffset < 0 || tailOffset >= size) {
-      return undefined;
-    }
-    return format === 'zstd:chunked' || format === 'estargz' ? { digest, size, format, tailOffset } : undefined;
+    const { size, format } = row;
+    if (typeof size !== 'number' || size < 1) return undefined;
+    return format === 'zstd:chunked' || format === 'estargz' ? { digest, size, format } : undefined;
   }
 
   #put(table: string, ...values: SQLInputValue[]): void {

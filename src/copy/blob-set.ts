@@ -1,11 +1,12 @@
-import type { Digest } from '../digest/digest.ts';
 import { copyBlob, type BlobToCopy, type CopiedBlob } from './copy-blob.ts';
 import type { CopyRun } from './copy-run.ts';
 
 /** The blobs of one copy: each digest is moved once, whatever number of manifests name it. */
 export class BlobSet {
   readonly #run: CopyRun;
-  readonly #copies = new Map<Digest, Promise<CopiedBlob>>();
+  readonly #copies = new Map<string, Promise<CopiedBlob>>();
+  /** Copies of blobs that were taken to be at the destination, and were not. */
+  readonly #secondCopies = new Map<string, Promise<CopiedBlob>>();
   #bytes = 0;
 
   constructor(run: CopyRun) {
@@ -13,12 +14,12 @@ export class BlobSet {
   }
 
   copy(blob: BlobToCopy): Promise<CopiedBlob> {
-    const { digest, size } = blob.info;
-    let copy = this.#copies.get(digest);
+    const key = keyOf(blob);
+    let copy = this.#copies.get(key);
     if (copy === undefined) {
       copy = copyBlob(this.#run, blob);
-      this.#copies.set(digest, copy);
-      this.#bytes += size;
+      this.#copies.set(key, copy);
+      this.#bytes += blob.info.size;
       this.#run.emit({ type: 'planned', blobs: this.#copies.size, bytes: this.#bytes });
     }
     return copy;
@@ -26,27 +27,34 @@ export class BlobSet {
 
   /**
    * Sends those blobs that were taken to be at the destination, and turned out not to be.
-   * @returns whether there were any.
+   * @returns whether there were any, sent now or for another manifest.
    */
   async sendAgain(blobs: readonly BlobToCopy[]): Promise<boolean> {
     const copies = await Promise.all(blobs.map(async (blob) => ({ blob, copy: await this.copy(blob) })));
     const doubtful = copies.filter(({ copy }) => copy.outcome === 'reused' || copy.outcome === 'mounted');
-    const sent = doubtful.map(({ blob }) => {
-      const copy = copyBlob(this.#run, blob, { mayReuse: false });
-      this.#copies.set(blob.info.digest, copy);
-      return copy;
-    });
-    await Promise.all(sent);
-    return sent.length > 0;
+    await Promise.all(doubtful.map(({ blob }) => this.#copySecond(blob)));
+    return doubtful.length > 0;
   }
 
   /** Waits until no blob is under way any more, however it ended. */
   async settled(): Promise<void> {
-    await Promise.allSettled(this.#copies.values());
+    await Promise.allSettled([...this.#copies.values(), ...this.#secondCopies.values()]);
   }
 
   /** How each blob came over; to be asked for when all are done. */
   async results(): Promise<readonly CopiedBlob[]> {
-    return Promise.all(this.#copies.values());
+    return Promise.all([...this.#copies].map(([key, copy]) => this.#secondCopies.get(key) ?? copy));
   }
+
+  #copySecond(blob: BlobToCopy): Promise<CopiedBlob> {
+    const key = keyOf(blob);
+    const copy = this.#secondCopies.get(key) ?? copyBlob(this.#run, blob, { mayReuse: false });
+    this.#secondCopies.set(key, copy);
+    return copy;
+  }
+}
+
+/** A substitute that one manifest can name is none for another format, nor for what has to stay as it is. */
+function keyOf({ info, substitutable }: BlobToCopy): string {
+  return substitutable === undefined ? info.digest : `${info.digest} ${info.mediaType}`;
 }

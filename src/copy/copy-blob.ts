@@ -1,10 +1,9 @@
-import { pipeline, Readable, Transform, type TransformCallback } from 'node:stream';
+import { Readable } from 'node:stream';
 import type { Digest } from '../digest/digest.ts';
 import type { Platform } from '../manifest/descriptor.ts';
 import { duringOperation } from '../errors/imgcopy-error.ts';
 import { backoff } from '../http/retry.ts';
-import { isAnnotatedChunked } from '../partial/plan-blob.ts';
-import type { BlobChunkAccessor } from '../types/blob-chunk-accessor.ts';
+import { annotatedFormat, isAnnotatedChunked } from '../partial/plan-blob.ts';
 import type { BlobInfoCache } from '../types/blob-info-cache.ts';
 import type { BlobInfo } from '../types/blob-info.ts';
 import { BlobAttemptError, PartialBlobUnavailableError } from '../types/errors.ts';
@@ -12,6 +11,7 @@ import type { ReusedBlob } from '../types/image-destination.ts';
 import type { BlobOutcome } from '../types/progress.ts';
 import type { CopyRun } from './copy-run.ts';
 import { learningContent, type LayerContent } from './layer-content.ts';
+import { Meter } from './meter.ts';
 import { prefetch, type Prefetch } from './prefetch.ts';
 
 /** A blob of an image, and what it is there. */
@@ -44,9 +44,9 @@ export interface CopiedBlob {
 const LIGHT_BLOB = 1024 * 1024;
 /** From here on a blob is fetched by ranges where that can be done, so it is not opened before the destination was asked. */
 const RANGED_BLOB = 16 * 1024 * 1024;
-/** A destination counts as clearly farther away than the source when its round trip takes three times as long, and 20 ms more. */
+/** A destination counts as clearly farther away than the source when its round trip takes three times as long, and 100 ms more: less may be chance. */
 const FARTHER = 3;
-const FARTHER_MS = 20;
+const FARTHER_MS = 100;
 
 /**
  * Brings one blob to the destination, down the ladder: reuse, partial, whole.
@@ -86,7 +86,10 @@ async function climbDown(run: CopyRun, blob: BlobToCopy, mayReuse: boolean): Pro
   const reused = mayReuse ? await tryReusing(run, blob) : undefined;
   if (reused !== undefined) return reused;
   const meter = new Meter(run, blob.info);
-  return (await putPartial(run, blob, meter)) ?? (await putWhole(run, blob, meter, early));
+  const copied = (await putPartial(run, blob, meter)) ?? (await putWhole(run, blob, meter, early));
+  const format = annotatedFormat(blob.info);
+  if (format !== undefined) run.cache.recordChunkedBlob({ digest: copied.digest, size: copied.size, format });
+  return copied;
 }
 
 async function tryReusing(
@@ -120,6 +123,11 @@ function isToBeLearnt({ cache }: CopyRun, { info, substitutable }: BlobToCopy): 
   return substitutable !== undefined && cache.uncompressedDigest(info.digest) === undefined;
 }
 
+/** Ranges are asked of the source alone; a blob that is kept elsewhere comes whole. */
+function isForeign({ urls }: BlobInfo): boolean {
+  return (urls?.length ?? 0) > 0;
+}
+
 /** Pieces are read from the destination: where that is much farther away than the source, the source gives them sooner. */
 function mayReusePieces({ partial, source, destination }: CopyRun): boolean {
   const [near, far] = [source.roundTripMs, destination.roundTripMs];
@@ -132,6 +140,7 @@ async function putPartial(run: CopyRun, blob: BlobToCopy, meter: Meter): Promise
     run.partial === 'never' ||
     blob.isConfig ||
     isToBeLearnt(run, blob) ||
+    isForeign(blob.info) ||
     !source.supportsGetBlobAt() ||
     !destination.supportsPutBlobPartial()
   )
@@ -190,55 +199,4 @@ async function putWhole(
 function record(cache: BlobInfoCache, { digest }: BlobInfo, { compression, diffId }: LayerContent): void {
   cache.recordDigestUncompressedPair(digest, diffId);
   cache.recordCompressor(digest, compression);
-}
-
-/** Counts the bytes of one blob that come from the source, and reports them. */
-class Meter {
-  readonly #run: CopyRun;
-  readonly #info: BlobInfo;
-  #bytes = 0;
-  #shown = 0;
-
-  constructor(run: CopyRun, info: BlobInfo) {
-    this.#run = run;
-    this.#info = info;
-  }
-
-  /** All that was fetched, attempts that came to nothing included. */
-  get bytes(): number {
-    return this.#bytes;
-  }
-
-  restart(): void {
-    this.#shown = 0;
-    this.#run.emit({ type: 'blob-progress', digest: this.#info.digest, bytes: 0 });
-  }
-
-  count(stream: Readable): Readable {
-    const counter = new Transform({
-      readableHighWaterMark: 256 * 1024,
-      writableHighWaterMark: 256 * 1024,
-      transform: (chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void => {
-        this.#add(chunk.length);
-        done(null, chunk);
-      },
-    });
-    return pipeline(stream, counter, () => undefined);
-  }
-
-  measuring(accessor: BlobChunkAccessor): BlobChunkAccessor {
-    const count = (stream: Readable): Readable => this.count(stream);
-    return {
-      rangeSupport: accessor.rangeSupport,
-      async *getBlobAt(info, chunks, options) {
-        for await (const reader of accessor.getBlobAt(info, chunks, options)) yield count(reader);
-      },
-    };
-  }
-
-  #add(length: number): void {
-    this.#bytes += length;
-    this.#shown += length;
-    this.#run.emit({ type: 'blob-progress', digest: this.#info.digest, bytes: this.#shown });
-  }
 }

@@ -8,6 +8,7 @@ import { copyManifestTree, putReadyManifest, type ReadyManifest } from './copy-m
 import type { CopyRun, PreparedRun } from './copy-run.ts';
 import { countManifests, readManifestTree } from './manifest-tree.ts';
 import { selectInstances } from './select-instances.ts';
+import { signaturesToCopy } from './signatures.ts';
 import { refuseSubstitution } from './substitution.ts';
 
 export interface CopyImageOptions {
@@ -19,7 +20,6 @@ export interface CopyImageOptions {
   readonly noClobber?: boolean | undefined;
   /** Every blob is checked, even where the destination has this very manifest. */
   readonly force?: boolean | undefined;
-  readonly removeSignatures?: boolean | undefined;
   /** Nothing may change the manifest. */
   readonly preserveDigests?: boolean | undefined;
   /** Whether the manifest is to get further names, and so is put even where the destination has it. */
@@ -57,15 +57,16 @@ export async function copyImage(run: PreparedRun, options: CopyImageOptions = {}
   if (unchanged !== undefined) return unchanged;
 
   const root = await source.getManifest({ signal });
-  checkDemandedDigest(source.reference, options.sourceDigest, root.digest);
+  checkSourceDigest(source.reference, options.sourceDigest, root.digest);
   const wanted = await selectInstances(run, root, options);
-  checkDemandedDigest(destination.reference, options.destinationDigest, wanted.digest);
-  const mayBeLeft = !options.force && !options.hasAdditionalTags;
+  checkDestinationDigest(destination.reference, options.destinationDigest, wanted.digest);
+  // Of a sparse index, the destination may have other instances than those that are wanted.
+  const mayBeLeft = !options.force && !options.hasAdditionalTags && wanted.only === undefined;
   if (mayBeLeft && (await current)?.digest === wanted.digest) {
     await destination.commit({ signal });
     return untouched(wanted.digest, wanted.mediaType, wanted.bytes.length, 'same');
   }
-  const signatures = await signaturesToCopy(run, options, root, wanted);
+  const signatures = await signaturesToCopy(run, wanted.digest === root.digest ? undefined : wanted.digest);
   if (run.substitute) refuseSubstitution({ ...options, isSigned: signatures.length > 0 });
   return copyContent(run, wanted, signatures);
 }
@@ -127,29 +128,19 @@ function untouched(digest: Digest, mediaType: string, size: number, skipped: 'sa
   return { digest, mediaType, size, manifests: 0, blobs: [], skipped };
 }
 
-async function signaturesToCopy(
-  run: PreparedRun,
-  { removeSignatures }: CopyImageOptions,
-  root: RawManifest,
-  wanted: RawManifest,
-): Promise<readonly Buffer[]> {
-  if (removeSignatures || root.digest !== wanted.digest) return [];
-  const signatures = await run.source.getSignaturesWithFormat({ signal: run.signal });
-  if (signatures.length > 0 && !run.destination.supportsSignatures()) {
-    throw new ImgcopyError(
-      `${run.source.reference} is signed, and ${run.destination.reference} has no place for its signatures`,
-      {
-        code: 'ERR_SIGNATURES_UNSUPPORTED',
-        side: 'destination',
-        hint: 'copy without them by --remove-signatures',
-      },
-    );
-  }
-  return signatures;
+/** @throws ContentMismatchError where the source's reference demands another image than the one that is there. */
+function checkSourceDigest(reference: string, demanded: Digest | undefined, found: Digest): void {
+  if (demanded === undefined || demanded === found) return;
+  throw new ContentMismatchError(`${reference} names another image than the one that is there`, demanded, found);
 }
 
-/** @throws ContentMismatchError where a reference demands another digest than the one that is copied. */
-function checkDemandedDigest(reference: string, demanded: Digest | undefined, found: Digest): void {
-  if (demanded === undefined || demanded === found) return;
-  throw new ContentMismatchError(`${reference} names another image than the one that is copied`, demanded, found);
+/** @throws ImgcopyError of kind `usage` where the image cannot be stored by the digest that the destination's reference demands. */
+function checkDestinationDigest(reference: string, demanded: Digest | undefined, wanted: Digest): void {
+  if (demanded === undefined || demanded === wanted) return;
+  throw new ImgcopyError(`${reference} names another image than the one to copy, which is ${wanted}`, {
+    code: 'ERR_DESTINATION_DIGEST',
+    kind: 'usage',
+    side: 'destination',
+    hint: 'give the destination a tag, and no digest',
+  });
 }

@@ -10,7 +10,8 @@ import type { BlobToCopy } from './copy-blob.ts';
 import type { CopyRun } from './copy-run.ts';
 import { blobsOf } from './image-blobs.ts';
 import type { ImageNode, IndexNode, ManifestNode } from './manifest-tree.ts';
-import { replacementsOf } from './substitution.ts';
+import { signaturesToCopy } from './signatures.ts';
+import { refuseSubstitution, replacementsOf } from './substitution.ts';
 
 /** A manifest whose blobs and instances are at the destination: the source's own, unless blobs were substituted. */
 export interface ReadyManifest {
@@ -52,20 +53,23 @@ async function copyBlobs(run: CopyRun, blobs: BlobSet, node: ImageNode): Promise
 }
 
 async function copyInstances(run: CopyRun, blobs: BlobSet, node: IndexNode): Promise<ReadyManifest> {
-  const listed = node.blobs.map((info) => blobs.copy({ ...PLAIN_BLOB, info }));
+  const listed = node.blobs.map((info) => ({ ...PLAIN_BLOB, info }));
   const instances = node.instances.map(async (reading) => {
     const instance = await reading;
+    const { digest } = instance.raw;
+    const signatures = await signaturesToCopy(run, digest);
+    if (run.substitute) refuseSubstitution({ isSigned: signatures.length > 0 });
     const ready = await copyManifestTree(run, blobs, instance);
-    await putInstance(run, blobs, ready);
-    return [instance.raw.digest, ready.manifest] as const;
+    await putInstance(run, blobs, ready, signatures);
+    return [digest, ready.manifest] as const;
   });
-  const [copies] = await Promise.all([Promise.all(instances), Promise.all(listed)]);
+  const [copies] = await Promise.all([Promise.all(instances), Promise.all(listed.map((blob) => blobs.copy(blob)))]);
   const changed = copies.filter(([digest, manifest]) => digest !== manifest.digest);
   const replacements = new Map<Digest, Replacement>(
     changed.map(([digest, manifest]) => [digest, { ...manifest, size: manifest.bytes.length }]),
   );
   const bytes = replacements.size === 0 ? node.raw.bytes : replaceInstances(node.raw.bytes, replacements);
-  return { manifest: withBytes(node.raw, bytes), blobs: [] };
+  return { manifest: withBytes(node.raw, bytes), blobs: listed };
 }
 
 const PLAIN_BLOB = {
@@ -77,14 +81,16 @@ const PLAIN_BLOB = {
   substitutable: undefined,
 };
 
-async function putInstance(run: CopyRun, blobs: BlobSet, ready: ReadyManifest): Promise<void> {
-  const { source, destination, signal } = run;
+async function putInstance(
+  run: CopyRun,
+  blobs: BlobSet,
+  ready: ReadyManifest,
+  signatures: readonly Buffer[],
+): Promise<void> {
+  const { destination, signal } = run;
   const instanceDigest = ready.manifest.digest;
   try {
     await putReadyManifest(run, blobs, ready, { instanceDigest });
-    const signatures = destination.supportsSignatures()
-      ? await source.getSignaturesWithFormat({ instanceDigest, signal })
-      : [];
     if (signatures.length > 0) await destination.putSignaturesWithFormat(signatures, { instanceDigest, signal });
   } catch (error) {
     throw duringOperation(`writing manifest ${instanceDigest} to ${destination.reference}`, error);

@@ -22,6 +22,8 @@ export interface CopyRun {
   readonly partial: PartialMode;
   /** Whether blobs of the same content in another compression may stand in, and the manifest change with them. */
   readonly substitute: boolean;
+  /** Whether signatures are left behind. */
+  readonly removeSignatures: boolean;
   readonly emit: OnCopyEvent;
   readonly signal: AbortSignal;
 }

@@ -1,3 +1,4 @@
+import type { Digest } from '../digest/digest.ts';
 import type { Descriptor, Platform } from '../manifest/descriptor.ts';
 import type { ImageManifest, Schema1Manifest } from '../manifest/manifest.ts';
 import { isForeignLayerType } from '../manifest/media-types.ts';
@@ -25,9 +26,15 @@ function imageBlobs(run: CopyRun, manifest: ImageManifest, platform: Platform | 
 
 /** Schema 1 names its layers by digest alone, so their sizes have to be asked for. */
 async function schema1Blobs({ source, signal }: CopyRun, { layers }: Schema1Manifest): Promise<readonly BlobToCopy[]> {
+  const sizes = new Map<Digest, Promise<number>>();
+  const sizeOf = (digest: Digest): Promise<number> => {
+    const size = sizes.get(digest) ?? source.getBlobSize(digest, { signal });
+    sizes.set(digest, size);
+    return size;
+  };
   return Promise.all(
     layers.map(async ({ digest, empty }, layerIndex) => {
-      const info: BlobInfo = { digest, size: await source.getBlobSize(digest, { signal }) };
+      const info: BlobInfo = { digest, size: await sizeOf(digest) };
       return {
         info,
         name: 'layer',

@@ -1,10 +1,8 @@
 import { createHash, type Hash } from 'node:crypto';
-import { once } from 'node:events';
-import type { Readable, Transform } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
-import { createGunzip, createZstdDecompress } from 'node:zlib';
+import type { Readable } from 'node:stream';
 import type { Digest } from '../digest/digest.ts';
 import type { CompressionAlgorithm } from '../types/blob-info-cache.ts';
+import { Decompressor } from './decompressor.ts';
 
 /** What was learnt of a layer while it passed. */
 export interface LayerContent {
@@ -22,10 +20,17 @@ export async function* learningContent(
   learnt: (content: LayerContent) => void,
 ): AsyncGenerator<Buffer> {
   let content: ContentHash | undefined;
+  let head: Buffer = Buffer.alloc(0);
   try {
     for await (const bytes of layer as AsyncIterable<Buffer>) {
-      content ??= new ContentHash(bytes);
-      await content.add(bytes);
+      if (content !== undefined) await content.add(bytes);
+      else {
+        head = Buffer.concat([head, bytes]);
+        if (head.length >= MAGIC_BYTES) {
+          content = new ContentHash(head);
+          await content.add(head);
+        }
+      }
       yield bytes;
     }
     const diffId = await content?.finish();
@@ -39,49 +44,41 @@ export async function* learningContent(
 class ContentHash {
   readonly compression: CompressionAlgorithm;
   readonly #hash: Hash = createHash('sha256');
-  readonly #decompressor: Transform | undefined;
-  /** Undefined for what cannot be decompressed. */
-  readonly #digest: Promise<Digest | undefined>;
+  readonly #decompressor: Decompressor | undefined;
 
-  /** @param first  the layer's first bytes, which tell how it is compressed. */
+  /** @param first  the layer's first bytes, MAGIC_BYTES at least. */
   constructor(first: Buffer) {
-    this.compression = compressionOf(first);
+    const compression = compressionOf(first);
+    this.compression = compression;
     this.#decompressor =
-      this.compression === 'gzip' ? createGunzip() : this.compression === 'zstd' ? createZstdDecompress() : undefined;
-    this.#digest = this.#decompressor === undefined ? Promise.resolve(undefined) : this.#hashOutput(this.#decompressor);
+      compression === 'uncompressed' ? undefined : new Decompressor(compression, (bytes) => this.#hash.update(bytes));
   }
 
   async add(bytes: Buffer): Promise<void> {
     if (this.#decompressor === undefined) this.#hash.update(bytes);
-    else if (!this.#decompressor.destroyed && !this.#decompressor.write(bytes)) {
-      await Promise.race([once(this.#decompressor, 'drain').catch(() => undefined), this.#digest]);
-    }
+    else await this.#decompressor.write(bytes);
   }
 
+  /** @returns undefined for what cannot be decompressed. */
   async finish(): Promise<Digest | undefined> {
-    if (this.#decompressor === undefined) return `sha256:${this.#hash.digest('hex')}`;
-    if (!this.#decompressor.destroyed) this.#decompressor.end();
-    return this.#digest;
+    if (this.#decompressor !== undefined && !(await this.#decompressor.end())) return undefined;
+    return `sha256:${this.#hash.digest('hex')}`;
   }
 
   destroy(): void {
     this.#decompressor?.destroy();
   }
-
-  async #hashOutput(decompressor: Transform): Promise<Digest | undefined> {
-    const update = async (output: AsyncIterable<Buffer>): Promise<void> => {
-      for await (const bytes of output) this.#hash.update(bytes);
-    };
-    return pipeline(decompressor, update).then(
-      (): Digest => `sha256:${this.#hash.digest('hex')}`,
-      () => undefined,
-    );
-  }
 }
 
-function compressionOf(first: Buffer): CompressionAlgorithm {
+/** @param first  at least MAGIC_BYTES. */
+function compressionOf(first: Buffer): 'uncompressed' | 'gzip' | 'zstd' {
   if (first[0] === 0x1f && first[1] === 0x8b) return 'gzip';
-  return first.length >= 4 && first.readUInt32LE(0) === ZSTD_MAGIC ? 'zstd' : 'uncompressed';
+  const magic = first.readUInt32LE(0);
+  return magic === ZSTD_MAGIC || SKIPPABLE_MAGIC.test(magic.toString(16)) ? 'zstd' : 'uncompressed';
 }
 
+/** How many bytes tell how a layer is compressed. */
+const MAGIC_BYTES = 4;
 const ZSTD_MAGIC = 0xfd2fb528;
+/** zstd may begin with a frame that holds something else, as pzstd's does. */
+const SKIPPABLE_MAGIC = /^184d2a5.$/;

@@ -48,7 +48,13 @@ async function fetchSmall({ source, cache, memory }: CopyRun, info: BlobInfo, si
   try {
     const { stream } = await source.getBlob(info, { cache, signal });
     const chunks: Buffer[] = [];
-    for await (const chunk of stream as AsyncIterable<Buffer>) chunks.push(chunk);
+    let length = 0;
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      chunks.push(chunk);
+      length += chunk.length;
+      // More than was promised is wrong, as whoever verifies it will find.
+      if (length > info.size) break;
+    }
     return { stream: Readable.from(chunks, { objectMode: false }), release };
   } catch (error) {
     release();

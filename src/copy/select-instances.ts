@@ -1,4 +1,6 @@
+import { pipeline } from 'node:stream';
 import { digestAlgorithm, digestOf, type Digest } from '../digest/digest.ts';
+import { verifiedStream } from '../digest/verified-stream.ts';
 import { ImgcopyError } from '../errors/imgcopy-error.ts';
 import type { Descriptor, Platform } from '../manifest/descriptor.ts';
 import { subsetIndex } from '../manifest/edit-manifest.ts';
@@ -15,7 +17,7 @@ import type { PreparedRun } from './copy-run.ts';
 export async function selectInstances(
   run: PreparedRun,
   root: RawManifest,
-  { platforms, sparse }: CopyImageOptions,
+  { platforms, sparse, preserveDigests }: CopyImageOptions,
 ): Promise<Wanted> {
   if (platforms === undefined || platforms.length === 0) return root;
   const index = parseManifest(root.bytes, root.mediaType);
@@ -35,6 +37,16 @@ export async function selectInstances(
   if (sparse) return { ...root, only };
   const bytes = subsetIndex(root.bytes, (entry) => only.has(entry.digest));
   if (bytes.equals(root.bytes)) return root;
+  if (preserveDigests) {
+    throw new ImgcopyError(
+      'an index of just these platforms has a digest of its own, and digests are to be preserved',
+      {
+        code: 'ERR_DIGEST_NOT_PRESERVED',
+        kind: 'usage',
+        hint: 'keep the index of the source with --sparse, or leave out --preserve-digests',
+      },
+    );
+  }
   run.emit({
     type: 'warning',
     message: `the index holds ${chosen.map(named).join(', ')} alone: its digest is new, and signatures on the source's index do not cover it`,
@@ -55,13 +67,14 @@ async function onlyIfItMatches(
   platforms: readonly Platform[],
 ): Promise<RawManifest> {
   const manifest = parseManifest(root.bytes, root.mediaType);
-  const [wanted, ...others] = platforms;
   const config = manifest.kind === 'image' && !manifest.isArtifact ? manifest.config : undefined;
-  if (wanted === undefined || config === undefined) return root;
+  if (config === undefined) return root;
   const platform = await platformOfConfig({ source, signal }, config);
+  if (platform === undefined) return root;
   const entry = { ...config, platform };
-  if (platform === undefined || (others.length === 0 && matchPlatform([entry], wanted) !== undefined)) return root;
-  throw new PlatformNotFoundError(wanted, [entry], source.reference);
+  const lacking = platforms.find((wanted) => matchPlatform([entry], wanted) === undefined);
+  if (lacking !== undefined) throw new PlatformNotFoundError(lacking, [entry], source.reference);
+  return root;
 }
 
 /** Configs are parsed up to here, in bytes. */
@@ -78,7 +91,8 @@ async function platformOfConfig(
     });
   }
   const { stream } = await source.getBlob(config, { signal });
-  const bytes = Buffer.concat((await stream.toArray({ signal })) as Buffer[]);
+  const verified = pipeline(stream, verifiedStream(config), () => undefined);
+  const bytes = Buffer.concat((await verified.toArray({ signal })) as Buffer[]);
   try {
     const { os, architecture, variant } = JSON.parse(bytes.toString('utf8')) as Partial<
       Record<'os' | 'architecture' | 'variant', unknown>

@@ -46,9 +46,10 @@ export function duringOperation(operation: string, error: unknown): unknown {
   return new ImgcopyError(operation, { code, cause: error });
 }
 
-/** Whether an error is the rejection of an aborted signal. */
+/** Whether an error is the rejection of an aborted signal, or of one whose time was up. */
 export function isAbort(error: unknown): boolean {
-  return error instanceof Error && error.name === 'AbortError';
+  if (!(error instanceof Error)) return false;
+  return error.name === 'AbortError' || (error.name === 'TimeoutError' && error instanceof DOMException);
 }
 
 /** The `code` of an error of Node.js or the system (`ENOENT`, `ECONNRESET`), or undefined. */

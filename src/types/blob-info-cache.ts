@@ -27,18 +27,16 @@ export interface CandidateOptions {
   readonly acceptable?: readonly CompressionAlgorithm[] | undefined;
 }
 
-/** A blob that carries a table of contents, and where that begins. */
+/** A blob that carries a table of contents. */
 export interface ChunkedBlob {
   readonly digest: Digest;
   /** In bytes. */
   readonly size: number;
   readonly format: 'zstd:chunked' | 'estargz';
-  /** Offset of the table of contents' frame or member: the tail begins there. */
-  readonly tailOffset: number;
 }
 
 /** Something a host was seen to do or not to do, by name, e.g. `multi-range`, `self-mount`. */
-export type HostAbility = 'multi-range' | 'ranges' | 'self-mount' | 'put-monolithic' | 'patch-limit' | 'sparse-index';
+export type HostAbility = 'multi-range' | 'ranges' | 'self-mount';
 
 /**
  * Facts that help later copies: a hint, never the truth. Only what was verified on this machine is recorded. No method throws, and none
@@ -67,6 +65,6 @@ export interface BlobInfoCache extends Disposable {
   chunkedBlobs(location: KnownLocation, limit: number): readonly ChunkedBlob[];
   /** What a host was seen to do; undefined when unknown or too long ago. */
   hostAbility(host: string, ability: HostAbility): number | undefined;
-  /** @param value  1 or 0 for can and cannot, or a number of bytes for a limit. */
+  /** @param value  1 for can, 0 for cannot. */
   recordHostAbility(host: string, ability: HostAbility, value: number): void;
 }

@@ -27,7 +27,7 @@ test('counts what a cache holds, while it is open and after', async (t) => {
   cache.recordKnownLocation(digest, { registry: 'registry.test', repository: 'app' });
   cache.recordKnownLocation(digest, { registry: 'registry.test', repository: 'base' });
   cache.recordDigestUncompressedPair(digest, digestNamed('tar'));
-  cache.recordChunkedBlob({ digest, size: 100, format: 'estargz', tailOffset: 90 });
+  cache.recordChunkedBlob({ digest, size: 100, format: 'estargz' });
   cache.recordHostAbility('registry.test', 'ranges', 1);
   cache.recordHostAbility('registry.test', 'self-mount', 1);
   cache.recordHostAbility('mirror.test', 'ranges', 0);

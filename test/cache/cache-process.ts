@@ -20,8 +20,15 @@ const commands: Record<string, (argument: string) => unknown> = {
       cache.recordKnownLocation(digest, location);
     }
   },
+  /** Notes a session for a blob, and keeps its state open. */
+  remember: async (name) => {
+    const state = await openUploadState(user);
+    const session = { size: 50_000_000, location: '/upload/of-a-process', offset: 0 };
+    return state.remember({ registry: 'registry.test', repository: 'app', digest: digestNamed(name), ...session });
+  },
+  /** Claims all sessions for a blob, and keeps its state open: they stay its own as long as it lives. */
   claim: async (name) => {
-    using state = await openUploadState(user);
+    const state = await openUploadState(user);
     const target = { registry: 'registry.test', repository: 'app', digest: digestNamed(name) };
     const taken: string[] = [];
     for (let upload = state.claim(target); upload !== undefined; upload = state.claim(target)) {

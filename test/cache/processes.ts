@@ -5,7 +5,7 @@ import type { TestContext } from 'node:test';
 
 export interface CacheProcess {
   /** Does one thing in the process, see cache-process.ts. */
-  run(command: 'lock' | 'record' | 'claim', argument: string): Promise<Answer>;
+  run(command: 'lock' | 'record' | 'remember' | 'claim', argument: string): Promise<Answer>;
   end(): Promise<void>;
 }
 

@@ -46,13 +46,13 @@ for (const [kind, open] of [
       { digest: zstd, location: undefined, compression: 'zstd:chunked' },
     ]);
 
-    const chunked = { digest: zstd, size: 1000, format: 'zstd:chunked', tailOffset: 900 } as const;
+    const chunked = { digest: zstd, size: 1000, format: 'zstd:chunked' } as const;
     cache.recordChunkedBlob(chunked);
     assert.deepEqual(cache.chunkedBlobs(app, 10), [chunked]);
     assert.deepEqual(cache.chunkedBlobs(base, 10), []);
 
-    cache.recordHostAbility('registry.test', 'patch-limit', 0);
-    assert.equal(cache.hostAbility('registry.test', 'patch-limit'), 0);
+    cache.recordHostAbility('registry.test', 'multi-range', 0);
+    assert.equal(cache.hostAbility('registry.test', 'multi-range'), 0);
     assert.equal(cache.hostAbility('registry.test', 'ranges'), undefined);
   });
 }
@@ -64,7 +64,7 @@ test('what one run recorded, a later one knows', async (t) => {
     cache.recordKnownLocation(gzip, app);
     cache.recordCompressor(gzip, 'estargz');
     cache.recordDigestUncompressedPair(gzip, tar);
-    cache.recordChunkedBlob({ digest: gzip, size: 1000, format: 'estargz', tailOffset: 900 });
+    cache.recordChunkedBlob({ digest: gzip, size: 1000, format: 'estargz' });
     cache.recordHostAbility('registry.test', 'ranges', 1);
   }
   using cache = await openCache(user);
@@ -90,14 +90,14 @@ test('what is recorded again replaces what was stored', async (t) => {
   for (const location of [app, base]) {
     using cache = await openCache(user, () => now++);
     cache.recordKnownLocation(gzip, location);
-    cache.recordHostAbility('registry.test', 'patch-limit', now);
+    cache.recordHostAbility('registry.test', 'multi-range', now);
   }
   using cache = await openCache(user, () => now++);
   assert.deepEqual(repositoriesOf(cache), ['base', 'app']);
   cache.recordKnownLocation(gzip, app);
-  cache.recordHostAbility('registry.test', 'patch-limit', 7);
+  cache.recordHostAbility('registry.test', 'multi-range', 7);
   assert.deepEqual(repositoriesOf(cache), ['app', 'base']);
-  assert.equal(cache.hostAbility('registry.test', 'patch-limit'), 7);
+  assert.equal(cache.hostAbility('registry.test', 'multi-range'), 7);
 });
 
 test('a location that was a miss is gone, stored or not (behaviour 71)', async (t) => {
@@ -124,7 +124,7 @@ test('locations expire after thirty days and abilities after seven (behaviour 71
   let now = Date.UTC(2026, 0, 1);
   using cache = await openCache(user, () => now);
   cache.recordKnownLocation(gzip, app);
-  cache.recordChunkedBlob({ digest: gzip, size: 10, format: 'estargz', tailOffset: 9 });
+  cache.recordChunkedBlob({ digest: gzip, size: 10, format: 'estargz' });
   cache.recordHostAbility('registry.test', 'ranges', 1);
   now += 7 * DAY_MS - 1;
   assert.equal(cache.hostAbility('registry.test', 'ranges'), 1);
@@ -181,7 +181,7 @@ test('chunked blobs of a repository come newest first, as many as asked for', as
   using cache = await openCache(user, () => now++);
   const names = ['one', 'two', 'three'];
   for (const name of names) {
-    cache.recordChunkedBlob({ digest: digestNamed(name), size: 100, format: 'estargz', tailOffset: 90 });
+    cache.recordChunkedBlob({ digest: digestNamed(name), size: 100, format: 'estargz' });
     cache.recordKnownLocation(digestNamed(name), app);
     cache.recordKnownLocation(digestNamed(`${name}, not chunked`), app);
   }
@@ -193,10 +193,10 @@ test('chunked blobs of a repository come newest first, as many as asked for', as
 
 test('what cannot be a fact is neither kept nor complained of', async (t) => {
   using cache = await openCache(await scratchUser(t));
-  cache.recordHostAbility('registry.test', 'patch-limit', Number.NaN);
-  cache.recordChunkedBlob({ digest: gzip, size: 1.5, format: 'estargz', tailOffset: 1 });
+  cache.recordHostAbility('registry.test', 'multi-range', Number.NaN);
+  cache.recordChunkedBlob({ digest: gzip, size: 1.5, format: 'estargz' });
   cache.recordKnownLocation(gzip, app);
-  assert.equal(cache.hostAbility('registry.test', 'patch-limit'), undefined);
+  assert.equal(cache.hostAbility('registry.test', 'multi-range'), undefined);
   assert.deepEqual(cache.chunkedBlobs(app, 10), []);
 });
 
@@ -207,7 +207,7 @@ test('rows that are not what was written are passed over', async (t) => {
     using file = new DatabaseSync(user.cachePath);
     file.exec(`INSERT INTO uncompressed_pairs VALUES ('${gzip}', '../../etc/passwd'), ('sha256:short', '${tar}');
       INSERT INTO compressors VALUES ('${gzip}', 'brotli');
-      INSERT INTO chunked_blobs VALUES ('${gzip}', 100, 'zip', 90), ('${zstd}', 100, 'estargz', 200);
+      INSERT INTO chunked_blobs VALUES ('${gzip}', 100, 'zip'), ('${zstd}', 0, 'estargz');
       INSERT INTO known_locations VALUES ('registry.test', '${gzip}', 'app', ${Date.now()}), ('registry.test', '${zstd}', 'app', ${Date.now()})`);
   }
   using cache = await openCache(user);

@@ -1,21 +1,20 @@
 import assert from 'node:assert/strict';
 import { existsSync, statSync } from 'node:fs';
-import { mkdir, open, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
-import { openUploadState, type InterruptedUpload, type UploadState } from '../../src/cache/upload-state.ts';
+import { type NotedUpload, openUploadState, type UploadState } from '../../src/cache/upload-state.ts';
 import { startProcess } from './processes.ts';
 import { digestNamed, type ScratchUser, scratchUser } from './scratch.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 const target = { registry: 'registry.test', repository: 'app', digest: digestNamed('layer') };
-const upload: InterruptedUpload = {
+const upload: NotedUpload = {
   ...target,
   size: 50_000_000,
   location: 'https://registry.test/v2/app/blobs/uploads/1?_state=secret',
   offset: 20_000_000,
-  reusedPieces: false,
 };
 
 async function openState(user: ScratchUser, now?: () => number): Promise<UploadState> {
@@ -34,10 +33,56 @@ test('a session that one run left open, a later one claims once', async (t) => {
   assert.equal(state.claim(target), undefined);
 });
 
+test('a session belongs to who noted or claimed it, until that leaves it', async (t) => {
+  const user = await scratchUser(t);
+  using writer = await openState(user);
+  using other = await openState(user);
+  writer.remember(upload);
+  assert.equal(writer.claim(target), undefined, 'it is being written');
+  assert.equal(other.claim(target), undefined);
+  assert.equal(writer.leave({ ...upload, offset: 30_000_000 }), true);
+  assert.deepEqual(other.claim(target), { location: upload.location, offset: 30_000_000 });
+  assert.equal(writer.claim(target), undefined, 'it is the claimer’s now');
+  other[Symbol.dispose]();
+  assert.equal(writer.claim(target)?.offset, 30_000_000, 'a claimed session is not lost when its claimer ends');
+});
+
+test('a session of a process that was killed is claimed, of one that lives it is not', async (t) => {
+  const user = await scratchUser(t);
+  const writer = startProcess(t, user.homeDir);
+  assert.deepEqual(await writer.run('remember', 'layer'), { result: true, warnings: [] });
+  using state = await openState(user);
+  assert.equal(state.claim(target), undefined);
+  assert.deepEqual((await startProcess(t, user.homeDir).run('claim', 'layer')).result, []);
+  await writer.end();
+  assert.equal(state.claim(target)?.location, '/upload/of-a-process');
+  assert.deepEqual((await startProcess(t, user.homeDir).run('claim', 'layer')).result, [], 'it is claimed by this one');
+});
+
+test('an owner’s lock file goes with it, a dead owner’s with the next one', async (t) => {
+  const user = await scratchUser(t);
+  const locks = async (): Promise<number> =>
+    (await readdir(dirname(user.uploadsPath))).filter((name) => name.endsWith('.lock')).length;
+  const killed = startProcess(t, user.homeDir);
+  await killed.run('remember', 'layer');
+  await killed.end();
+  assert.equal(await locks(), 1);
+  {
+    using state = await openState(user);
+    state.remember(upload);
+    assert.equal(await locks(), 1, 'its own');
+  }
+  assert.equal(await locks(), 0);
+});
+
 test('of several sessions for a blob the one that came farthest is claimed first', async (t) => {
-  using state = await openState(await scratchUser(t));
-  for (const offset of [1, 3, 2]) state.remember({ ...upload, location: `/upload/${offset}`, offset });
-  state.remember({ ...upload, location: '/upload/2', offset: 4 });
+  const user = await scratchUser(t);
+  {
+    using run = await openState(user);
+    for (const offset of [1, 3, 2]) run.remember({ ...upload, location: `/upload/${offset}`, offset });
+    run.remember({ ...upload, location: '/upload/2', offset: 4 });
+  }
+  using state = await openState(user);
   const claimed = [state.claim(target), state.claim(target), state.claim(target), state.claim(target)];
   assert.deepEqual(
     claimed.map((one) => one?.offset),
@@ -45,18 +90,17 @@ test('of several sessions for a blob the one that came farthest is claimed first
   );
 });
 
-test('sessions for a blob that is there are forgotten', async (t) => {
-  using state = await openState(await scratchUser(t));
-  state.remember(upload);
-  state.remember({ ...upload, repository: 'other' });
-  state.forget(target);
-  assert.equal(state.claim(target), undefined);
-  assert.notEqual(state.claim({ ...target, repository: 'other' }), undefined);
-});
-
-test('a session that holds reused pieces is not noted', async (t) => {
-  using state = await openState(await scratchUser(t));
-  assert.equal(state.remember({ ...upload, reusedPieces: true }), false);
+test('a session that is closed is forgotten, others for its blob are not', async (t) => {
+  const user = await scratchUser(t);
+  {
+    using run = await openState(user);
+    run.remember(upload);
+    run.remember({ ...upload, location: '/upload/2' });
+    run.forget(upload);
+    assert.equal(run.leave(upload), false);
+  }
+  using state = await openState(user);
+  assert.equal(state.claim(target)?.location, '/upload/2');
   assert.equal(state.claim(target), undefined);
 });
 
@@ -65,6 +109,7 @@ test('a session is too old after six days, and leaves the file', async (t) => {
   let now = Date.UTC(2026, 0, 1);
   using state = await openState(user, () => now);
   state.remember(upload);
+  state.leave(upload);
   now += 6 * DAY_MS;
   assert.equal(state.claim(target), undefined);
   state.remember({ ...upload, repository: 'other' });
@@ -115,11 +160,13 @@ test('a session is not claimed while another process holds the lock, nor noted',
   const user = await scratchUser(t);
   using state = await openState(user);
   state.remember(upload);
+  state.leave(upload);
   using other = new DatabaseSync(user.uploadsPath);
   other.exec('BEGIN IMMEDIATE');
   assert.equal(state.claim(target), undefined);
   assert.equal(state.remember({ ...upload, location: '/upload/2' }), false);
-  state.forget(target);
+  assert.equal(state.leave(upload), false);
+  state.forget(upload);
   other.exec('COMMIT');
   assert.equal(state.claim(target)?.location, upload.location);
 });
@@ -164,6 +211,7 @@ test('where no file can be written nothing is remembered', async (t) => {
   using state = await openUploadState({ ...user, env, onWarning: (message) => warnings.push(message) });
   assert.equal(state.remember(upload), false);
   assert.equal(state.claim(target), undefined);
-  state.forget(target);
+  assert.equal(state.leave(upload), false);
+  state.forget(upload);
   assert.equal(warnings.length, 1);
 });

@@ -139,8 +139,7 @@ class DirDestination implements ImageDestination {
     });
     const input = { accessor, info, own: this.#own, candidates, memory, signal };
     const { bytesReused, tail } = await keepingPart(file, () => writeAssembled(file, input));
-    if (tail !== undefined)
-      cache?.recordChunkedBlob({ digest, size, format: tail.format, tailOffset: tail.tailOffset });
+    if (tail !== undefined) cache?.recordChunkedBlob({ digest, size, format: tail.format });
     return { digest, size, bytesReused };
   }
 

@@ -26,11 +26,12 @@ export class NotedUploads {
     this.#repository = repository;
   }
 
-  /** Notes an upload that this run is about to write to, in place of what was noted for the blob. */
+  /** Notes an upload that this run is about to write to, in place of what was noted for the blob; one at another origin cannot be claimed. */
   async note(info: BlobInfo, { url }: UploadLocation): Promise<void> {
     const location = url.href;
     if (info.size < MIN_BYTES || this.#noted.get(info.digest) === location) return;
     await this.forget(info);
+    if (url.origin !== this.#origin) return;
     const state = await this.#open();
     const isNoted = state.remember({ ...this.#target(info), size: info.size, location, offset: 0 });
     if (isNoted) this.#noted.set(info.digest, location);

@@ -41,8 +41,6 @@ export interface RegistryDestinationOptions extends EndpointOptions, WaitOptions
   readonly source?: RepositoryName | undefined;
   readonly additionalTags?: readonly string[] | undefined;
   readonly cache?: (() => BlobInfoCache | undefined) | undefined;
-  /** Nothing will be written: a token for reading will do. */
-  readonly readOnly?: boolean | undefined;
 }
 
 /** Blobs up to here are held in memory and sent in one request, so that they can be sent again, in bytes. */
@@ -55,7 +53,7 @@ export async function openRegistryDestination(
   options: RegistryDestinationOptions = {},
 ): Promise<RegistryDestination> {
   const { source } = options;
-  const scopes = [`repository:${reference.repository}:${options.readOnly ? 'pull' : 'pull,push'}`];
+  const scopes = [`repository:${reference.repository}:pull,push`];
   const mountable = source?.registry === reference.registry && source.repository !== reference.repository;
   if (mountable) scopes.push(`repository:${source.repository}:pull`);
   const { origin, send } = await access.endpoint(reference.registry, { ...options, side: 'destination', scopes });
@@ -146,13 +144,7 @@ export class RegistryDestination implements ImageDestination {
     const upload = { policy, observer, limits: this.#limits, noted: this.#noted, session };
     const { bytesReused, tail } = await uploadAssembled(this.#client, input, upload);
     cache?.recordKnownLocation(info.digest, this.repository);
-    if (tail !== undefined)
-      cache?.recordChunkedBlob({
-        digest: info.digest,
-        size: info.size,
-        format: tail.format,
-        tailOffset: tail.tailOffset,
-      });
+    if (tail !== undefined) cache?.recordChunkedBlob({ digest: info.digest, size: info.size, format: tail.format });
     return { digest: info.digest, size: info.size, bytesReused };
   }
 

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import { ContentMismatchError, digestAlgorithm, type Digest } from '../../digest/digest.ts';
-import { ImgcopyError } from '../../errors/imgcopy-error.ts';
+import { duringOperation, ImgcopyError } from '../../errors/imgcopy-error.ts';
 import {
   redactUrl,
   type HttpRequest,
@@ -9,7 +9,7 @@ import {
   type RetryPolicy,
   type Send,
 } from '../../http/index.ts';
-import { manifestDigest, parseManifest } from '../../manifest/parse-manifest.ts';
+import { manifestDigest, parseManifest, type Manifest } from '../../manifest/parse-manifest.ts';
 import { formatReference, type RegistryReference } from '../../reference/reference.ts';
 import type {
   BlobChunkAccessor,
@@ -159,7 +159,7 @@ export class RegistrySource implements ImageSource {
     signal: AbortSignal | undefined,
   ): Promise<RawManifest> {
     const { bytes, mediaType: declared } = await this.#client.getManifest(name, { signal });
-    const { mediaType } = parseManifest(bytes, declared);
+    const { mediaType } = parsedManifest(this.reference, bytes, declared);
     const digest = manifestDigest(bytes, mediaType, expected && digestAlgorithm(expected));
     if (expected !== undefined && digest !== expected) {
       throw new ContentMismatchError(`the manifest of ${this.reference} does not match its digest`, expected, digest);
@@ -186,5 +186,13 @@ export class RegistrySource implements ImageSource {
       if (response !== undefined) await toRegistryError(request, response).catch(() => redactUrl(url));
     }
     return undefined;
+  }
+}
+
+function parsedManifest(reference: string, bytes: Buffer, declared: string): Manifest {
+  try {
+    return parseManifest(bytes, declared);
+  } catch (error) {
+    throw duringOperation(`reading the manifest of ${reference}`, error);
   }
 }

@@ -35,7 +35,7 @@ export async function* listTags(
 function tagsOf(body: Buffer, repository: string): readonly string[] {
   const { tags } = parseAnswer(body);
   // A repository whose tags were all deleted has null.
-  if (tags === undefined || tags === null) return [];
+  if (tags === null) return [];
   if (Array.isArray(tags) && tags.every((tag) => typeof tag === 'string')) return tags;
   throw new ImgcopyError(`the list of the tags of ${repository} is no list of texts`, {
     code: 'ERR_TAG_LIST',
@@ -47,9 +47,9 @@ function tagsOf(body: Buffer, repository: string): readonly string[] {
 function parseAnswer(body: Buffer): { readonly tags?: unknown } {
   try {
     const answer: unknown = JSON.parse(body.toString('utf8'));
-    return typeof answer === 'object' && answer !== null ? answer : { tags: 'none' };
+    return typeof answer === 'object' && answer !== null ? answer : {};
   } catch {
-    return { tags: 'none' };
+    return {};
   }
 }
 

@@ -1,0 +1,61 @@
+import { pipeline, Transform, type Readable, type TransformCallback } from 'node:stream';
+import type { BlobChunkAccessor } from '../types/blob-chunk-accessor.ts';
+import type { BlobInfo } from '../types/blob-info.ts';
+import { WholeBlobError } from '../types/errors.ts';
+import type { CopyRun } from './copy-run.ts';
+
+/** Counts the bytes of one blob that come from the source, and reports them. */
+export class Meter {
+  readonly #run: CopyRun;
+  readonly #info: BlobInfo;
+  #bytes = 0;
+  #shown = 0;
+
+  constructor(run: CopyRun, info: BlobInfo) {
+    this.#run = run;
+    this.#info = info;
+  }
+
+  /** All that was fetched, attempts that came to nothing included. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  restart(): void {
+    this.#shown = 0;
+    this.#run.emit({ type: 'blob-progress', digest: this.#info.digest, bytes: 0 });
+  }
+
+  count(stream: Readable): Readable {
+    const counter = new Transform({
+      readableHighWaterMark: 256 * 1024,
+      writableHighWaterMark: 256 * 1024,
+      transform: (chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void => {
+        this.#add(chunk.length);
+        done(null, chunk);
+      },
+    });
+    return pipeline(stream, counter, () => undefined);
+  }
+
+  measuring(accessor: BlobChunkAccessor): BlobChunkAccessor {
+    const count = (stream: Readable): Readable => this.count(stream);
+    return {
+      rangeSupport: accessor.rangeSupport,
+      async *getBlobAt(info, chunks, options) {
+        try {
+          for await (const reader of accessor.getBlobAt(info, chunks, options)) yield count(reader);
+        } catch (error) {
+          if (!(error instanceof WholeBlobError)) throw error;
+          throw new WholeBlobError(count(error.stream), { ...(error.side && { side: error.side }) });
+        }
+      },
+    };
+  }
+
+  #add(length: number): void {
+    this.#bytes += length;
+    this.#shown += length;
+    this.#run.emit({ type: 'blob-progress', digest: this.#info.digest, bytes: this.#shown });
+  }
+}
