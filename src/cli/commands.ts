@@ -1,5 +1,4 @@
 import { Argument, Option, type Command } from 'commander';
-import { variablesHelp } from './help.ts';
 import {
   addOptions,
   authFileOptions,
@@ -126,7 +125,6 @@ function addCompletionCommand(program: Command): void {
 
 function addConnectionOptions(command: Command): void {
   addOptions(command, 'Connections:', [...tlsOptions(ONE_REGISTRY), ...patienceOptions(), debugOption()]);
-  command.addHelpText('after', variablesHelp);
 }
 
 function platformOption(): Option {

@@ -24,6 +24,8 @@ export interface CopyFlags extends BothEndpointsFlags, PatienceFlags {
   readonly force?: boolean;
   readonly additionalTag?: readonly string[];
   readonly removeSignatures?: boolean;
+  readonly substitute?: boolean;
+  readonly preserveDigests?: boolean;
   readonly jobs?: number;
   readonly partial?: PartialMode;
   /** False with --no-cache. */
@@ -59,6 +61,8 @@ export async function runCopy(
         force: flags.force,
         additionalTags: flags.additionalTag,
         removeSignatures: flags.removeSignatures,
+        substitute: flags.substitute,
+        preserveDigests: flags.preserveDigests,
         partial: flags.partial,
         jobs: flags.jobs,
         cache: flags.cache,
@@ -84,9 +88,9 @@ function warnOfOneTag(source: string, progress: Progress): void {
   progress.show({ type: 'warning', message: '--all is for all platforms; of the tags, latest alone is copied' });
 }
 
-/** An error that names a side but not what was going on is told what that was. */
+/** An error that does not say what was going on is told. */
 function duringCopy(error: unknown, source: string, destination: string): unknown {
-  const isBare = error instanceof ImgcopyError && error.side !== undefined && !(error.cause instanceof ImgcopyError);
+  const isBare = error instanceof ImgcopyError && error.kind !== 'usage' && !(error.cause instanceof ImgcopyError);
   return isBare ? duringOperation(`copying ${source} to ${destination}`, error) : error;
 }
 
@@ -103,6 +107,6 @@ async function writeDigest(path: string, digest: string): Promise<void> {
 }
 
 function toJson(result: CopyResult): Omit<CopyResult, 'reference'> {
-  const { reference: _reference, source, destination, ...rest } = result;
-  return { source, destination, ...rest };
+  const { reference: _reference, source, destination, digest, mediaType, size, durationMs, ...counts } = result;
+  return { source, destination, digest, mediaType, size, durationMs, ...counts };
 }

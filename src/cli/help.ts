@@ -14,7 +14,7 @@ export function configureHelp(program: Command): void {
   program.configureHelp({
     optionDescription,
     subcommandTerm,
-    minWidthToWrap: 30,
+    minWidthToWrap: 20,
     prepareContext(this: Help, { helpWidth }) {
       this.helpWidth = Math.min(helpWidth ?? 80, MAX_WIDTH);
     },

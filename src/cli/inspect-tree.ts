@@ -6,10 +6,15 @@ interface Branch {
   readonly below: readonly Branch[];
 }
 
-/** An image as a tree of lines: manifests, and below them their configs and layers, with digests, sizes and media types. */
-export function drawImage(image: ImageDescription): readonly string[] {
+/**
+ * An image as a tree of lines: manifests, and below them their configs and layers, with digests, sizes and media types.
+ * @param columns  of the terminal, where there is one: digests are cut if that makes lines fit better.
+ */
+export function drawImage(image: ImageDescription, columns: number = Infinity): readonly string[] {
   const root = branchOf(image, image.platform === undefined ? '' : formatPlatform(image.platform));
-  return [image.reference, ...draw([root], '')].map(printable);
+  const lines = [image.reference, ...draw([root], '')].map(printable);
+  if (lines.every((line) => line.length <= columns)) return lines;
+  return lines.map((line) => line.replace(/ (sha\d+:[0-9a-f]{12})[0-9a-f]+ {2}/, ' $1…  '));
 }
 
 function branchOf(manifest: ManifestDescription, name: string): Branch {

@@ -1,6 +1,7 @@
 import { CommanderError, type Command } from 'commander';
 import { withoutAliases } from './aliases.ts';
 import { exitStatusOf, formatError, usageError } from './error-report.ts';
+import { ImgcopyError } from '../index.ts';
 import { createProgram } from './program.ts';
 import { Interruption } from './interruption.ts';
 import { verbFirst } from './verb-first.ts';
@@ -11,7 +12,16 @@ import { verbFirst } from './verb-first.ts';
  * @returns the exit status.
  */
 export async function main(argv: readonly string[]): Promise<number> {
-  ignoreClosedPipes();
+  endOnUnwritableOutput();
+  process.once('beforeExit', failUnfinished);
+  try {
+    return await run(argv);
+  } finally {
+    process.off('beforeExit', failUnfinished);
+  }
+}
+
+async function run(argv: readonly string[]): Promise<number> {
   using interruption = new Interruption();
   const program = createProgram(interruption.signal);
   let running: Command | undefined;
@@ -28,9 +38,8 @@ export async function main(argv: readonly string[]): Promise<number> {
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0;
     if (interruption.status !== undefined) {
-      process.stderr.write(
-        `imgcopy: ${interruption.status === 130 ? 'interrupted' : 'terminated'}; run it again to go on\n`,
-      );
+      const how = interruption.status === 130 ? 'interrupted' : 'terminated';
+      process.stderr.write(`imgcopy: ${how}${running?.name() === 'copy' ? '; run it again to go on' : ''}\n`);
       return interruption.status;
     }
     const reported = error instanceof CommanderError ? usageError(error, verbOf(argv, program)) : error;
@@ -45,11 +54,25 @@ function verbOf(argv: readonly string[], program: Command): string | undefined {
   return program.commands.find((command) => command.name() === verb || command.aliases().includes(verb))?.name();
 }
 
-/** Whoever reads our output may stop reading (`imgcopy … | head -1`): no reason to complain. */
-function ignoreClosedPipes(): void {
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error;
-    });
-  }
+/** A promise that nothing will settle ends Node.js quietly, and with status 0: a copy must never seem to have succeeded so. */
+function failUnfinished(): void {
+  const error = new ImgcopyError('nothing is left to wait for, and the work is not done', {
+    code: 'ERR_UNFINISHED',
+    hint: 'this is a fault of imgcopy; run it again to go on',
+  });
+  process.stderr.write(formatError(error, PLAIN));
+  process.exitCode = 1;
 }
+
+/** Whoever reads our output may stop reading (`imgcopy … | head -1`): no reason to complain. A full disk is one. */
+function endOnUnwritableOutput(): void {
+  const end = (error: NodeJS.ErrnoException): void => {
+    if (error.code === 'EPIPE') return;
+    process.stderr.write(formatError(new Error('writing to standard output', { cause: error }), PLAIN));
+    process.exit(1);
+  };
+  process.stdout.on('error', end);
+  process.stderr.on('error', () => undefined);
+}
+
+const PLAIN = { stack: false, sides: false };

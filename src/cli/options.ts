@@ -38,7 +38,7 @@ export function credentialOptions(sides: readonly OptionSide[]): readonly Option
 
 export function authFileOptions(sides: readonly OptionSide[]): readonly Option[] {
   return sides.map(({ prefix, name }) =>
-    new Option(`--${prefix}authfile <file>`, `where the credentials for ${name} are looked up`).default(
+    new Option(`--${prefix}authfile <file>`, `the file with the credentials for ${name}`).default(
       undefined,
       'the files of docker and podman',
     ),
@@ -82,15 +82,10 @@ export function debugOption(): Option {
 }
 
 function withVariable(option: Option): Option {
-  const variable = variableOf(option);
+  const variable = `IMGCOPY_${option.name().toUpperCase().replaceAll('-', '_')}`;
   // Commander takes any value of a flag's variable for a yes. One that is empty is not set.
   const value = process.env[variable];
   const isFlag = !option.required && !option.optional;
   const isUnset = value === '' || (isFlag && /^(?:0|no|false)$/i.test(value ?? ''));
   return isUnset ? option : option.env(variable);
-}
-
-/** The variable that an option can be set by. */
-export function variableOf({ long }: Option): string {
-  return `IMGCOPY_${(long ?? '').replace(/^--/, '').toUpperCase().replaceAll('-', '_')}`;
 }

@@ -68,6 +68,10 @@ function imageOptions(): readonly Option[] {
     new Option('--force', 'check every blob, even where the destination has this image already'),
     new Option('--additional-tag <tag>', 'tag the destination so, too (repeat)').argParser(collect),
     new Option('--remove-signatures', 'leave the signatures of a dir: source behind'),
+    new Option(
+      '--substitute',
+      'reuse an equivalent blob in another compression; the manifest changes, and with it the digest',
+    ),
     new Option('--preserve-digests', 'fail rather than change the manifest'),
   ];
 }

@@ -24,8 +24,7 @@ export function openTerminalProgress({ verbose }: Pick<ProgressOptions, 'verbose
     color: isColoured && 'cyan',
   });
   const draw = (): void => {
-    // A terminal that does not know its size says 0.
-    const size = { columns: process.stderr.columns || 80, rows: process.stderr.rows || 24 };
+    const size = { columns: process.stderr.columns, rows: process.stderr.rows || 24 };
     spinner.text = drawCopy(state, size, performance.now()).join('\n');
   };
   const timer = setInterval(draw, REDRAW_MS);

@@ -27,8 +27,9 @@ export async function openProgress(mode: ProgressMode, options: ProgressOptions)
   if (chosen === 'none')
     return { show: () => undefined, warn: () => undefined, finish: () => undefined, stop: () => undefined };
   if (chosen === 'json') return openJsonProgress();
-  // What is no terminal cannot be drawn over.
-  if (chosen === 'plain' || !process.stderr.isTTY) return openPlainProgress(options);
+  // What is no terminal, or does not know its width (and ora would count endless lines), cannot be drawn over.
+  const isDrawable = process.stderr.isTTY && process.stderr.columns > 0;
+  if (chosen === 'plain' || !isDrawable) return openPlainProgress(options);
   const { openTerminalProgress } = await import('./progress-terminal.ts');
   return openTerminalProgress(options);
 }

@@ -51,7 +51,8 @@ export async function runInspect(reference: string, flags: InspectFlags, signal:
       return;
     }
     const image = await inspectImage(reference, options);
-    await print(flags.json ? `${JSON.stringify(image)}\n` : `${drawImage(image).join('\n')}\n`);
+    const columns = (process.stdout.isTTY && process.stdout.columns) || undefined;
+    await print(flags.json ? `${JSON.stringify(image)}\n` : `${drawImage(image, columns).join('\n')}\n`);
   });
 }
 

@@ -33,7 +33,11 @@ export function verbFirst(argv: readonly string[], program: Command): readonly s
   const operand = at === -1 ? undefined : argv[at];
   if (operand === undefined) return argv;
   if (OTHER_VERBS.has(operand)) throw unknownVerb(operand);
-  return isVerb(operand, program) ? [operand, ...argv.slice(0, at), ...argv.slice(at + 1)] : argv;
+  const verb = findVerb(operand, program);
+  if (verb === undefined) return argv;
+  const others = [...argv.slice(0, at), ...argv.slice(at + 1)];
+  // Hints speak of the sides of a copy; other commands have one.
+  return [operand, ...(verb === 'copy' ? others : others.map((argument) => argument.replace(/^--src-/, '--')))];
 }
 
 function firstOperand(argv: readonly string[], program: Command): number {
@@ -51,8 +55,9 @@ function firstOperand(argv: readonly string[], program: Command): number {
   return -1;
 }
 
-function isVerb(text: string, { commands }: Command): boolean {
-  return text === 'help' || commands.some((command) => command.name() === text || command.aliases().includes(text));
+function findVerb(text: string, { commands }: Command): string | undefined {
+  if (text === 'help') return text;
+  return commands.find((command) => command.name() === text || command.aliases().includes(text))?.name();
 }
 
 function unknownVerb(verb: string): ImgcopyError {

@@ -17,8 +17,7 @@ export async function within<T>(
     if (!timeout.aborted || signal.aborted) throw error;
     throw new ImgcopyError(`not done after ${commandTimeout / 1000} s`, {
       code: 'ERR_COMMAND_TIMEOUT',
-      cause: error,
-      hint: 'a copy that is run again goes on; --command-timeout allows more',
+      hint: '--command-timeout allows more; a copy that is run again goes on',
     });
   }
 }

@@ -121,6 +121,7 @@ export function fakeRun(options: FakeRunOptions = {}): FakeRun {
     },
     partial: 'auto',
     substitute: false,
+    removeSignatures: false,
     emit: (event) => void events.push(event),
     signal: new AbortController().signal,
     ...options.run,
@@ -129,7 +130,7 @@ export function fakeRun(options: FakeRunOptions = {}): FakeRun {
 }
 
 /** A layer as the pipeline hands it to the ladder. */
-export function layerOf(bytes: Buffer, overrides: Partial<BlobToCopy> & { info?: Partial<BlobInfo> } = {}): BlobToCopy {
+export function layerOf(bytes: Buffer, { info, ...others }: LayerOverrides = {}): BlobToCopy {
   return {
     name: 'layer',
     isConfig: false,
@@ -137,10 +138,12 @@ export function layerOf(bytes: Buffer, overrides: Partial<BlobToCopy> & { info?:
     emptyLayer: false,
     platform: undefined,
     substitutable: undefined,
-    ...overrides,
-    info: { digest: digestOf(bytes), size: bytes.length, ...overrides.info },
+    ...others,
+    info: { digest: digestOf(bytes), size: bytes.length, ...info },
   };
 }
+
+type LayerOverrides = Partial<Omit<BlobToCopy, 'info'>> & { readonly info?: Partial<BlobInfo> | undefined };
 
 /** Methods that move something: the others only tell what is. */
 const NOTED: ReadonlySet<string | symbol> = new Set([

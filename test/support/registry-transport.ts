@@ -30,6 +30,8 @@ export interface TestAccessOptions {
   readonly policy?: Partial<RetryPolicy> | undefined;
   /** Default 10,000. */
   readonly idleTimeoutMs?: number | undefined;
+  /** Default: no upload is noted. */
+  readonly uploadState?: UploadState | undefined;
 }
 
 const noUploads: UploadState = {
@@ -48,7 +50,7 @@ export function openAccess(options: TestAccessOptions = {}): RegistryAccess {
     requestsPerHost: 16,
     env: {},
     userAgent: 'imgcopy/test',
-    uploadState: () => Promise.resolve(noUploads),
+    uploadState: () => Promise.resolve(options.uploadState ?? noUploads),
   });
 }
 

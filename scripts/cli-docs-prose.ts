@@ -1,0 +1,95 @@
+// The parts of docs/cli.md that are not in the definition of the command line.
+
+export const introduction: string = `# The command line
+
+<!-- Written by \`npm run docs\`; changes belong into src/cli and scripts/cli-docs-prose.ts. -->
+
+\`imgcopy SRC DST\` needs no verb: copying is the main job. Options may stand anywhere. An image called like a command is written
+with its transport: \`docker://tags\`.`;
+
+export const references: string = `## References
+
+| form | what it is |
+|---|---|
+| \`docker://HOST[:PORT]/NAME[:TAG][@DIGEST]\`, or bare \`NAME[:TAG]\` | an image in a registry. docker.io and library/ are filled in as docker does; the default tag is latest; with tag and digest, the digest counts |
+| \`dir:PATH\`, \`dir:PATH@DIGEST\` | a directory in the containers dir: layout, as skopeo and podman know it |
+
+Loopback hosts (localhost, 127.0.0.0/8, ::1) are tried with https, then http; all others are spoken to by https unless told otherwise.
+\`--tls-verify=false\` means both: no certificate checks, and http where https does not answer. A destination in a registry without a
+tag takes the source's.
+
+Nearly every option can be set by a variable, IMGCOPY\\_ and its name in capitals; what is typed goes before it. For an option without a
+value, \`1\` switches it on, and \`0\`, \`no\`, \`false\` and nothing leave it off. REGISTRY_AUTH_FILE, DOCKER_CONFIG, DOCKER_AUTH_CONFIG,
+XDG_RUNTIME_DIR, HTTPS_PROXY, HTTP_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR, NODE_EXTRA_CA_CERTS, NO_COLOR, FORCE_COLOR and CI are
+honoured as other tools do.
+
+Durations are written \`90s\`, \`5m\`, \`1h30m\` or \`500ms\`; a bare number is seconds.`;
+
+export const output: string = `## Output
+
+Standard output holds the result and nothing else, so that \`img=$(imgcopy a b)\` works: one line, the destination pinned by digest
+(\`docker://host/name@sha256:…\` or \`dir:/path@sha256:…\`). All else goes to standard error. With \`--json\` the line is one object:
+
+\`\`\`json
+{
+  "source": "docker://docker.io/library/alpine:3.20",
+  "destination": "docker://registry.test/alpine:3.20",
+  "digest": "sha256:…",
+  "mediaType": "application/vnd.oci.image.index.v1+json",
+  "size": 9218,
+  "durationMs": 1420,
+  "manifests": 8,
+  "blobs": { "total": 16, "reused": 0, "mounted": 4, "partial": 1, "copied": 11 },
+  "bytes": { "total": 48211034, "fetched": 31002211, "reused": 17208823, "uploaded": 34120771 },
+  "requests": { "source": 21, "destination": 58 },
+  "retries": 0,
+  "skipped": null
+}
+\`\`\`
+
+\`skipped\` is \`"same"\` where the destination had this image already, and \`"exists"\` where \`--no-clobber\` left another one alone.
+\`--digestfile\` writes the digest without a line's end.
+
+On a terminal, progress is a line for the whole and one for each blob under way, gone when the copy has ended; then comes a summary.
+Elsewhere, and where \`CI\` is set, it is plain lines: one at each blob's end, and one every few seconds. \`--progress json\` prints the
+events of the library, a JSON object a line. A second Ctrl-C ends at once.
+
+An error is one paragraph: what failed; the side, the request and the answer; what to do, and a code that stays the same. Stack traces
+come with \`--debug\` alone.
+
+    imgcopy: copying docker://registry.test/app:2 to dir:app
+      source: GET https://registry.test/v2/app/manifests/2: 404 (MANIFEST_UNKNOWN: manifest unknown)
+      hint: check the name and the tag; imgcopy tags REPOSITORY lists the tags    [ERR_NOT_FOUND]`;
+
+export const statuses: string = `## Exit statuses
+
+| status | meaning |
+|---|---|
+| 0 | copied, or nothing to do |
+| 1 | failed |
+| 2 | wrong usage |
+| 3 | the source image, tag or platform does not exist |
+| 4 | not allowed (401, 403); Docker Hub and GHCR answer so for what does not exist, too |
+| 5 | what arrived is not what its digest says |
+| 6 | still rate limited after all retries |
+| 130, 143 | interrupted, terminated |`;
+
+export const aliases: string = `## Names from other tools
+
+These are taken for their counterparts:
+
+| typed | taken for | known from |
+|---|---|---|
+| \`--from-…\`, \`--to-…\` | \`--src-…\`, \`--dest-…\` | oras |
+| \`--registry-config FILE\` | \`--authfile FILE\` | oras |
+| \`--concurrency N\`, \`--image-parallel-copies N\` | \`--jobs N\` | oras, skopeo |
+| \`--insecure\`, \`--src-insecure\`, \`--dest-insecure\` | \`--tls-verify=false\` of that side | crane, oras |
+| \`--platform all\` | the default | crane |
+| \`--platforms LIST\` | \`--platform LIST\` | regctl |
+| \`--no-tty\` | \`--progress plain\` | oras |
+| \`--multi-arch all\`, \`--multi-arch system\` | the default, \`--platform local\` | skopeo |
+| \`--override-os\`, \`--override-arch\`, \`--override-variant\` | \`--platform\`; what is not named is this machine's | skopeo |
+| \`--tls-verify\` without a value | \`--tls-verify=true\` | skopeo |
+| \`--insecure-policy\`, \`--policy FILE\`, \`--tmpdir DIR\`, \`--dest-precompute-digests\` | nothing: imgcopy has no trust policy, and needs no temporary files | skopeo |
+
+crane's \`cp -a\` copies all tags, and \`imgcopy -a\` all platforms of one: where the source names no tag, a warning says so.`;

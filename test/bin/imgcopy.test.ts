@@ -1,0 +1,30 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const command = fileURLToPath(new URL('../../bin/imgcopy.js', import.meta.url));
+
+test('wants the version of Node.js that package.json names', async () => {
+  const { engines } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    engines: { node: string };
+  };
+  const [, major, minor] = /^>=(\d+)\.(\d+)\.0$/.exec(engines.node) ?? [];
+  assert.match(await readFile(command, 'utf8'), new RegExp(`needed = \\[${major}, ${minor}\\]`));
+});
+
+for (const version of ['10.24.1', '20.20.2', '22.18.9']) {
+  test(`says on Node.js ${version} that it is too old, with exit status 2`, () => {
+    const { status, stdout, stderr } = runOn(version);
+    assert.equal(status, 2);
+    assert.equal(stdout, '');
+    assert.match(stderr, new RegExp(`^imgcopy: needs Node.js 22.19 or newer, and this is ${version}\n  hint: `));
+  });
+}
+
+function runOn(version: string): { status: number | null; stdout: string; stderr: string } {
+  const pretend = `Object.defineProperty(process.versions, 'node', { value: '${version}' })`;
+  const preload = `data:text/javascript,${encodeURIComponent(pretend)}`;
+  return spawnSync(process.execPath, ['--import', preload, command, '--version'], { encoding: 'utf8' });
+}

@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { CommanderError } from 'commander';
+import { exitStatusOf, formatError, usageError } from '../../src/cli/error-report.ts';
+import { ImgcopyError } from '../../src/index.ts';
+
+const request = new ImgcopyError('PATCH https://registry.test/v2/app/blobs/uploads/1: 413 (SIZE_INVALID)', {
+  code: 'ERR_UPLOAD_TOO_LARGE',
+  side: 'destination',
+  hint: 'a proxy limits the size of a request',
+});
+const operation = new ImgcopyError('copying layer sha256:9f1c', { code: 'ERR_UPLOAD_TOO_LARGE', cause: request });
+
+test('an error tells what failed, then side and request, then what to do', () => {
+  assert.equal(
+    formatError(operation, { stack: false, sides: true }),
+    `imgcopy: copying layer sha256:9f1c
+  destination: PATCH https://registry.test/v2/app/blobs/uploads/1: 413 (SIZE_INVALID)
+  hint: a proxy limits the size of a request    [ERR_UPLOAD_TOO_LARGE]
+`,
+  );
+});
+
+test('a command with one registry names no side', () => {
+  assert.doesNotMatch(formatError(operation, { stack: false, sides: false }), /destination:/);
+});
+
+test('the code comes at the end where there is no hint', () => {
+  const error = new ImgcopyError('no such thing', { code: 'ERR_X' });
+  assert.equal(formatError(error, { stack: false, sides: true }), 'imgcopy: no such thing    [ERR_X]\n');
+});
+
+test('what a cause repeats is said once', () => {
+  const error = new ImgcopyError('reading f: no space', { code: 'ERR_X', cause: new Error('no space') });
+  assert.equal(formatError(error, { stack: false, sides: true }), 'imgcopy: reading f: no space    [ERR_X]\n');
+});
+
+test('stack traces of the error and its causes come on request alone', () => {
+  assert.doesNotMatch(formatError(operation, { stack: false, sides: true }), /error-report\.test/);
+  assert.equal(formatError(operation, { stack: true, sides: true }).match(/^ImgcopyError/gm)?.length, 2);
+});
+
+test('what is thrown and is no error is printed as it is', () => {
+  assert.equal(formatError('out of luck', { stack: false, sides: true }), 'imgcopy: out of luck\n');
+});
+
+test('an error that is its own cause is printed once', () => {
+  const error = new Error('round');
+  error.cause = error;
+  assert.equal(formatError(error, { stack: false, sides: true }), 'imgcopy: round\n');
+});
+
+const statuses = [
+  ['failed', 1],
+  ['usage', 2],
+  ['not-found', 3],
+  ['denied', 4],
+  ['integrity', 5],
+  ['rate-limited', 6],
+] as const;
+
+for (const [kind, status] of statuses) {
+  test(`an error of kind ${kind} gives exit status ${status}`, () => {
+    assert.equal(exitStatusOf(new ImgcopyError('x', { code: 'ERR_X', kind })), status);
+  });
+}
+
+test('a wrong argument is told in the same form, with the nearest right one', () => {
+  const error = new CommanderError(
+    2,
+    'commander.unknownOption',
+    "error: unknown option '--jbs'\n(Did you mean --jobs?)",
+  );
+  assert.equal(
+    formatError(usageError(error, 'copy'), { stack: false, sides: false }),
+    "imgcopy: unknown option '--jbs'\n  hint: did you mean --jobs? imgcopy help copy tells more    [ERR_USAGE]\n",
+  );
+  assert.equal(exitStatusOf(usageError(error, undefined)), 2);
+});

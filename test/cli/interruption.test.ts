@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { createCliHome, type CliHome } from '../support/cli.ts';
+import { buildImage } from '../support/images.ts';
+import { startRegistry, type TestRegistry } from '../support/registry.ts';
+
+const image = buildImage({ layers: { count: 1, size: 6_000_000 } });
+
+let home: CliHome;
+
+before(async () => {
+  home = await createCliHome();
+});
+
+after(async () => {
+  await home[Symbol.asyncDispose]();
+});
+
+/** A source whose layer stops halfway. */
+async function startStallingSource(): Promise<TestRegistry> {
+  const source = await startRegistry();
+  source.seed('app', '1', image);
+  source.behave({ match: { method: 'GET', path: /\/blobs\// }, stallAfterBytes: 3_000_000 });
+  return source;
+}
+
+describe('an interruption', { concurrency: true }, () => {
+  for (const [signal, status, word] of [
+    ['SIGINT', 130, 'interrupted'],
+    ['SIGTERM', 143, 'terminated'],
+  ] as const) {
+    test(`${signal} ends a copy with status ${status}, and leaves no image behind (behaviour 37)`, async () => {
+      await using source = await startStallingSource();
+      const path = join(home.path, signal);
+      const { child, result } = home.start([`${source.host}/app:1`, `dir:${path}`]);
+      await source.until(() => source.select({ path: /\/blobs\// }).some(({ bytesSent }) => bytesSent >= 3_000_000));
+
+      child.kill(signal);
+
+      const { stdout, stderr, status: found } = await result;
+      assert.deepEqual([found, stdout], [status, '']);
+      assert.match(stderr, new RegExp(`^imgcopy: ${word}; run it again to go on\n$`, 'm'));
+      assert.ok(!(await readdir(path)).includes('manifest.json'));
+    });
+  }
+
+  test('a second SIGINT ends the process at once, whatever it waits for', async () => {
+    await using source = await startStallingSource();
+    await using destination = await startRegistry();
+    destination.behave({ match: { method: 'DELETE' }, stall: true });
+    const { child, result } = home.start([`${source.host}/app:1`, `${destination.host}/app:1`]);
+    await destination.until(() => destination.count({ method: 'PATCH' }) > 0);
+
+    child.kill('SIGINT');
+    await destination.until(() => destination.count({ method: 'DELETE' }) > 0);
+    child.kill('SIGINT');
+
+    assert.equal((await result).status, 130);
+  });
+
+  test('a question that nobody answers can be left', async () => {
+    await using source = await startRegistry();
+    source.behave({ match: { path: /tags/ }, stall: true });
+    const { child, result } = home.start(['tags', `${source.host}/app`]);
+    await source.until(() => source.count({ path: /tags/ }) > 0);
+
+    child.kill('SIGTERM');
+
+    assert.deepEqual(await result, { status: 143, stdout: '', stderr: 'imgcopy: terminated\n' });
+  });
+
+  test('a copy that takes longer than --command-timeout fails', async () => {
+    await using source = await startStallingSource();
+    const { status, stderr } = await home.run([
+      '--command-timeout=1s',
+      `${source.host}/app:1`,
+      `dir:${join(home.path, 'late')}`,
+    ]);
+    assert.equal(status, 1);
+    assert.match(
+      stderr,
+      /^imgcopy: copying .*\n {2}not done after 1 s\n {2}hint: --command-timeout .*\[ERR_COMMAND_TIMEOUT\]\n$/m,
+    );
+  });
+});
