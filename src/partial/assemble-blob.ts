@@ -1,19 +1,19 @@
-import type { Semaphore } from '../io/semaphore.ts';
+import type { Readable } from 'node:stream';
+import type { Release } from '../io/semaphore.ts';
 import { PartialBlobUnavailableError } from '../types/errors.ts';
 import { assemble } from './assemble.ts';
 import { fetchAll, planBlob, type BlobPlan, type PlanBlobInput } from './plan-blob.ts';
-import { complement, planFromOffset, type ByteRange } from './segments.ts';
+import { complement, planFromOffset, planOf, type ByteRange, type Plan } from './segments.ts';
 import type { ChunkedTail } from './tail.ts';
 
 export interface AssembleBlobInput extends PlanBlobInput {
-  readonly memory: Semaphore;
   /** Bytes of the blob's front that are at the destination already. */
   readonly offset: number;
 }
 
-/** A blob that is being put together. */
-export interface BlobAssembly {
-  /** The blob from `offset` on; to be read once, or returned. */
+/** A blob that is being put together. Disposing of it ends all requests for it. */
+export interface BlobAssembly extends AsyncDisposable {
+  /** The blob from `offset` on; to be read once. */
   readonly bytes: AsyncGenerator<Buffer>;
   /** Where pieces of other blobs were used: sorted, and to be suspected when the digest is wrong. */
   readonly reused: () => readonly ByteRange[];
@@ -26,18 +26,8 @@ export interface BlobAssembly {
  * @throws PartialBlobUnavailableError when the blob is best sent as one stream.
  */
 export async function assembleBlob(input: AssembleBlobInput): Promise<BlobAssembly> {
-  const { accessor, info, own, memory, signal, offset } = input;
   const planned = await planOrRest(input);
-  if (planned.kind === 'whole') return { bytes: fromOffset(planned.stream, offset), reused: () => [], tail: undefined };
-  const { oldBlobs, tail } = planned;
-  const plan = planFromOffset(planned.plan, offset);
-  const fallbacks: ByteRange[] = [];
-  const sources = { accessor, info, own, oldBlobs, memory, signal };
-  return {
-    bytes: assemble(plan, sources, (range) => fallbacks.push(range)),
-    reused: () => complement(plan).filter((range) => !fallbacks.some((other) => covers(other, range))),
-    tail,
-  };
+  return planned.kind === 'whole' ? wholeBlob(planned.stream, input.offset) : await assemblyOf(planned, input);
 }
 
 /** With some of the blob there, even a small rest is worth a range. */
@@ -50,6 +40,47 @@ async function planOrRest(input: AssembleBlobInput): Promise<BlobPlan> {
     if (!isRest) throw error;
     return { kind: 'plan', plan: fetchAll(info), oldBlobs: [], tail: undefined };
   }
+}
+
+async function assemblyOf(
+  { plan: whole, oldBlobs, tail }: Extract<BlobPlan, { kind: 'plan' }>,
+  input: AssembleBlobInput,
+): Promise<BlobAssembly> {
+  const plan = planFromOffset(whole, input.offset);
+  const fallbacks: ByteRange[] = [];
+  const leave = new AbortController();
+  const signal = input.signal === undefined ? leave.signal : AbortSignal.any([input.signal, leave.signal]);
+  const bytes = assemble(plan, { ...input, oldBlobs, signal }, (range) => fallbacks.push(range));
+  const release = await holdEnd(plan, input);
+  return {
+    bytes,
+    tail,
+    reused: () => complement(planOf(plan.segments.filter((one) => !fallbacks.some((range) => covers(range, one))))),
+    async [Symbol.asyncDispose](): Promise<void> {
+      leave.abort();
+      await bytes.return(undefined);
+      release?.();
+    },
+  };
+}
+
+/** The end of a chunked blob stays in memory until its turn comes. */
+async function holdEnd({ segments }: Plan, { memory, signal }: AssembleBlobInput): Promise<Release | undefined> {
+  const weight = segments.reduce((sum, { kind, length }) => sum + (kind === 'have' ? length : 0), 0);
+  return weight === 0 ? undefined : await memory.acquire({ weight, signal });
+}
+
+function wholeBlob(stream: Readable, offset: number): BlobAssembly {
+  const bytes = fromOffset(stream as AsyncIterable<Buffer>, offset);
+  return {
+    bytes,
+    tail: undefined,
+    reused: () => [],
+    async [Symbol.asyncDispose](): Promise<void> {
+      stream.on('error', () => undefined).destroy();
+      await bytes.return(undefined);
+    },
+  };
 }
 
 async function* fromOffset(stream: AsyncIterable<Buffer>, offset: number): AsyncGenerator<Buffer> {

@@ -19,8 +19,8 @@ export interface PieceSources {
 }
 
 /**
- * The bytes of a planned blob from its first to its last: pieces of old blobs and fetched ranges in turn, both read ahead. An old blob that is gone
- * is fetched from the source instead.
+ * The bytes of a planned blob from its first to its last: pieces of old blobs and fetched ranges in turn, both read ahead. What an old blob does not
+ * give, because it is gone or damaged or cannot be reached, is fetched from the source instead.
  *
  * @param onFallback  told of reused ranges that were fetched after all.
  */
@@ -38,6 +38,7 @@ export async function* assemble(
       else if (segment.kind === 'fetch') yield* fetched.take(segment.length);
       else yield* reused.take(segment);
     }
+    await fetched.end();
   } finally {
     await Promise.all([fetched.close(), reused.close()]);
   }
@@ -48,7 +49,7 @@ class ReusedPieces {
   readonly #segments: readonly ReuseSegment[];
   readonly #sources: PieceSources;
   readonly #onFallback: ((range: ByteRange) => void) | undefined;
-  readonly #gone = new Set<Digest>();
+  readonly #unusable = new Set<Digest>();
   #next = 0;
   #run: ByteReader | undefined;
   #runEnd = 0;
@@ -65,19 +66,25 @@ class ReusedPieces {
 
   async *take(segment: ReuseSegment): AsyncGenerator<Buffer> {
     if (this.#next >= this.#runEnd) await this.#open(0);
-    let given = 0;
-    try {
-      for await (const bytes of this.#reader().take(segment.length)) {
-        given += bytes.length;
-        yield bytes;
-      }
-    } catch (error) {
-      if (!isGone(error) || this.#gone.has(segment.blob)) throw error;
-      this.#gone.add(segment.blob);
-      await this.#open(given);
-      yield* this.#reader().take(segment.length - given);
+    for (let given = 0; given < segment.length;) {
+      const bytes = await this.#read(segment, given);
+      given += bytes.length;
+      yield bytes;
     }
     this.#next += 1;
+    if (this.#next === this.#runEnd) await this.#reader().end();
+  }
+
+  /** @param given  how much of the segment was read before, in bytes. */
+  async #read({ blob, length }: ReuseSegment, given: number): Promise<Buffer> {
+    try {
+      return await this.#reader().read(length - given);
+    } catch (error) {
+      if (!(error instanceof ImgcopyError) || this.#unusable.has(blob)) throw error;
+      this.#unusable.add(blob);
+      await this.#open(given);
+      return await this.#reader().read(length - given);
+    }
   }
 
   async close(): Promise<void> {
@@ -90,7 +97,7 @@ class ReusedPieces {
     return this.#run;
   }
 
-  /** Begins a run at the next segment, less the bytes of it that were given already. A blob that is gone is replaced by the source. */
+  /** Begins a run at the next segment, less the bytes of it that were given already. A blob that cannot be used is replaced by the source. */
   async #open(given: number): Promise<void> {
     await this.close();
     const run = risingRun(this.#segments, this.#next);
@@ -101,7 +108,7 @@ class ReusedPieces {
       .map((segment, index) => (index === 0 ? withoutFront(segment, given) : segment))
       .filter(({ length }) => length > 0);
     const { accessor, info, own, oldBlobs, memory, signal } = this.#sources;
-    if (this.#gone.has(first.blob)) {
+    if (this.#unusable.has(first.blob)) {
       for (const segment of rest) this.#onFallback?.(segment);
       this.#run = new ByteReader(fetchRanges(accessor, info, rest, { memory, signal }));
       return;
@@ -136,11 +143,6 @@ function isFetch(segment: Segment): boolean {
   return segment.kind === 'fetch';
 }
 
-/** Whether an old blob was deleted meanwhile. */
-export function isGone(error: unknown): boolean {
-  return error instanceof ImgcopyError && error.kind === 'not-found';
-}
-
 /** Takes exact amounts out of a stream of buffers. */
 class ByteReader {
   readonly #bytes: AsyncGenerator<Buffer>;
@@ -152,12 +154,24 @@ class ByteReader {
 
   async *take(length: number): AsyncGenerator<Buffer> {
     for (let left = length; left > 0;) {
-      const held = this.#held ?? (await this.#next());
-      const part = held.subarray(0, left);
-      this.#held = part.length < held.length ? held.subarray(part.length) : undefined;
+      const part = await this.read(left);
       left -= part.length;
       yield part;
     }
+  }
+
+  /** The next bytes: `limit` of them at most. */
+  async read(limit: number): Promise<Buffer> {
+    const held = this.#held ?? (await this.#next());
+    const part = held.subarray(0, limit);
+    this.#held = part.length < held.length ? held.subarray(part.length) : undefined;
+    return part;
+  }
+
+  /** To be called when all was taken: so the last answer is read to its end, and its connection can be used again. */
+  async end(): Promise<void> {
+    const { done } = await this.#bytes.next();
+    if (!done || this.#held !== undefined) throw new Error('there are more pieces than the blob has');
   }
 
   async close(): Promise<void> {

@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
+import { RangeBodyError } from '../http/range-errors.ts';
 import type { Semaphore } from '../io/semaphore.ts';
-import type { BlobChunkAccessor } from '../types/blob-chunk-accessor.ts';
+import type { BlobChunkAccessor, RangeSupport } from '../types/blob-chunk-accessor.ts';
 import type { BlobInfo } from '../types/blob-info.ts';
 import { BadPartialRequestError, PartialBlobUnavailableError, WholeBlobError } from '../types/errors.ts';
 import { RangeQueue, type Batch, type BatchLimits } from './range-batches.ts';
@@ -83,7 +84,10 @@ class RangeFetcher {
       const head = this.#ahead.shift() ?? this.#requestNext();
       if (head === undefined) return;
       try {
-        yield* head.bytes();
+        for await (const bytes of head.bytes()) {
+          yield bytes;
+          this.#readAhead();
+        }
       } catch (error) {
         if (error instanceof WholeBlobError && head.batch.chunks.length === 1) {
           yield* this.#outOfWhole(error.stream, head.batch);
@@ -137,7 +141,7 @@ class RangeFetcher {
 
   #open(batch: Batch, { release }: { readonly release: () => void }): RangeRequest {
     const { ranges, multiRange } = this.#accessor.rangeSupport;
-    this.#isProbing = ranges === undefined || (multiRange === undefined && batch.chunks.length > 1);
+    this.#isProbing = ranges !== true || (multiRange === undefined && batch.chunks.length > 1);
     const onAnswer = (): void => this.#learn(batch);
     return new RangeRequest(this.#accessor, this.#info, batch, { release, onAnswer, signal: this.#signal });
   }
@@ -168,7 +172,7 @@ class RangeFetcher {
       this.#accessor.rangeSupport.ranges = false;
       this.#queue.putBack([head, ...(await this.dropAhead())]);
       const rest = this.#queue.take({ bytes: Infinity, ranges: Infinity, gap: Infinity });
-      yield* slicesOf(stream, { start: 0, wanted: rest?.wanted ?? [] });
+      yield* slicesOf(stream, { start: 0, wanted: rest?.wanted ?? [], untilEnd: false });
     } finally {
       stream.on('error', () => undefined).destroy();
     }
@@ -177,12 +181,12 @@ class RangeFetcher {
   async #stepDown(error: unknown, refused: Batch): Promise<void> {
     dropWhole(error);
     const isRefusal = error instanceof BadPartialRequestError || error instanceof WholeBlobError;
-    if (!isRefusal) throw error;
+    if (!isRefusal && !(refused.chunks.length > 1 && isFalseMultipart(error))) throw error;
     const { rangeSupport } = this.#accessor;
     this.#queue.putBack([refused, ...(await this.dropAhead())]);
     this.#isProbing = false;
     if (refused.chunks.length === 1) {
-      rangeSupport.ranges = false;
+      learnRefusal(rangeSupport, error);
       throw new PartialBlobUnavailableError('the source refuses ranges', { cause: error });
     }
     const mayTakeFewer =
@@ -190,4 +194,16 @@ class RangeFetcher {
     if (mayTakeFewer) this.#few = true;
     else rangeSupport.multiRange = false;
   }
+}
+
+/** Whether an answer to many ranges has other bytes than were asked for, or cannot be read: the server may be better at single ranges. */
+function isFalseMultipart(error: unknown): boolean {
+  if (!(error instanceof RangeBodyError)) return false;
+  return error.code !== 'ERR_SHORT_RANGE' || error.cause instanceof BadPartialRequestError;
+}
+
+/** Notes that ranges are refused; not by a 416, which may be about this one blob, when that is shorter than it should be. */
+export function learnRefusal(rangeSupport: RangeSupport, error: unknown): void {
+  if (error instanceof BadPartialRequestError && error.status === 416) return;
+  rangeSupport.ranges = false;
 }

@@ -1,7 +1,8 @@
+import { ImgcopyError } from '../errors/imgcopy-error.ts';
 import type { Descriptor, Platform } from '../manifest/descriptor.ts';
-import { parseManifest } from '../manifest/parse-manifest.ts';
+import { type Manifest, parseManifest } from '../manifest/parse-manifest.ts';
 import { matchPlatform } from '../manifest/platform.ts';
-import { MIN_CHUNKED_BLOB, type Candidate } from './plan-blob.ts';
+import { type Candidate, isAnnotatedChunked, MIN_CHUNKED_BLOB, MIN_RANGED_BLOB } from './plan-blob.ts';
 import type { BlobInfoCache } from '../types/blob-info-cache.ts';
 import type { BlobInfo, RawManifest, WaitOptions } from '../types/blob-info.ts';
 import type { CurrentManifest } from '../types/image-destination.ts';
@@ -36,8 +37,10 @@ export class OldLayers {
     this.#own = own;
   }
 
+  /** Those that may be worth a look, best first. */
   async find(info: BlobInfo, { layerIndex, platform, cache }: OldLayersOptions): Promise<readonly Candidate[]> {
-    const layers = await this.#layers(platform);
+    const mayBeChunked = isAnnotatedChunked(info) || info.size >= MIN_RANGED_BLOB;
+    const layers = await this.#layers(platform, mayBeChunked);
     const chunked = this.#own === undefined ? [] : (cache?.chunkedBlobs(this.#own, MAX_CACHED + layers.length) ?? []);
     const knownChunked = new Set(chunked.map(({ digest }) => digest));
     const listed = layers
@@ -46,7 +49,8 @@ export class OldLayers {
         isPredecessor: index === layerIndex,
         isKnownChunked: knownChunked.has(old.digest),
       }))
-      .filter((candidate) => candidate.info.size >= MIN_CHUNKED_BLOB && candidate.info.digest !== info.digest);
+      .filter((one) => one.info.size >= MIN_CHUNKED_BLOB && one.info.digest !== info.digest)
+      .filter((one) => one.isPredecessor || one.isKnownChunked || isAnnotatedChunked(one.info));
     const isListed = (digest: string): boolean =>
       layers.some((layer) => layer.digest === digest) || digest === info.digest;
     const cached = chunked
@@ -56,13 +60,23 @@ export class OldLayers {
     return [...listed.toSorted((one, other) => Number(other.isPredecessor) - Number(one.isPredecessor)), ...cached];
   }
 
-  async #layers(platform: Platform | undefined): Promise<readonly Descriptor[]> {
-    const current = await this.#current();
-    if (current?.bytes === undefined) return [];
-    const manifest = parseManifest(current.bytes, current.mediaType);
-    if (manifest.kind === 'image') return manifest.layers;
-    const entry = manifest.kind === 'index' ? platform && matchPlatform(manifest.manifests, platform) : undefined;
-    return entry === undefined ? [] : this.#layersOf(entry);
+  /** @param mayAsk  whether an instance of an index is worth a request of its own. */
+  async #layers(platform: Platform | undefined, mayAsk: boolean): Promise<readonly Descriptor[]> {
+    const manifest = await this.#currentManifest();
+    if (manifest?.kind === 'image') return manifest.layers;
+    const entry = manifest?.kind === 'index' && platform ? matchPlatform(manifest.manifests, platform) : undefined;
+    return entry === undefined || !mayAsk ? [] : this.#layersOf(entry);
+  }
+
+  /** Undefined where there is none, or it cannot be read: what is damaged will be replaced. */
+  async #currentManifest(): Promise<Manifest | undefined> {
+    try {
+      const current = await this.#current();
+      return current?.bytes && parseManifest(current.bytes, current.mediaType);
+    } catch (error) {
+      if (error instanceof ImgcopyError) return undefined;
+      throw error;
+    }
   }
 
   #layersOf(entry: Descriptor): Promise<readonly Descriptor[]> {

@@ -1,9 +1,13 @@
 import type { Readable } from 'node:stream';
+import { ImgcopyError } from '../errors/imgcopy-error.ts';
+import type { Semaphore } from '../io/semaphore.ts';
 import type { BlobChunkAccessor } from '../types/blob-chunk-accessor.ts';
 import type { BlobInfo, WaitOptions } from '../types/blob-info.ts';
 import { BadPartialRequestError, PartialBlobUnavailableError, WholeBlobError } from '../types/errors.ts';
-import { isGone } from './assemble.ts';
+import { BudgetedAccessor } from './budgeted-accessor.ts';
+import { learnRefusal } from './fetch-ranges.ts';
 import { isWorthwhile, planFromTails } from './plan.ts';
+import { dropWhole } from './range-request.ts';
 import {
   coalesceFetches,
   MULTI_RANGE_GAP_BYTES,
@@ -12,7 +16,7 @@ import {
   type Plan,
   type Segment,
 } from './segments.ts';
-import { locateTail, readTail, type ChunkedTail } from './tail.ts';
+import { locateTail, readTail, type ChunkedFormat, type ChunkedTail } from './tail.ts';
 
 /** A blob of the destination that may hold pieces of a new one. */
 export interface Candidate {
@@ -24,6 +28,8 @@ export interface Candidate {
 }
 
 export interface PlanBlobInput extends WaitOptions {
+  /** Bytes in memory, shared with all that a run moves. */
+  readonly memory: Semaphore;
   readonly accessor: BlobChunkAccessor;
   readonly info: BlobInfo;
   /** The destination's own blobs. */
@@ -60,9 +66,10 @@ export async function planBlob(input: PlanBlobInput): Promise<BlobPlan> {
     const planned = info.size >= MIN_CHUNKED_BLOB ? await planChunked(input) : undefined;
     if (planned !== undefined) return planned;
   } catch (error) {
-    if (error instanceof WholeBlobError) return { kind: 'whole', stream: error.stream };
-    if (!(error instanceof BadPartialRequestError)) throw error;
-    accessor.rangeSupport.ranges = false;
+    const ignoresRanges = error instanceof WholeBlobError;
+    if (!ignoresRanges && !(error instanceof BadPartialRequestError)) throw error;
+    learnRefusal(accessor.rangeSupport, error);
+    if (ignoresRanges) return { kind: 'whole', stream: error.stream };
     throw new PartialBlobUnavailableError('the source refuses ranges', { cause: error });
   }
   if (info.size < MIN_RANGED_BLOB)
@@ -75,32 +82,31 @@ export function fetchAll({ size }: BlobInfo): Plan {
   return planOf([{ kind: 'fetch', offset: 0, length: size }]);
 }
 
-/** Whether a layer says of itself that it has a table of contents worth reading. */
+/** How a layer that says of itself that it has a table of contents worth reading is made; undefined where it does not say so. */
+export function annotatedFormat(info: BlobInfo): ChunkedFormat | undefined {
+  return info.size >= MIN_CHUNKED_BLOB ? locateTail(info)?.format : undefined;
+}
+
 export function isAnnotatedChunked(info: BlobInfo): boolean {
-  return info.size >= MIN_CHUNKED_BLOB && locateTail(info)?.format !== undefined;
+  return annotatedFormat(info) !== undefined;
 }
 
 async function planChunked(input: PlanBlobInput): Promise<BlobPlan | undefined> {
-  const { accessor, info, signal } = input;
-  const isAnnotated = isAnnotatedChunked(info);
-  const all = await input.candidates();
-  const chunked = all.filter((candidate) => candidate.isKnownChunked || isAnnotatedChunked(candidate.info));
-  if (!isAnnotated && !chunked.some(({ isPredecessor }) => isPredecessor) && info.size < MIN_RANGED_BLOB)
-    return undefined;
-  const olds = await readOldTails(
-    chunked.length > 0 ? chunked : all.filter(({ isPredecessor }) => isPredecessor),
-    input,
-  );
+  const { accessor, info, own, memory, signal } = input;
+  // Next to a source that is at hand, no other place gives pieces sooner.
+  if (accessor.rangeSupport.isLocal || own.rangeSupport.ranges === false) return undefined;
+  const olds = await readOldTails(await promising(input), input);
   if (olds.length === 0) return undefined;
 
-  const tailGuess = Math.max(...olds.map(({ tail }) => tail.tailBytes.length));
-  const tail = await readTail(takingWholeBlobs(accessor), info, { signal, tailGuess });
+  const tailGuess = Math.max(...olds.map(({ tailLength }) => tailLength));
+  using budgeted = new BudgetedAccessor(accessor, memory);
+  const tail = await readTail(budgeted, info, { signal, tailGuess });
   if (tail === undefined) return undefined;
   accessor.rangeSupport.ranges = true;
   const plan = planFromTails({
     blobSize: info.size,
     tail,
-    old: olds.map(({ old, tail: { pieces } }) => ({ digest: old.digest, tail: { pieces } })),
+    old: olds.map(({ old, pieces }) => ({ digest: old.digest, tail: { pieces } })),
   });
   const gap = accessor.rangeSupport.multiRange === false ? SINGLE_RANGE_GAP_BYTES : MULTI_RANGE_GAP_BYTES;
   const coalesced = plan && coalesceFetches(plan, gap);
@@ -113,26 +119,43 @@ async function planChunked(input: PlanBlobInput): Promise<BlobPlan | undefined> 
   return { kind: 'plan', plan: rest, oldBlobs: [], tail };
 }
 
-async function readOldTails(
-  candidates: readonly Candidate[],
-  { own, signal }: PlanBlobInput,
-): Promise<readonly { readonly old: BlobInfo; readonly tail: ChunkedTail }[]> {
-  const read = candidates.slice(0, MAX_CANDIDATES).map(async ({ info: old }) => {
-    try {
-      const tail = await readTail(own, old, { signal });
-      return tail === undefined ? [] : [{ old, tail }];
-    } catch (error) {
-      // A blob that is gone, or a destination that answers no ranges: no pieces from there.
-      if (isGone(error) || error instanceof BadPartialRequestError) return [];
-      throw error;
-    }
+/** Old blobs whose tables of contents are worth a look: none where the new blob gives no reason to believe that it has one. */
+async function promising({ info, candidates }: PlanBlobInput): Promise<readonly BlobInfo[]> {
+  const all = await candidates();
+  const chunked = all.filter((candidate) => candidate.isKnownChunked || isAnnotatedChunked(candidate.info));
+  const predecessors = all.filter(({ isPredecessor }) => isPredecessor);
+  const mayBeChunked =
+    isAnnotatedChunked(info) ||
+    info.size >= MIN_RANGED_BLOB ||
+    predecessors.some((candidate) => chunked.includes(candidate));
+  if (!mayBeChunked) return [];
+  return (chunked.length > 0 ? chunked : predecessors).slice(0, MAX_CANDIDATES).map((candidate) => candidate.info);
+}
+
+interface OldTail {
+  readonly old: BlobInfo;
+  readonly pieces: ChunkedTail['pieces'];
+  /** In bytes. */
+  readonly tailLength: number;
+}
+
+async function readOldTails(blobs: readonly BlobInfo[], input: PlanBlobInput): Promise<readonly OldTail[]> {
+  const read = blobs.map(async (old) => {
+    const tail = await readOldTail(old, input);
+    return tail === undefined ? [] : [{ old, pieces: tail.pieces, tailLength: tail.tailBytes.length }];
   });
   return (await Promise.all(read)).flat();
 }
 
-function takingWholeBlobs(accessor: BlobChunkAccessor): BlobChunkAccessor {
-  return {
-    rangeSupport: accessor.rangeSupport,
-    getBlobAt: (info, chunks, options) => accessor.getBlobAt(info, chunks, { ...options, takesWholeBlob: true }),
-  };
+/** Pieces are a help, not a need: of a blob that cannot be read there are none. */
+async function readOldTail(old: BlobInfo, { own, memory, signal }: PlanBlobInput): Promise<ChunkedTail | undefined> {
+  using budgeted = new BudgetedAccessor(own, memory);
+  try {
+    return await readTail(budgeted, old, { signal });
+  } catch (error) {
+    if (error instanceof WholeBlobError) own.rangeSupport.ranges = false;
+    else if (!(error instanceof ImgcopyError)) throw error;
+    dropWhole(error);
+    return undefined;
+  }
 }

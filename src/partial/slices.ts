@@ -5,15 +5,17 @@ export interface SlicesOfOptions {
   readonly start: number;
   /** Sorted, not overlapping. */
   readonly wanted: readonly ByteRange[];
+  /** Whether what comes after the last of them is read, too. Default true. */
+  readonly untilEnd?: boolean | undefined;
 }
 
 /**
- * Cuts ranges of a blob out of a stream of it; what comes after the last of them is not read.
+ * Cuts ranges of a blob out of a stream of it.
  * @throws Error when the stream ends before them.
  */
 export async function* slicesOf(
   stream: AsyncIterable<Buffer>,
-  { start, wanted }: SlicesOfOptions,
+  { start, wanted, untilEnd = true }: SlicesOfOptions,
 ): AsyncGenerator<Buffer> {
   let position = start;
   let index = 0;
@@ -27,6 +29,7 @@ export async function* slicesOf(
       index += 1;
     }
     position = end;
+    if (index === wanted.length && !untilEnd) return;
   }
   if (index < wanted.length) throw new Error(`the bytes end at ${position}, before those wanted`);
 }

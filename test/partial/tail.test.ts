@@ -113,9 +113,10 @@ for (const error of [new BadPartialRequestError(416, 'Range Not Satisfiable'), n
   test(`an error of the accessor is handed on as it is (${error.name})`, async () => {
     const { info } = zstdChunkedLayer(files);
     const step = { [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(error) }) };
-    await assert.rejects(readTail({ getBlobAt: () => step }, info), (thrown) => thrown === error);
+    const { rangeSupport } = new MemoryAccessor(Buffer.alloc(0));
+    await assert.rejects(readTail({ rangeSupport, getBlobAt: () => step }, info), (thrown) => thrown === error);
     const cut = new Readable({ read: () => cut.destroy(error) });
-    const reader = { getBlobAt: () => Readable.from([cut]) };
+    const reader = { rangeSupport, getBlobAt: () => Readable.from([cut]) };
     await assert.rejects(readTail(reader, info), (thrown) => thrown === error);
   });
 }

@@ -1,0 +1,106 @@
+import type { BlobChunkAccessor } from '../types/blob-chunk-accessor.ts';
+import type { BlobInfo } from '../types/blob-info.ts';
+import { WholeBlobError } from '../types/errors.ts';
+import type { Batch } from './range-batches.ts';
+import type { RangeTiming } from './range-window.ts';
+import type { ByteRange } from './segments.ts';
+import { slicesOf } from './slices.ts';
+
+export interface RangeRequestOptions {
+  readonly signal: AbortSignal;
+  /** Called when the first bytes are about to come. */
+  readonly onAnswer: () => void;
+  /** Gives back the memory that the request took; called once or more often. */
+  readonly release: () => void;
+}
+
+/** What is read into memory is handed on in pieces of this size, in bytes. */
+const PIECE_BYTES = 256 * 1024;
+
+/** One request for a batch of ranges: read into memory ahead of its turn, or passed on as it comes. */
+export class RangeRequest {
+  readonly batch: Batch;
+  readonly #accessor: BlobChunkAccessor;
+  readonly #info: BlobInfo;
+  readonly #options: RangeRequestOptions;
+  readonly #abort = new AbortController();
+  readonly #signal: AbortSignal;
+  #collected: Promise<Buffer> | undefined;
+
+  constructor(accessor: BlobChunkAccessor, info: BlobInfo, batch: Batch, options: RangeRequestOptions) {
+    this.#accessor = accessor;
+    this.#info = info;
+    this.batch = batch;
+    this.#options = options;
+    this.#signal = AbortSignal.any([options.signal, this.#abort.signal]);
+  }
+
+  /** Begins to read into memory: `batch.bytes` of it. */
+  collect(onDone: (timing: RangeTiming) => void): void {
+    this.#collected = this.#collect(onDone);
+    // Who takes the bytes hears of a failure; who drops the request need not.
+    this.#collected.catch(() => undefined);
+  }
+
+  /**
+   * The wanted bytes, one range after the other.
+   * @throws what `getBlobAt` throws.
+   */
+  async *bytes(): AsyncGenerator<Buffer> {
+    if (this.#collected === undefined) {
+      yield* this.#stream();
+      return;
+    }
+    const bytes = await this.#collected;
+    for (let at = 0; at < bytes.length; at += PIECE_BYTES) yield bytes.subarray(at, at + PIECE_BYTES);
+  }
+
+  /** Ends a request that reads into memory; resolves when nothing of it is left. */
+  async drop(): Promise<void> {
+    this.#abort.abort();
+    await this.#collected?.catch(dropWhole);
+    this.release();
+  }
+
+  release(): void {
+    this.#options.release();
+  }
+
+  async #collect(onDone: (timing: RangeTiming) => void): Promise<Buffer> {
+    const started = performance.now();
+    // One buffer, for small slices would each keep the packet that they came in.
+    const bytes = Buffer.allocUnsafeSlow(this.batch.bytes);
+    let length = 0;
+    for await (const piece of this.#stream()) length += piece.copy(bytes, length);
+    onDone({ bytes: length, elapsedMs: performance.now() - started });
+    return bytes;
+  }
+
+  async *#stream(): AsyncGenerator<Buffer> {
+    const { chunks, wanted } = this.batch;
+    const options = { signal: this.#signal, takesWholeBlob: true };
+    let read = 0;
+    let given = 0;
+    for await (const reader of this.#accessor.getBlobAt(this.#info, chunks, options)) {
+      if (read === 0) this.#options.onAnswer();
+      const chunk = chunks[read];
+      if (chunk === undefined) throw new Error('more readers than chunks');
+      const within = startingBefore(wanted, given, chunk.offset + chunk.length);
+      yield* slicesOf(reader as AsyncIterable<Buffer>, { start: chunk.offset, wanted: within });
+      read += 1;
+      given += within.length;
+    }
+    if (read < chunks.length) throw new Error(`${read} readers for ${chunks.length} chunks`);
+  }
+}
+
+/** Lets go of the stream that came with an error, if it is one that brings the whole blob. */
+export function dropWhole(error: unknown): void {
+  if (error instanceof WholeBlobError) error.stream.on('error', () => undefined).destroy();
+}
+
+function startingBefore(ranges: readonly ByteRange[], from: number, end: number): readonly ByteRange[] {
+  let to = from;
+  for (let next = ranges[to]; next !== undefined && next.offset < end; next = ranges[to]) to += 1;
+  return ranges.slice(from, to);
+}
