@@ -4,7 +4,10 @@ declare module 'undici/lib/api/api-request.js' {
   import type { Dispatcher } from 'undici';
 
   /** What undici's index makes a method of all dispatchers. */
-  export default function request(this: Dispatcher, options: Dispatcher.RequestOptions): Promise<Dispatcher.ResponseData>;
+  export default function request(
+    this: Dispatcher,
+    options: Dispatcher.RequestOptions,
+  ): Promise<Dispatcher.ResponseData>;
 }
 
 declare module 'undici/lib/dispatcher/agent.js' {

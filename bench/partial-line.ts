@@ -1,0 +1,60 @@
+import { join } from 'node:path';
+import { measure, type Measurement } from './measure.ts';
+import { runCopy } from './partial-copy.ts';
+import type { PartialRun } from './partial-run.ts';
+import { checkArrived, makeHome, pushLargeLayer, type PushedImage, type Stage, type Target } from './partial-stage.ts';
+import { spawnSlowLine } from './slow-line-process.ts';
+import type { SlowLine } from './slow-line.ts';
+
+export interface LongLineRuns {
+  /** The layer alone, in one answer, to nowhere. */
+  readonly oneConnection: Measurement;
+  readonly copies: Readonly<Record<Target, PartialRun>>;
+}
+
+const layerBytes = 256e6;
+const longLine = { roundTripMs: 80, bytesPerSecondPerConnection: 12e6 };
+const timeoutMs = 2 * 60_000;
+const download = 'for await (const bytes of (await fetch(process.argv[1])).body);';
+
+/** Fetches a large layer over a long line, by one connection, and copies its image into a directory and a near registry. */
+export async function copyOverLongLine(stage: Stage): Promise<LongLineRuns> {
+  const image = await pushLargeLayer(stage, 'long-line', layerBytes);
+  // Nothing else is in the way: with so many bytes a second, it would take time that is measured.
+  const line = await spawnSlowLine({ target: stage.source.registry.host, ...longLine });
+  try {
+    const intoDirectory = await copyInto(stage, line, image, 'dir:');
+    const intoRegistry = await copyInto(stage, line, image, 'registry');
+    const [name] = image.path.split(':');
+    const url = `http://${line.host}/v2/${name}/blobs/${image.layer.digest}`;
+    const oneConnection = await measure([process.execPath, '--input-type=module', '-e', download, url], {
+      env: { PATH: process.env['PATH'] },
+      timeoutMs,
+    });
+    return { oneConnection, copies: { 'dir:': intoDirectory, registry: intoRegistry } };
+  } finally {
+    await line.close();
+  }
+}
+
+async function copyInto(stage: Stage, line: SlowLine, image: PushedImage, target: Target): Promise<PartialRun> {
+  const destination =
+    target === 'dir:'
+      ? { folder: join(stage.folder, 'long-line') }
+      : { registry: `${stage.destination.registry.host}/long-line:app` };
+  const sentBefore = (await line.traffic()).down;
+  const job = { source: `${line.host}/${image.path}`, destination };
+  const copy = await runCopy({ job, home: await makeHome(stage) });
+  const sent = (await line.traffic()).down;
+  await checkArrived(stage, destination, image);
+  const { seconds, cpuSeconds, peakBytes, result, fetched } = copy;
+  return {
+    seconds,
+    cpuSeconds,
+    peakBytes,
+    layerBytes: image.layer.size,
+    fetchedBytes: fetched.get(image.layer.digest),
+    fromSourceBytes: sent - sentBefore,
+    requests: result.requests.source + result.requests.destination,
+  };
+}

@@ -1,0 +1,56 @@
+import type { Run } from './goals.ts';
+import type { Measurement } from './measure.ts';
+import type { FinishedCopy } from './partial-copy.ts';
+import type { CountingProxy } from './partial-proxy.ts';
+import type { PushedImage, Stage } from './partial-stage.ts';
+
+/** A copy that was measured, and what of it went over the network. Bytes are those of bodies. */
+export interface PartialRun extends Run {
+  /** Of the layer that it is about. */
+  readonly layerBytes: number;
+  /** Of that layer, by the copy's own count; undefined when it was killed. */
+  readonly fetchedBytes: number | undefined;
+  /** Of that layer, by the count of who stood before the source; what frames ranges is in it, and over a long line the heads of answers. */
+  readonly fromSourceBytes: number;
+  /** To the source for that layer, where they were counted. */
+  readonly layerRequests?: number;
+  /** To both sides, for the whole image. */
+  readonly requests: number;
+}
+
+/** Runs by what they were, e.g. `imgcopy, 2.8 to dir:`. */
+export type PartialRuns = Readonly<Record<string, PartialRun>>;
+
+/** Begins to count anew. */
+export function resetCounts({ source, destination }: Stage): void {
+  source.proxy.reset();
+  destination.proxy.reset();
+}
+
+/** What the stage has counted since then, for a copy of that image. */
+export function countedRun(stage: Stage, image: PushedImage, copy: Measurement | FinishedCopy): PartialRun {
+  const { seconds, cpuSeconds, peakBytes } = copy;
+  const fromSource = stage.source.proxy.requests;
+  const ofLayer = fromSource.filter(({ path }) => path.includes(image.layer.digest));
+  return {
+    seconds,
+    cpuSeconds,
+    peakBytes,
+    layerBytes: image.layer.size,
+    fetchedBytes: 'fetched' in copy ? copy.fetched.get(image.layer.digest) : undefined,
+    fromSourceBytes: ofLayer.reduce((sum, { sentBytes }) => sum + sentBytes, 0),
+    toDestinationBytes: receivedBytesOf(stage.destination.proxy),
+    layerRequests: ofLayer.length,
+    requests: fromSource.length + stage.destination.proxy.requests.length,
+  };
+}
+
+/** The bytes that a registry was sent. */
+export function receivedBytesOf({ requests }: CountingProxy): number {
+  return requests.reduce((sum, { receivedBytes }) => sum + receivedBytes, 0);
+}
+
+/** The share of its layer that came from the source: the larger of both counts. */
+export function shareFromSource({ layerBytes, fetchedBytes = 0, fromSourceBytes }: PartialRun): number {
+  return Math.max(fetchedBytes, fromSourceBytes) / layerBytes;
+}
