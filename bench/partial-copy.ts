@@ -1,7 +1,7 @@
 import { mkdtemp, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { CopyEvent, CopyResult } from '../src/index.ts';
+import type { CopyResult } from '../src/index.ts';
 import { measure, type Measurement } from './measure.ts';
 import { imgcopy, type CopyJob } from './peers.ts';
 
@@ -16,15 +16,13 @@ export interface Copying {
 /** A copy that came to its end, by what it says itself. */
 export interface FinishedCopy extends Measurement {
   readonly result: CopyResult;
-  /** Bytes that came from the source, by the blob's digest. */
-  readonly fetched: ReadonlyMap<string, number>;
 }
 
 const timeoutMs = 2 * 60_000;
 const compiledCode = fileURLToPath(new URL('.work/compiled', import.meta.url));
 
 // The shell outlives a copy that is killed, and what it waited for counts in its own figures. It is small: the peak is the copy's.
-const script = '"$@" >"$0/result" 2>"$0/events" & echo $! >"$0/pid"; wait $!; echo $? >"$0/status"';
+const script = '"$@" >"$0/result" 2>"$0/errors" & echo $! >"$0/pid"; wait $!; echo $? >"$0/status"';
 
 /**
  * Runs imgcopy, as built, to its end.
@@ -33,10 +31,9 @@ const script = '"$@" >"$0/result" 2>"$0/events" & echo $! >"$0/pid"; wait $!; ec
 export async function runCopy(copying: Copying): Promise<FinishedCopy> {
   const folder = await mkdtemp(join(copying.home, 'run-'));
   const measurement = await measureIn(folder, copying);
-  const [status, events] = await Promise.all(['status', 'events'].map((name) => readFile(join(folder, name), 'utf8')));
-  if (status?.trim() !== '0') throw new Error(`imgcopy ended with ${status?.trim()}\n${lastLines(events)}`);
-  const result = JSON.parse(await readFile(join(folder, 'result'), 'utf8')) as CopyResult;
-  return { ...measurement, result, fetched: checkedSum(fetchedBytes(events), result) };
+  const status = await printed(folder, 'status');
+  if (status !== '0') throw new Error(`imgcopy ended with ${status}\n${await printed(folder, 'errors')}`);
+  return { ...measurement, result: JSON.parse(await printed(folder, 'result')) as CopyResult };
 }
 
 /**
@@ -49,43 +46,24 @@ export async function killCopy(copying: Copying, moment: (signal: AbortSignal) =
   const over = new AbortController();
   const measured = measureIn(folder, copying).finally(() => over.abort());
   const killed = moment(over.signal).then(
-    async () => process.kill(Number(await readFile(join(folder, 'pid'), 'utf8')), 'SIGKILL'),
+    async () => process.kill(Number(await printed(folder, 'pid')), 'SIGKILL'),
     (error: unknown) => {
       if (!over.signal.aborted) throw error;
     },
   );
   await Promise.race([measured, killed]);
   const measurement = await measured;
-  const status = (await readFile(join(folder, 'status'), 'utf8')).trim();
+  const status = await printed(folder, 'status');
   if (status === '137') return measurement;
-  throw new Error(
-    `imgcopy ended with ${status} before it was killed\n${lastLines(await readFile(join(folder, 'events'), 'utf8'))}`,
-  );
+  throw new Error(`imgcopy ended with ${status} before it was killed\n${await printed(folder, 'errors')}`);
 }
 
 async function measureIn(folder: string, { job, home, flags = [] }: Copying): Promise<Measurement> {
-  const command = [...imgcopy.command(job), '--json', '--progress=json', ...flags];
+  const command = [...imgcopy.command(job), '--json', ...flags];
   const env = { PATH: process.env['PATH'], HOME: home, CI: 'true', NODE_COMPILE_CACHE: compiledCode };
   return await measure(['/bin/sh', '-c', script, folder, ...command], { env, timeoutMs });
 }
 
-function fetchedBytes(events = ''): ReadonlyMap<string, number> {
-  const lines = events.split('\n').filter((line) => line.startsWith('{'));
-  return new Map(
-    lines
-      .map((line) => JSON.parse(line) as CopyEvent)
-      .flatMap((event) => (event.type === 'blob-done' ? [[event.digest, event.bytesFetched] as const] : [])),
-  );
-}
-
-/** The events and the result are to say the same. */
-function checkedSum(fetched: ReadonlyMap<string, number>, { bytes }: CopyResult): ReadonlyMap<string, number> {
-  const sum = [...fetched.values()].reduce((total, one) => total + one, 0);
-  if (sum !== bytes.fetched)
-    throw new Error(`imgcopy fetched ${sum} bytes by its events, and ${bytes.fetched} by its result`);
-  return fetched;
-}
-
-function lastLines(text = ''): string {
-  return text.trimEnd().split('\n').slice(-5).join('\n');
+async function printed(folder: string, name: string): Promise<string> {
+  return (await readFile(join(folder, name), 'utf8')).trim();
 }

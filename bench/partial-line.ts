@@ -47,13 +47,13 @@ async function copyInto(stage: Stage, line: SlowLine, image: PushedImage, target
   const copy = await runCopy({ job, home: await makeHome(stage) });
   const sent = (await line.traffic()).down;
   await checkArrived(stage, destination, image);
-  const { seconds, cpuSeconds, peakBytes, result, fetched } = copy;
+  const { seconds, cpuSeconds, peakBytes, result } = copy;
   return {
     seconds,
     cpuSeconds,
     peakBytes,
     layerBytes: image.layer.size,
-    fetchedBytes: fetched.get(image.layer.digest),
+    fetchedBytes: result.bytes.fetched - image.config.size,
     fromSourceBytes: sent - sentBefore,
     requests: result.requests.source + result.requests.destination,
   };

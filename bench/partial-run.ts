@@ -10,16 +10,16 @@ export interface PartialRun extends Run {
   readonly layerBytes: number;
   /** Of that layer, by the copy's own count; undefined when it was killed. */
   readonly fetchedBytes: number | undefined;
-  /** Of that layer, by the count of who stood before the source; what frames ranges is in it, and over a long line the heads of answers. */
+  /**
+   * Of that layer, by the count of who stood before the source. What frames the parts of an answer is in it; over the long line, all else that
+   * the source sent is, too.
+   */
   readonly fromSourceBytes: number;
   /** To the source for that layer, where they were counted. */
   readonly layerRequests?: number;
   /** To both sides, for the whole image. */
   readonly requests: number;
 }
-
-/** Runs by what they were, e.g. `imgcopy, 2.8 to dir:`. */
-export type PartialRuns = Readonly<Record<string, PartialRun>>;
 
 /** Begins to count anew. */
 export function resetCounts({ source, destination }: Stage): void {
@@ -31,13 +31,14 @@ export function resetCounts({ source, destination }: Stage): void {
 export function countedRun(stage: Stage, image: PushedImage, copy: Measurement | FinishedCopy): PartialRun {
   const { seconds, cpuSeconds, peakBytes } = copy;
   const fromSource = stage.source.proxy.requests;
+  const isConfigNew = fromSource.some(({ path }) => path.includes(image.config.digest));
   const ofLayer = fromSource.filter(({ path }) => path.includes(image.layer.digest));
   return {
     seconds,
     cpuSeconds,
     peakBytes,
     layerBytes: image.layer.size,
-    fetchedBytes: 'fetched' in copy ? copy.fetched.get(image.layer.digest) : undefined,
+    fetchedBytes: 'result' in copy ? copy.result.bytes.fetched - (isConfigNew ? image.config.size : 0) : undefined,
     fromSourceBytes: ofLayer.reduce((sum, { sentBytes }) => sum + sentBytes, 0),
     toDestinationBytes: receivedBytesOf(stage.destination.proxy),
     layerRequests: ofLayer.length,

@@ -40,6 +40,7 @@ export interface PushedImage {
   /** `name:tag` */
   readonly path: string;
   readonly manifestDigest: string;
+  readonly config: PushedBlob;
   readonly layer: PushedBlob;
 }
 
@@ -85,7 +86,7 @@ export async function pushFixture(
   const repository = { url: source.registry.url, name: format };
   for (const { digest } of [config, ...layers]) await pushBlob(repository, Readable.from([await blob(digest)]));
   await pushManifest(repository, manifestBytes, { mediaType: manifest.mediaType ?? '', as: version });
-  return { path: `${format}:${version}`, manifestDigest: manifest.digest, layer: layers[1] };
+  return { path: `${format}:${version}`, manifestDigest: manifest.digest, config, layer: layers[1] };
 }
 
 /** Puts an image of one layer of about that size into the source. */
@@ -94,8 +95,8 @@ export async function pushLargeLayer({ source }: Stage, name: string, bytes: num
   const manifestDigest = await pushImage({ url, name }, tag, { layers: [bytes] });
   const headers = { accept: 'application/vnd.oci.image.manifest.v1+json' };
   const answer = await fetch(`${url}/v2/${name}/manifests/${tag}`, { headers });
-  const { layers } = (await answer.json()) as { readonly layers: readonly [PushedBlob] };
-  return { path: `${name}:${tag}`, manifestDigest, layer: layers[0] };
+  const { config, layers } = (await answer.json()) as { readonly config: PushedBlob; readonly layers: [PushedBlob] };
+  return { path: `${name}:${tag}`, manifestDigest, config, layer: layers[0] };
 }
 
 /** A place for an image at the destination. */

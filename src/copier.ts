@@ -1,3 +1,4 @@
+import { nowMs } from './io/clock.ts';
 import { realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { copyImage as runCopy, type CopiedImage } from './copy/copy-image.ts';
@@ -61,7 +62,7 @@ async function copyUnder(
   shared: SharedResources,
   { from, to, options }: { readonly from: string; readonly to: string; readonly options: CopyOptions },
 ): Promise<CopyResult> {
-  const started = performance.now();
+  const started = nowMs();
   const tally = new Tally(options);
   const sourceReference = withTag(parseReference(from));
   const destinationReference = destinationFor(parseReference(to), sourceReference);
@@ -106,7 +107,7 @@ async function copyUnder(
     sourceDigest: sourceReference.digest,
     destinationDigest: destinationReference.digest,
   });
-  const durationMs = Math.round(performance.now() - started);
+  const durationMs = Math.round(nowMs() - started);
   return {
     ...tally.result(copied),
     source: source.reference,

@@ -12,7 +12,7 @@ const DEFAULT_TIMEOUT_MS = 60_000;
 /** Requests in flight a host, to begin with and at most. */
 const REQUESTS_PER_HOST = 16;
 /** Bodies that all copies together hold in memory, in bytes. */
-const MEMORY_BUDGET = 32 * 1024 * 1024;
+const MEMORY_BUDGET = 24 * 1024 * 1024;
 
 /**
  * What the copies of one copier have in common: connections, tokens, the cache, and the limits on work in flight. Each is opened when it is

@@ -1,4 +1,3 @@
-import { createInterface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
 
 /** Whether there is somebody to ask: standard input and error are a terminal. */
@@ -23,6 +22,7 @@ export async function askSecret(prompt: string, signal: AbortSignal): Promise<st
 }
 
 async function answerTo(prompt: string, output: Writable, signal: AbortSignal): Promise<string> {
+  const { createInterface } = await import('node:readline/promises');
   const lines = createInterface({ input: process.stdin, output, terminal: true });
   // The terminal hands over Ctrl-C as a key while a line is read.
   lines.on('SIGINT', () => process.kill(process.pid, 'SIGINT'));

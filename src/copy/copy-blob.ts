@@ -10,7 +10,7 @@ import { BlobAttemptError, PartialBlobUnavailableError } from '../types/errors.t
 import type { ReusedBlob } from '../types/image-destination.ts';
 import type { BlobOutcome } from '../types/progress.ts';
 import type { CopyRun } from './copy-run.ts';
-import { learningContent, type LayerContent } from './layer-content.ts';
+import type { LayerContent } from './layer-content.ts';
 import { Meter } from './meter.ts';
 import { prefetch, type Prefetch } from './prefetch.ts';
 
@@ -171,8 +171,7 @@ async function putWhole(
     const stream = (await early?.take()) ?? (await source.getBlob(info, { cache, signal })).stream;
     try {
       let content: LayerContent | undefined;
-      const layer = isToBeLearnt(run, blob) ? learningContent(stream, (learnt) => (content = learnt)) : undefined;
-      const body = layer === undefined ? stream : Readable.from(layer, { objectMode: false });
+      const body = isToBeLearnt(run, blob) ? await learning(stream, (learnt) => (content = learnt)) : stream;
       const options = { cache, isConfig, emptyLayer, layerIndex, signal };
       const put = await destination.putBlobWithOptions(meter.count(body), info, options);
       if (content !== undefined) record(cache, info, content);
@@ -195,8 +194,14 @@ async function putWhole(
   }
 }
 
+async function learning(stream: Readable, learnt: (content: LayerContent) => void): Promise<Readable> {
+  const { learningContent } = await import('./layer-content.ts');
+  return Readable.from(learningContent(stream, learnt), { objectMode: false });
+}
+
 /** To be called once the blob's bytes were verified. */
 function record(cache: BlobInfoCache, { digest }: BlobInfo, { compression, diffId }: LayerContent): void {
   cache.recordDigestUncompressedPair(digest, diffId);
   cache.recordCompressor(digest, compression);
+  cache.recordCompressor(diffId, 'uncompressed');
 }

@@ -60,9 +60,11 @@ export async function copyImage(run: PreparedRun, options: CopyImageOptions = {}
   checkSourceDigest(source.reference, options.sourceDigest, root.digest);
   const wanted = await selectInstances(run, root, options);
   checkDestinationDigest(destination.reference, options.destinationDigest, wanted.digest);
+  // To be known before the first blob: it tells which of them are worth opening early.
+  const isThere = (await current)?.digest === wanted.digest;
   // Of a sparse index, the destination may have other instances than those that are wanted.
   const mayBeLeft = !options.force && !options.hasAdditionalTags && wanted.only === undefined;
-  if (mayBeLeft && (await current)?.digest === wanted.digest) {
+  if (isThere && mayBeLeft) {
     await destination.commit({ signal });
     return untouched(wanted.digest, wanted.mediaType, wanted.bytes.length, 'same');
   }

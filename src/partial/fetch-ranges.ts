@@ -15,8 +15,9 @@ export interface FetchRangesOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What a request asks for at the most, in bytes: with 80 ms of round trip and 12 MB/s, two thirds of its time bytes move. */
-const SEGMENT_BYTES = 2 * 1024 * 1024;
+/** What a request asks for at the most, in bytes: with 80 ms of round trip and 12 MB/s, bytes move half of its time. Twice that took twice the memory
+ * for a third more of throughput. */
+const SEGMENT_BYTES = 1024 * 1024;
 /** What is read into memory where the budget has no room for a segment, in bytes: what is needed next must not wait for others. */
 const SPARE_BYTES = 256 * 1024;
 /** A range as long as this is passed on as it comes where there is no room for it, or no need; then in so many bytes at a time. */
@@ -84,10 +85,7 @@ class RangeFetcher {
       const head = this.#ahead.shift() ?? this.#requestNext();
       if (head === undefined) return;
       try {
-        for await (const bytes of head.bytes()) {
-          yield bytes;
-          this.#readAhead();
-        }
+        yield* head.bytes();
       } catch (error) {
         if (error instanceof WholeBlobError && head.batch.chunks.length === 1) {
           yield* this.#outOfWhole(error.stream, head.batch);

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { createGunzip, createZstdDecompress } from 'node:zlib';
 import { digestAlgorithm, type Digest } from '../digest/digest.ts';
 import { UnusableTailError } from './unusable-tail-error.ts';
 
@@ -12,6 +11,7 @@ const CHUNK_BYTES = 64 * 1024;
  * @throws UnusableTailError where the bytes are no such stream, or more than `limit` comes out.
  */
 export async function* inflate(bytes: Buffer, compression: 'zstd' | 'gzip', limit: number): AsyncGenerator<Buffer> {
+  const { createGunzip, createZstdDecompress } = await import('node:zlib');
   const options = { chunkSize: CHUNK_BYTES };
   const decoder = compression === 'zstd' ? createZstdDecompress(options) : createGunzip(options);
   decoder.end(bytes);

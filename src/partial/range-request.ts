@@ -1,10 +1,12 @@
 import type { BlobChunkAccessor } from '../types/blob-chunk-accessor.ts';
 import type { BlobInfo } from '../types/blob-info.ts';
 import { WholeBlobError } from '../types/errors.ts';
+import { CollectedBytes } from './collected-bytes.ts';
 import type { Batch } from './range-batches.ts';
 import type { RangeTiming } from './range-window.ts';
 import type { ByteRange } from './segments.ts';
 import { slicesOf } from './slices.ts';
+import { nowMs } from '../io/clock.ts';
 
 export interface RangeRequestOptions {
   readonly signal: AbortSignal;
@@ -14,9 +16,6 @@ export interface RangeRequestOptions {
   readonly release: () => void;
 }
 
-/** What is read into memory is handed on in pieces of this size, in bytes. */
-const PIECE_BYTES = 256 * 1024;
-
 /** One request for a batch of ranges: read into memory ahead of its turn, or passed on as it comes. */
 export class RangeRequest {
   readonly batch: Batch;
@@ -25,7 +24,7 @@ export class RangeRequest {
   readonly #options: RangeRequestOptions;
   readonly #abort = new AbortController();
   readonly #signal: AbortSignal;
-  #collected: Promise<Buffer> | undefined;
+  #collected: Promise<readonly Buffer[]> | undefined;
 
   constructor(accessor: BlobChunkAccessor, info: BlobInfo, batch: Batch, options: RangeRequestOptions) {
     this.#accessor = accessor;
@@ -46,13 +45,8 @@ export class RangeRequest {
    * The wanted bytes, one range after the other.
    * @throws what `getBlobAt` throws.
    */
-  async *bytes(): AsyncGenerator<Buffer> {
-    if (this.#collected === undefined) {
-      yield* this.#stream();
-      return;
-    }
-    const bytes = await this.#collected;
-    for (let at = 0; at < bytes.length; at += PIECE_BYTES) yield bytes.subarray(at, at + PIECE_BYTES);
+  bytes(): AsyncGenerator<Buffer> {
+    return this.#collected === undefined ? this.#stream() : each(this.#collected);
   }
 
   /** Ends a request that reads into memory; resolves when nothing of it is left. */
@@ -66,14 +60,12 @@ export class RangeRequest {
     this.#options.release();
   }
 
-  async #collect(onDone: (timing: RangeTiming) => void): Promise<Buffer> {
-    const started = performance.now();
-    // One buffer, for small slices would each keep the packet that they came in.
-    const bytes = Buffer.allocUnsafeSlow(this.batch.bytes);
-    let length = 0;
-    for await (const piece of this.#stream()) length += piece.copy(bytes, length);
-    onDone({ bytes: length, elapsedMs: performance.now() - started });
-    return bytes;
+  async #collect(onDone: (timing: RangeTiming) => void): Promise<readonly Buffer[]> {
+    const started = nowMs();
+    const bytes = new CollectedBytes();
+    for await (const piece of this.#stream()) bytes.add(piece);
+    onDone({ bytes: bytes.length, elapsedMs: nowMs() - started });
+    return bytes.finish();
   }
 
   async *#stream(): AsyncGenerator<Buffer> {
@@ -103,4 +95,8 @@ function startingBefore(ranges: readonly ByteRange[], from: number, end: number)
   let to = from;
   for (let next = ranges[to]; next !== undefined && next.offset < end; next = ranges[to]) to += 1;
   return ranges.slice(from, to);
+}
+
+async function* each(pieces: Promise<readonly Buffer[]>): AsyncGenerator<Buffer> {
+  yield* await pieces;
 }

@@ -1,3 +1,4 @@
+import { nowMs } from '../io/clock.ts';
 /** What one request for ranges took. */
 export interface RangeTiming {
   /** In bytes. */
@@ -7,7 +8,7 @@ export interface RangeTiming {
 }
 
 const FIRST_SIZE = 6;
-const MAX_SIZE = 16;
+const MAX_SIZE = 20;
 const STEP = 4;
 /** Less than this much more throughput is not worth further connections. */
 const WORTHWHILE_GROWTH = 1.15;
@@ -32,7 +33,7 @@ export class RangeWindow {
   #count = 0;
 
   constructor(options: { readonly now?: (() => number) | undefined } = {}) {
-    this.#now = options.now ?? ((): number => performance.now());
+    this.#now = options.now ?? nowMs;
     this.#since = this.#now();
   }
 

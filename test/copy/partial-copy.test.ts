@@ -132,7 +132,7 @@ for (const kind of kinds) {
       scene.from.behave({ match: { path: /blobs/ }, latencyMs: 30 });
       const { bytes } = await copyTo(kind, scene, '1');
       const requests = requestsFor(scene.from, topLayer(image));
-      assert.equal(requests.length, ranges ? 12 : 1, requests.join('; '));
+      assert.equal(requests.length, ranges ? 24 : 1, requests.join('; '));
       assert.ok(!ranges || scene.from.peak({ path: new RegExp(topLayer(image)) }) >= 5);
       assert.equal(bytes.fetched, bytesOf(image));
       await assertCopied(kind, scene, image);

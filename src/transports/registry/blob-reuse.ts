@@ -25,6 +25,7 @@ export class BlobReuse {
   readonly #own: RepositoryName;
   /** Uploads that were opened while asking, for the blobs that turned out to be missing. */
   readonly #sessions = new Map<Digest, UploadLocation>();
+  readonly #opening = new Set<Promise<unknown>>();
   #selfMount: SelfMount = 'untried';
   /** Blobs of the image now under this name; undefined as long as that is not known. */
   #current: ReadonlySet<Digest> | undefined;
@@ -73,6 +74,8 @@ export class BlobReuse {
   }
 
   async cancelSessions(): Promise<void> {
+    // After an abort, a request may still be on its way whose answer opens one.
+    await Promise.allSettled(this.#opening);
     const sessions = [...this.#sessions.values()];
     this.#sessions.clear();
     const signal = AbortSignal.timeout(CANCEL_TIMEOUT_MS);
@@ -190,10 +193,16 @@ export class BlobReuse {
   }
 
   async #open(digest: Digest, options: Parameters<RegistryClient['startUpload']>[0]): Promise<'mounted' | 'opened'> {
-    const answer = await this.#client.startUpload(options);
-    if (answer === 'mounted') return 'mounted';
-    this.#sessions.set(digest, answer);
-    return 'opened';
+    const opening = this.#client.startUpload(options);
+    this.#opening.add(opening);
+    try {
+      const answer = await opening;
+      if (answer === 'mounted') return 'mounted';
+      this.#sessions.set(digest, answer);
+      return 'opened';
+    } finally {
+      this.#opening.delete(opening);
+    }
   }
 
   async #cancelSession(digest: Digest, signal: AbortSignal | undefined): Promise<void> {

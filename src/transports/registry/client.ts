@@ -7,6 +7,8 @@ import { MANIFEST_ACCEPT } from '../../manifest/media-types.ts';
 import { MAX_MANIFEST_BYTES } from '../../manifest/parse-manifest.ts';
 import type { RawManifest, WaitOptions } from '../../types/blob-info.ts';
 import { toRegistryError } from './registry-error.ts';
+import { reprieve } from './reprieve.ts';
+import { nowMs } from '../../io/clock.ts';
 
 export interface RegistryClientOptions {
   /** `scheme://host[:port]` of the registry. */
@@ -136,7 +138,7 @@ export class RegistryClient {
 
   /**
    * Opens an upload; with `mount`, the registry is asked to take the blob over from another of its repositories instead.
-   * @returns the upload, or `mounted`.
+   * @returns the upload, or `mounted`. After an abort, too, where the request was on its way: else nobody could cancel the upload.
    */
   async startUpload(
     options: WaitOptions & {
@@ -145,9 +147,11 @@ export class RegistryClient {
       readonly scopes?: readonly string[] | undefined;
     } = {},
   ): Promise<UploadLocation | 'mounted'> {
+    using late = reprieve(options.signal);
     const query = options.mount && `?mount=${options.mount.digest}&from=${encodeURIComponent(options.mount.from)}`;
     const request = this.#request('POST', `blobs/uploads/${query ?? ''}`, {
       ...options,
+      signal: late.signal,
       body: new Uint8Array(),
       // A refused mount costs nothing but the try; what it says is settled by the plain POST that follows.
       ...(options.mount && { retries: 1 }),
@@ -208,9 +212,9 @@ export class RegistryClient {
   }
 
   async #expect(request: HttpRequest, statuses: readonly number[]): Promise<HttpResponse> {
-    const started = performance.now();
+    const started = nowMs();
     const response = await this.#send(request);
-    this.#roundTripMs = Math.min(this.#roundTripMs ?? Infinity, performance.now() - started);
+    this.#roundTripMs = Math.min(this.#roundTripMs ?? Infinity, nowMs() - started);
     if (statuses.includes(response.status)) return response;
     throw await toRegistryError(request, response);
   }

@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { copyImage } from '../../src/copy/copy-image.ts';
+import type { PreparedRun } from '../../src/copy/copy-run.ts';
+import type { ImageSource } from '../../src/types/image-source.ts';
+import { fakeRun, type FakeRunOptions } from '../support/fakes.ts';
+import { buildImage, buildIndex } from '../support/images.ts';
+
+const platforms = ['amd64', 'arm64', 's390x'].map((architecture) => ({ os: 'linux', architecture }));
+const images = platforms.map((platform) =>
+  buildImage({ layers: { count: 1, size: 500, seed: platform.architecture }, platform }),
+);
+const index = buildIndex({ images: images.map((image, position) => ({ image, platform: platforms[position] })) });
+const [amd64, arm64] = images.map(({ manifest }) => manifest.digest);
+const signatures = new Map([
+  [undefined, [Buffer.from('of the index')]],
+  [amd64, [Buffer.from('of amd64'), Buffer.from('of amd64, too')]],
+]);
+
+interface Signed {
+  readonly ready: PreparedRun;
+  readonly calls: readonly string[];
+  /** What was stored, by the digest of the instance; that of the image by undefined. */
+  readonly stored: ReadonlyMap<string | undefined, readonly string[]>;
+}
+
+/** A copy of the index, whose signatures are those above. */
+function signed(
+  options: {
+    readonly run?: FakeRunOptions['run'];
+    readonly into?: 'dir' | 'registry';
+    readonly all?: typeof signatures;
+  } = {},
+): Signed {
+  const { run, into = 'dir', all = signatures } = options;
+  const stored = new Map<string | undefined, readonly string[]>();
+  const getSignaturesWithFormat: ImageSource['getSignaturesWithFormat'] = async ({ instanceDigest } = {}) =>
+    all.get(instanceDigest) ?? [];
+  const fake = fakeRun({
+    image: index,
+    run,
+    source: { getSignaturesWithFormat },
+    destination: {
+      supportsSignatures: () => into === 'dir',
+      putSignaturesWithFormat: async (list, { instanceDigest } = {}) => {
+        if (list.length > 0) stored.set(instanceDigest, list.map(String));
+      },
+    },
+  });
+  return { calls: fake.calls, stored, ready: { ...fake.run, openCache: async () => fake.run.cache } };
+}
+
+test('takes the signatures of an index and of its instances along', async () => {
+  const { ready, stored } = signed();
+  await copyImage(ready);
+  assert.deepEqual(
+    stored,
+    new Map([
+      [amd64, ['of amd64', 'of amd64, too']],
+      [undefined, ['of the index']],
+    ]),
+  );
+});
+
+test('takes the signatures of an instance along when that alone is copied', async () => {
+  const { ready, stored } = signed();
+  await copyImage(ready, { platforms: platforms.slice(0, 1) });
+  assert.deepEqual(stored, new Map([[undefined, ['of amd64', 'of amd64, too']]]));
+});
+
+test('leaves the signature of an index behind that has other entries now, and keeps those of its instances', async () => {
+  const { ready, stored } = signed();
+  await copyImage(ready, { platforms: platforms.slice(0, 2) });
+  assert.deepEqual(stored, new Map([[amd64, ['of amd64', 'of amd64, too']]]));
+});
+
+test('leaves all signatures behind when told to', async () => {
+  for (const into of ['dir', 'registry'] as const) {
+    const { ready, stored, calls } = signed({ into, run: { removeSignatures: true } });
+    await copyImage(ready);
+    assert.equal(stored.size, 0);
+    assert.equal(calls.at(-1), 'commit');
+  }
+});
+
+test('refuses to lose signatures in a destination that has no place for them', async () => {
+  const ofInstance = new Map([...signatures].filter(([digest]) => digest === amd64));
+  for (const all of [signatures, ofInstance]) {
+    const { ready, calls } = signed({ into: 'registry', all });
+    await assert.rejects(copyImage(ready), {
+      code: 'ERR_SIGNATURES_UNSUPPORTED',
+      side: 'destination',
+      hint: 'copy without them by --remove-signatures',
+    });
+    assert.ok(!calls.includes('commit'));
+  }
+  const { ready } = signed({ into: 'registry' });
+  await assert.rejects(copyImage(ready, { platforms: platforms.slice(0, 1) }), {
+    code: 'ERR_SIGNATURES_UNSUPPORTED',
+    message: `fake:source, manifest ${amd64} is signed, and fake:destination has no place for its signatures`,
+  });
+  assert.equal((await copyImage(ready, { platforms: platforms.slice(1, 2) })).digest, arm64);
+});
+
+test('refuses to substitute blobs of what is signed (behaviour 22)', async () => {
+  const ofInstance = new Map([...signatures].filter(([digest]) => digest === amd64));
+  for (const all of [signatures, ofInstance]) {
+    const { ready, calls } = signed({ all, run: { substitute: true } });
+    await assert.rejects(copyImage(ready), {
+      message: 'blobs cannot be substituted: the image is signed',
+      code: 'ERR_SUBSTITUTION_REFUSED',
+      kind: 'usage',
+    });
+    assert.ok(!calls.includes('commit'));
+  }
+});

@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { CopyOptions } from '../../src/index.ts';
+import { buildImage, buildIndex, randomBytes } from '../support/images.ts';
+import { startRegistry } from '../support/registry.ts';
+import { costOf, countMethods, inWaves } from './round-trips.ts';
+import { at, openHome, TestCopier } from './test-copier.ts';
+
+const timeout = 10_000;
+const LAYERS = 4;
+const BLOBS = LAYERS + 1;
+const image = buildImage({ layers: { count: LAYERS, size: 1000 } });
+
+const asked: Readonly<Record<string, { options: CopyOptions; tags: number }>> = {
+  'that gets several tags': { options: { additionalTags: ['v1.0', 'latest'] }, tags: 2 },
+  'that is forced': { options: { force: true }, tags: 0 },
+};
+for (const [which, { options, tags }] of Object.entries(asked)) {
+  test(
+    `opens blobs as early for an image ${which}, also where the destination is slow to say what it has`,
+    { timeout },
+    async (t) => {
+      await using from = await startRegistry();
+      await using to = await startRegistry();
+      await using copier = new TestCopier(await openHome(t));
+      from.seed('app', 'v1', image);
+      const [, blobs] = inWaves([from, to], [2, 3 * BLOBS, BLOBS, 1, tags]);
+      to.behave({ match: { method: 'GET', path: /manifests/ }, latencyMs: 30 });
+      await copier.copy(at(from, 'app:v1'), at(to, 'app:v1'), options);
+      assert.deepEqual(countMethods(blobs), { GET: BLOBS, HEAD: BLOBS, POST: BLOBS });
+      assert.deepEqual(costOf(from, to), { waits: tags > 0 ? 5 : 4, requests: 2 + 4 * BLOBS + 1 + tags });
+      assert.deepEqual(to.tags('app').toSorted(), ['v1', ...(options.additionalTags ?? [])].toSorted());
+    },
+  );
+}
+
+test(
+  'asks by HEAD alone for what the image now under the tag has, and fetches nothing of it',
+  { timeout },
+  async (t) => {
+    const kept = Array.from({ length: 3 }, (_, index) => randomBytes(`kept ${index}`, 1000));
+    const old = buildImage({ layers: [...kept, randomBytes('old', 1000)] });
+    const next = buildImage({ layers: [...kept, randomBytes('new', 1000)] });
+    await using from = await startRegistry();
+    await using to = await startRegistry();
+    await using copier = new TestCopier(await openHome(t));
+    from.seed('app', 'v1', next);
+    to.seed('app', 'v1', old);
+    // Of the new layer and the new config each a GET, a HEAD and a POST.
+    const [, blobs] = inWaves([from, to], [2, 3 + 3 * 2, 2, 1]);
+    const result = await copier.copy(at(from, 'app:v1'), at(to, 'app:v1'));
+    assert.deepEqual([result.blobs.reused, result.blobs.copied], [3, 2]);
+    assert.deepEqual(countMethods(blobs), { HEAD: 5, GET: 2, POST: 2 });
+    assert.deepEqual(costOf(from, to), { waits: 4, requests: 2 + 9 + 2 + 1 });
+  },
+);
+
+test(
+  'asks for the platforms of an index at once, and for a blob that they share once (behaviour 19)',
+  { timeout },
+  async (t) => {
+    const shared = randomBytes('shared', 1000);
+    const images = ['amd64', 'arm64'].map((architecture) =>
+      buildImage({ layers: [shared, randomBytes(architecture, 1000)], platform: { os: 'linux', architecture } }),
+    );
+    await using from = await startRegistry();
+    await using to = await startRegistry();
+    await using copier = new TestCopier(await openHome(t));
+    from.seed('app', 'v1', buildIndex({ images: images.map((one) => ({ image: one })) }));
+    const blobs = 5;
+    inWaves([from, to], [2, 2, 3 * blobs, blobs, 2, 1]);
+    const result = await copier.copy(at(from, 'app:v1'), at(to, 'app:v1'));
+    assert.equal(result.blobs.total, blobs);
+    assert.equal(costOf(from, to).waits, 6);
+  },
+);
