@@ -99,7 +99,7 @@ async function sendWith(
   idleTimeoutMs: number,
 ): Promise<HttpResponse> {
   const { url, method, signal, body } = request;
-  const answered = connector?.expectAnswer(url);
+  const onAnswer = connector?.expectAnswer(url);
   try {
     signal?.throwIfAborted();
     const answer = dispatch.call(agent, {
@@ -122,7 +122,7 @@ async function sendWith(
     if (isAbort(error) && signal?.aborted !== true) throw new NetworkError(request, 'proxy', error);
     throw toNetworkError(error, request);
   } finally {
-    answered?.();
+    onAnswer?.();
   }
 }
 
