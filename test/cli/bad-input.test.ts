@@ -168,7 +168,7 @@ const inputs: readonly BadInput[] = [
     args: ({ registry }) => [`${registry.host}/page:1`],
     status: 1,
     code: 'ERR_INVALID_MANIFEST',
-    tells: [/copying .*\/page:1 to /, /invalid manifest/],
+    tells: [/reading the manifest of .*\/page:1/, /invalid manifest/, /hint: check host and port/],
   },
   {
     name: 'a manifest that does not match its digest',

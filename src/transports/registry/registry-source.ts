@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import { ContentMismatchError, digestAlgorithm, type Digest } from '../../digest/digest.ts';
-import { duringOperation, ImgcopyError } from '../../errors/imgcopy-error.ts';
+import { ImgcopyError } from '../../errors/imgcopy-error.ts';
 import {
   redactUrl,
   type HttpRequest,
@@ -193,6 +193,11 @@ function parsedManifest(reference: string, bytes: Buffer, declared: string): Man
   try {
     return parseManifest(bytes, declared);
   } catch (error) {
-    throw duringOperation(`reading the manifest of ${reference}`, error);
+    throw new ImgcopyError(`reading the manifest of ${reference}`, {
+      code: error instanceof ImgcopyError ? error.code : 'ERR_INVALID_MANIFEST',
+      side: 'source',
+      hint: 'check host and port: what answers there may be no registry',
+      cause: error,
+    });
   }
 }
