@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { homedir } from 'node:os';
-import { ImgcopyError } from './errors/imgcopy-error.ts';
+import { ImgcopyError, systemErrorCode } from './errors/imgcopy-error.ts';
 import type { Credentials } from './auth/credentials.ts';
 import type { TlsOptions } from './http/undici-send.ts';
 import type { RequestObserver } from './http/send.ts';
@@ -110,17 +110,12 @@ function tlsSettings(endpoint: EndpointOptions, env: OpenOptions['env']): TlsSet
   return { id: JSON.stringify([verify, certDir, caFile]), verify, load: () => tlsOptions(endpoint, env) };
 }
 
-/** Go's variables for certificate authorities are honoured, as other copiers do; Node.js reads NODE_EXTRA_CA_CERTS itself. */
 async function tlsOptions(
   { tlsVerify, certDir, caFile }: EndpointOptions,
   env: OpenOptions['env'],
 ): Promise<TlsOptions> {
-  const files = [caFile, env['SSL_CERT_FILE'], ...(await filesIn(certDir, '.crt'))].filter(
-    (file) => file !== undefined && file !== '',
-  );
-  for (const directory of (env['SSL_CERT_DIR'] ?? '').split(':'))
-    files.push(...(await filesIn(directory || undefined, '.pem')), ...(await filesIn(directory || undefined, '.crt')));
-  const own = await Promise.all(files.map((file) => readPem(file as string)));
+  const files = [...(caFile === undefined ? [] : [caFile]), ...(await filesIn(certDir, '.crt'))];
+  const own = [...(await Promise.all(files.map(readPem))), ...(await environmentAuthorities(env))];
   const ca = own.length === 0 ? undefined : [...(await systemAuthorities()), ...own];
   const [cert] = await Promise.all((await filesIn(certDir, '.cert')).map(readPem));
   const [key] = await Promise.all((await filesIn(certDir, '.key')).map(readPem));
@@ -131,6 +126,21 @@ async function tlsOptions(
     });
   }
   return { verify: tlsVerify ?? true, ca, cert, key };
+}
+
+/** Go's variables are honoured, as other copiers do: what they name may be missing. Node.js reads NODE_EXTRA_CA_CERTS itself. */
+async function environmentAuthorities(env: OpenOptions['env']): Promise<readonly string[]> {
+  const { SSL_CERT_FILE: file = '', SSL_CERT_DIR: directories = '' } = env;
+  const listed = directories
+    .split(':')
+    .filter(isGiven)
+    .map(async (directory) => {
+      const names = (await ifThere(readdir(directory))) ?? [];
+      return names.filter((name) => /\.(?:pem|crt)$/.test(name)).map((name) => join(directory, name));
+    });
+  const files = [file, ...(await Promise.all(listed)).flat()].filter(isGiven);
+  const texts = await Promise.all(files.map((path) => ifThere(readFile(path, 'utf8'))));
+  return texts.filter((text) => text !== undefined);
 }
 
 async function systemAuthorities(): Promise<readonly string[]> {
@@ -162,4 +172,17 @@ async function readPem(file: string): Promise<Buffer> {
       cause: error,
     });
   });
+}
+
+async function ifThere<T>(reading: Promise<T>): Promise<T | undefined> {
+  try {
+    return await reading;
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+function isGiven(path: string): boolean {
+  return path !== '';
 }

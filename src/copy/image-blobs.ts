@@ -33,13 +33,13 @@ async function schema1Blobs({ source, signal }: CopyRun, { layers }: Schema1Mani
     return size;
   };
   return Promise.all(
-    layers.map(async ({ digest, empty }, layerIndex) => {
+    layers.map(async ({ digest, empty }, fromTop) => {
       const info: BlobInfo = { digest, size: await sizeOf(digest) };
       return {
         info,
         name: 'layer',
         isConfig: false,
-        layerIndex,
+        layerIndex: layers.length - 1 - fromTop,
         emptyLayer: empty,
         platform: undefined,
         substitutable: undefined,

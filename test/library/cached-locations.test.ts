@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict';
-import { mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { buildImage, buildIndex, randomBytes } from '../support/images.ts';
-import { startRegistry, type RegistryOptions } from '../support/registry.ts';
+import { startRegistry } from '../support/registry.ts';
 import { at, openHome, TestCopier } from './test-copier.ts';
 
 const image = buildImage({ layers: { count: 3, size: 1000 } });
@@ -38,39 +36,6 @@ test('mounts blobs from where the cache has seen them, by one token with both sc
   assert.deepEqual(to.manifest('second', 'v1'), image.manifest);
 });
 
-test('goes on where the token server refuses two repositories in one token', async (t) => {
-  for (const severalScopes of ['refuse', 'first'] as const) {
-    const auth = { kind: 'bearer', username: 'user', password: 'secret', severalScopes } as const;
-    await using registry = await startRegistry({ auth });
-    await using copier = new TestCopier(await openHome(t), { endpoint: { username: 'user', password: 'secret' } });
-    registry.seed('team/app', 'v1', image);
-    const { blobs } = await copier.copy(at(registry, 'team/app:v1'), at(registry, 'copy:v1'));
-    assert.deepEqual(registry.manifest('copy', 'v1'), image.manifest, severalScopes);
-    assert.equal(blobs.mounted + blobs.copied, BLOBS);
-    assert.deepEqual(registry.sessions, []);
-  }
-});
-
-const refusals: Readonly<Record<string, RegistryOptions>> = {
-  'with 400': { mount: 400 },
-  'with 405': { mount: 405 },
-  'with 500': { mount: 500 },
-  'with an upload instead': { mount: 'always-202' },
-};
-for (const [how, options] of Object.entries(refusals)) {
-  test(`uploads what a registry refuses to mount ${how}, in the session that it opened`, async (t) => {
-    await using registry = await startRegistry(options);
-    await using copier = new TestCopier(await openHome(t), { retryTimes: 1 });
-    registry.seed('team/app', 'v1', image);
-    const { blobs } = await copier.copy(at(registry, 'team/app:v1'), at(registry, 'copy:v1'));
-    assert.equal(blobs.copied, BLOBS);
-    assert.deepEqual(registry.manifest('copy', 'v1'), image.manifest);
-    const opened = registry.count({ ...isUpload, when: ({ status }) => status === 202 });
-    assert.equal(opened, BLOBS, 'one upload a blob');
-    assert.deepEqual(registry.sessions, [], 'and none of them left open');
-  });
-}
-
 test('forgets a place where a blob is no more, and finds it in the next', async (t) => {
   const home = await openHome(t);
   const [lost = ''] = [...image.blobs.keys()];
@@ -98,13 +63,9 @@ test('sends blobs after all that a registry claimed to have mounted (MANIFEST_BL
     buildImage({ layers: [shared, randomBytes(name, 1000)], platform: { os: 'linux', architecture: name } }),
   );
   const index = buildIndex({ images: instances.map((one) => ({ image: one })) });
-  const home = await openHome(t);
   await using registry = await startRegistry();
+  await using copier = new TestCopier(await openHome(t));
   registry.seed('team/app', 'v1', index);
-  registry.settings.mount = 'lie';
-  await using copier = new TestCopier(home);
-  // The registry has the source's blobs; of a repository that has none of them it lies.
-  for (const digest of index.blobs.keys()) assert.equal(registry.blob('copy', digest), undefined);
   registry.behave({ match: isMount, status: 201, headers: { location: '/v2/copy/blobs/x' } });
   const result = await copier.copy(at(registry, 'team/app:v1'), at(registry, 'copy:v1'));
   assert.deepEqual(registry.manifest('copy', 'v1'), index.manifest);
@@ -126,25 +87,3 @@ test('fails with what the registry says where it lacks blobs that it was sent', 
     message: `writing manifest ${image.manifest.digest} to ${at(to, 'copy:v1')}`,
   });
 });
-
-const brokenCaches: Readonly<Record<string, (path: string) => Promise<void>>> = {
-  'is a file where its directory should be': async (path) =>
-    await writeFile(join(path, '..'), '').catch(() => undefined),
-  'is no database': async (path) => {
-    await mkdir(join(path, '..'), { recursive: true });
-    await writeFile(path, 'no database at all'.repeat(1000));
-  },
-  'is a directory': async (path) => void (await mkdir(path, { recursive: true })),
-};
-for (const [how, breakIt] of Object.entries(brokenCaches)) {
-  test(`copies although the cache ${how} (behaviour 72)`, async (t) => {
-    const home = await openHome(t);
-    await breakIt(join(home.path, 'cache/imgcopy/blob-info-cache-v1.sqlite'));
-    await using from = await startRegistry();
-    await using to = await startRegistry();
-    await using copier = new TestCopier(home);
-    from.seed('app', 'v1', image);
-    await copier.copy(at(from, 'app:v1'), at(to, 'copy:v1'));
-    assert.deepEqual(to.manifest('copy', 'v1'), image.manifest);
-  });
-}

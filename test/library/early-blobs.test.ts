@@ -74,3 +74,31 @@ test(
     assert.equal(costOf(from, to).waits, 6);
   },
 );
+
+test('fetches nothing for another tag of the same repository', { timeout }, async (t) => {
+  await using registry = await startRegistry();
+  await using copier = new TestCopier(await openHome(t));
+  registry.seed('app', 'v1', image);
+  registry.seed('app', 'v0', buildImage({ layers: [] }));
+  await copier.copy(at(registry, 'app:v0'), at(registry, 'app:latest'));
+  registry.reset();
+  inWaves([registry], [2, BLOBS, 1]);
+  const { blobs } = await copier.copy(at(registry, 'app:v1'), at(registry, 'app:latest'));
+  assert.equal(blobs.reused, BLOBS);
+  assert.deepEqual(costOf(registry), { waits: 3, requests: 2 + BLOBS + 1 });
+  assert.equal(registry.count({ method: 'GET', path: /blobs/ }), 0);
+});
+
+test('opens what the image under the tag lacks early, whatever number of blobs it has', { timeout }, async (t) => {
+  const kept = Array.from({ length: 8 }, (_, index) => randomBytes(`kept ${index}`, 2000));
+  const added = Array.from({ length: 3 }, (_, index) => randomBytes(`added ${index}`, 1000));
+  await using from = await startRegistry();
+  await using to = await startRegistry();
+  // Four light blobs at a time, the larger ones first.
+  await using copier = new TestCopier(await openHome(t), { jobs: 1 });
+  from.seed('app', 'v1', buildImage({ layers: [...kept, ...added] }));
+  to.seed('app', 'v1', buildImage({ layers: kept }));
+  const [, , , late] = inWaves([from, to], [2, 4, 4, 3 * 4, 4, 1]);
+  await copier.copy(at(from, 'app:v1'), at(to, 'app:v1'));
+  assert.deepEqual(countMethods(late), { GET: 4, HEAD: 4, POST: 4 });
+});

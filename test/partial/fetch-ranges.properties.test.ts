@@ -119,7 +119,6 @@ test('a failure or an abort at any point ends it with that error, and nothing is
       const controller = new AbortController();
       let asked = 0;
       const accessor = new MemoryAccessor(blob, {
-        packets: 7,
         answer: async () => {
           const isIt = asked++ === end.at;
           if (isIt && end.how === 'abort') controller.abort(failure);
@@ -181,7 +180,7 @@ class HostAccessor extends MemoryAccessor {
   readonly #host: Semaphore;
 
   constructor(host: Semaphore) {
-    super(blob, { packets: 30 });
+    super(blob);
     this.#host = host;
   }
 

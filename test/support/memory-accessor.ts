@@ -1,4 +1,5 @@
 import { addAbortSignal, Readable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Digest } from '../../src/digest/digest.ts';
 import { ImgcopyError } from '../../src/errors/imgcopy-error.ts';
 import type {
@@ -10,6 +11,8 @@ import type {
 import type { BlobInfo } from '../../src/types/blob-info.ts';
 import { WholeBlobError } from '../../src/types/errors.ts';
 
+const PACKET_BYTES = 64 * 1024;
+
 /** What becomes of a request: the ranges, the whole blob, an error at once, or one after so many bytes. */
 export type MemoryAnswer = 'ranges' | 'whole' | Error | { readonly cutAfter: number; readonly error: Error };
 
@@ -18,14 +21,14 @@ export interface MemoryAccessorOptions {
   readonly rangeSupport?: Partial<RangeSupport> | undefined;
   /** Asked for each request, which waits for it; default `ranges`. */
   readonly answer?: ((chunks: readonly ImageSourceChunk[]) => MemoryAnswer | Promise<MemoryAnswer>) | undefined;
-  /** In how many packets each range comes; default 2, for no reader may count on getting all at once. */
-  readonly packets?: number | undefined;
+  /** Each answer comes so much later, as over a line: a source without any delay is read as one stream. Default 0. */
+  readonly latencyMs?: number | undefined;
 }
 
 /** Gives parts of a blob in memory, or of several, and notes what it was asked for. */
 export class MemoryAccessor implements BlobChunkAccessor {
   readonly rangeSupport: RangeSupport;
-  readonly #find: (digest: string) => Buffer | undefined;
+  readonly #find: (digest: Digest) => Buffer | undefined;
   readonly #options: MemoryAccessorOptions;
   /** Each request's chunks. */
   readonly requests: (readonly ImageSourceChunk[])[] = [];
@@ -35,7 +38,7 @@ export class MemoryAccessor implements BlobChunkAccessor {
   open = 0;
 
   /** @param bytes  of every blob, or of each by its digest; others are not found. */
-  constructor(bytes: Buffer | ReadonlyMap<string, Buffer>, options: MemoryAccessorOptions = {}) {
+  constructor(bytes: Buffer | ReadonlyMap<Digest, Buffer>, options: MemoryAccessorOptions = {}) {
     this.#find = (digest) => (bytes instanceof Uint8Array ? bytes : bytes.get(digest));
     this.#options = options;
     this.rangeSupport = { isLocal: false, ranges: undefined, multiRange: undefined, ...options.rangeSupport };
@@ -48,7 +51,9 @@ export class MemoryAccessor implements BlobChunkAccessor {
   ): AsyncGenerator<Readable> {
     this.requests.push(chunks);
     this.signals.push(signal);
-    const answer = (await this.#options.answer?.(chunks)) ?? 'ranges';
+    const { answer: answerTo, latencyMs = 0 } = this.#options;
+    const answer = (await answerTo?.(chunks)) ?? 'ranges';
+    if (latencyMs > 0) await delay(latencyMs, undefined, { signal });
     signal?.throwIfAborted();
     if (answer instanceof Error) throw answer;
     const blob = this.#blob(digest);
@@ -76,7 +81,8 @@ export class MemoryAccessor implements BlobChunkAccessor {
   }
 
   #stream(bytes: Buffer, signal: AbortSignal | undefined, failure?: Error): Readable {
-    const size = Math.max(1, Math.ceil(bytes.length / (this.#options.packets ?? 2)));
+    // Two at least, for no reader may count on getting all at once.
+    const size = Math.max(1, Math.min(PACKET_BYTES, Math.ceil(bytes.length / 2)));
     const stream = Readable.from(packetsOf(bytes, size, failure), { objectMode: false });
     this.open += 1;
     stream.once('close', () => (this.open -= 1)).on('error', () => undefined);

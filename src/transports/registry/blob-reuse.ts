@@ -1,5 +1,6 @@
 import type { Digest } from '../../digest/digest.ts';
 import { isAbort } from '../../errors/imgcopy-error.ts';
+import { isPassing } from '../../http/index.ts';
 import type { Manifest } from '../../manifest/parse-manifest.ts';
 import { substitutedMediaType } from '../../manifest/layer-compression.ts';
 import type { BlobInfoCache, CompressionAlgorithm } from '../../types/blob-info-cache.ts';
@@ -12,7 +13,8 @@ import { RegistryError } from './registry-error.ts';
 /** How long a run may take, at its end, to let go of uploads that it does not need, in ms. */
 const CANCEL_TIMEOUT_MS = 2_000;
 
-type SelfMount = 'proven' | 'untried' | 'useless';
+/** `failing`: a fault of the host, which may be over in the next run. */
+type SelfMount = 'proven' | 'untried' | 'useless' | 'failing';
 
 /**
  * Finds blobs that a registry has already, in as few round trips as it lets.
@@ -29,6 +31,7 @@ export class BlobReuse {
   #selfMount: SelfMount = 'untried';
   /** Blobs of the image now under this name; undefined as long as that is not known. */
   #current: ReadonlySet<Digest> | undefined;
+  /** Of the blobs that are not among those. */
   #hits = 0;
   #misses = 0;
 
@@ -45,8 +48,9 @@ export class BlobReuse {
   }
 
   expectsMissing(digest: Digest, srcRef: RepositoryName | undefined): boolean {
-    if (this.#mountSource(srcRef) !== undefined || this.#hits > this.#misses) return false;
-    return this.#current === undefined ? this.#misses > 0 : !this.#current.has(digest);
+    // What comes from this registry is here already, or can be mounted.
+    if (srcRef?.registry === this.#own.registry || this.#isListed(digest) || this.#hits > this.#misses) return false;
+    return this.#current !== undefined || this.#misses > 0;
   }
 
   async tryReusing(info: BlobInfo, options: TryReusingBlobOptions): Promise<ReusedBlob> {
@@ -54,13 +58,13 @@ export class BlobReuse {
     const host = this.#own.registry;
     this.#selfMount = remembered(this.#selfMount, cache?.hostAbility(host, 'self-mount'));
     const found = (await this.#findSame(info, options)) ?? (await this.#findSubstitute(info, options));
-    if (this.#selfMount !== 'untried')
+    if (this.#selfMount === 'proven' || this.#selfMount === 'useless')
       cache?.recordHostAbility(host, 'self-mount', this.#selfMount === 'proven' ? 1 : 0);
-    if (found === undefined) {
-      this.#misses += 1;
-      return { reused: false };
+    if (!this.#isListed(info.digest)) {
+      if (found === undefined) this.#misses += 1;
+      else this.#hits += 1;
     }
-    this.#hits += 1;
+    if (found === undefined) return { reused: false };
     const reused = { digest: info.digest, size: info.size, ...found };
     cache?.recordKnownLocation(reused.digest, this.#own);
     return { reused: true, ...reused };
@@ -82,6 +86,10 @@ export class BlobReuse {
     await Promise.allSettled(sessions.map((session) => this.#client.cancelUpload(session, { signal })));
   }
 
+  #isListed(digest: Digest): boolean {
+    return this.#current?.has(digest) ?? false;
+  }
+
   #mountSource(srcRef: RepositoryName | undefined): string | undefined {
     return srcRef?.registry === this.#own.registry && srcRef.repository !== this.#own.repository
       ? srcRef.repository
@@ -89,20 +97,23 @@ export class BlobReuse {
   }
 
   /** The blob itself: mounted from the source, or from where the cache has seen it; or in this repository. */
-  async #findSame(info: BlobInfo, { cache, srcRef, signal }: TryReusingBlobOptions): Promise<Found | undefined> {
+  async #findSame(info: BlobInfo, options: TryReusingBlobOptions): Promise<Found | undefined> {
+    const { cache, srcRef, signal } = options;
     const source = this.#mountSource(srcRef);
     if (source !== undefined) return this.#mount(info, source, signal);
-    const seen = this.#current?.has(info.digest) ? undefined : this.#seenElsewhere(info.digest, cache);
-    if (seen === undefined) return this.#find(info, signal);
-    const found = await this.#mount(info, seen.repository, signal);
-    if (found?.mountedFrom === undefined) cache?.forgetKnownLocation(info.digest, seen);
+    const seen = this.#isListed(info.digest) ? undefined : this.#lastSeen(info.digest, cache);
+    const isElsewhere = seen !== undefined && seen.repository !== this.#own.repository;
+    const found = isElsewhere ? await this.#mount(info, seen.repository, signal) : await this.#find(info, options);
+    if (seen !== undefined && (isElsewhere ? found?.mountedFrom : found) === undefined)
+      cache?.forgetKnownLocation(info.digest, seen);
     return found;
   }
 
-  #seenElsewhere(digest: Digest, cache: BlobInfoCache | undefined): RepositoryName | undefined {
+  /** In this repository, if it was ever seen there. */
+  #lastSeen(digest: Digest, cache: BlobInfoCache | undefined): RepositoryName | undefined {
     const candidates = cache?.candidateLocations2(this.#own.registry, digest, { canSubstitute: false }) ?? [];
-    const isHere = candidates.some(({ location }) => location?.repository === this.#own.repository);
-    return isHere ? undefined : candidates[0]?.location;
+    const here = candidates.find(({ location }) => location?.repository === this.#own.repository);
+    return (here ?? candidates[0])?.location;
   }
 
   /** The same content in another compression, where the user allows it and the manifest can name it. */
@@ -121,7 +132,9 @@ export class BlobReuse {
         continue;
       }
       const presence = await this.#client.headBlob(digest, { signal });
-      if (presence === 'unknown' || !presence.present || presence.size === undefined) continue;
+      if (presence === 'unknown') continue;
+      if (!presence.present && location !== undefined) cache.forgetKnownLocation(digest, location);
+      if (!presence.present || presence.size === undefined) continue;
       await this.#cancelSession(info.digest, signal);
       const compressionOperation = operation(cache.compressor(info.digest), compression);
       return {
@@ -135,11 +148,10 @@ export class BlobReuse {
     return undefined;
   }
 
-  async #find(info: BlobInfo, signal: AbortSignal | undefined): Promise<Found | undefined> {
+  async #find(info: BlobInfo, { srcRef, signal }: TryReusingBlobOptions): Promise<Found | undefined> {
     if (this.#selfMount === 'proven')
       return this.#postMount(info.digest, this.#own.repository, signal).then((mounted) => (mounted ? {} : undefined));
-    const isListed = this.#current?.has(info.digest) ?? false;
-    if (isListed || !this.expectsMissing(info.digest, undefined)) {
+    if (!this.expectsMissing(info.digest, srcRef)) {
       const presence = await this.#presence(info, signal);
       if (presence === 'unknown' && this.#selfMount === 'untried')
         return (await this.#postMount(info.digest, this.#own.repository, signal)) ? {} : undefined;
@@ -170,7 +182,8 @@ export class BlobReuse {
   }
 
   #postSelfMount(digest: Digest, signal: AbortSignal | undefined): Promise<boolean> {
-    if (this.#selfMount === 'useless') return this.#open(digest, { signal }).then(() => false);
+    const isUseless = this.#selfMount === 'useless' || this.#selfMount === 'failing';
+    if (isUseless) return this.#open(digest, { signal }).then(() => false);
     return this.#postMount(digest, this.#own.repository, signal);
   }
 
@@ -180,8 +193,9 @@ export class BlobReuse {
       return (await this.#open(digest, { mount: { digest, from }, scopes: this.#scopes(from), signal })) === 'mounted';
     } catch (error) {
       // Registries refuse mounts in many ways (400, 401, 403, 404, 405, 500); a plain POST then tells whether one may push at all.
-      if (isAbort(error) || !(error instanceof RegistryError) || error.kind === 'rate-limited') throw error;
-      if (from === this.#own.repository) this.#selfMount = 'useless';
+      const isRefusal = error instanceof RegistryError && error.kind !== 'rate-limited';
+      if (isAbort(error) || !(isRefusal || isPassing(error))) throw error;
+      if (isRefusal && from === this.#own.repository) this.#selfMount = error.status < 500 ? 'useless' : 'failing';
       return false;
     }
   }

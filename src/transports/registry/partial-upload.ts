@@ -8,7 +8,15 @@ import type { BlobInfo } from '../../types/blob-info.ts';
 import { PartialBlobUnavailableError } from '../../types/errors.ts';
 import type { RegistryClient, UploadLocation } from './client.ts';
 import { RegistryError } from './registry-error.ts';
-import { closeVerified, isWorthAnother, learnLimits, openUpload, sendPart, type UploadLimits } from './upload.ts';
+import {
+  closeVerified,
+  isWorthAnother,
+  learnLimits,
+  letGo,
+  openUpload,
+  sendPart,
+  type UploadLimits,
+} from './upload.ts';
 import type { NotedUploads } from './noted-uploads.ts';
 
 export interface PartialUploadOptions {
@@ -32,8 +40,6 @@ type Input = Omit<AssembleBlobInput, 'offset'>;
 /** So much progress at the registry makes a failure count as the first again, in bytes. */
 const PROGRESS = 1024 * 1024;
 const STREAM_BUFFER = 256 * 1024;
-/** How long to wait for the answer to a cancellation, in ms. */
-const CANCEL_TIMEOUT_MS = 2_000;
 
 /**
  * Uploads a blob that is put together on the way: from pieces of the registry's own blobs, and from ranges of the source. What a cut upload has
@@ -72,10 +78,10 @@ class AssembledUpload {
       await this.#claim();
       return await this.#untilDone();
     } catch (error) {
-      await this.#letGo(error);
-      throw isWrongContent(error)
-        ? new PartialBlobUnavailableError('it came out with another digest', { cause: error })
-        : error;
+      const isOver = this.#isOver(error);
+      await this.#leave({ isOver });
+      if (!isOver || error instanceof PartialBlobUnavailableError) throw error;
+      throw new PartialBlobUnavailableError('the upload came to nothing', { cause: error });
     }
   }
 
@@ -93,6 +99,7 @@ class AssembledUpload {
     const isClaimed = this.#upload !== undefined;
     for (let failures = 0; ;) {
       const before = this.#offset;
+      const held = { ...limits };
       try {
         await this.#goOn();
         if (isClaimed && failures === 0) this.#resumed = this.#offset;
@@ -100,7 +107,7 @@ class AssembledUpload {
         return await this.#attempt();
       } catch (error) {
         if (isLost(error) || failures >= policy.retries) throw error;
-        if (!learnLimits(error, limits, info.size) && !isWorthAnother(error)) throw error;
+        if (!learnLimits(error, limits, info.size, held) && !isWorthAnother(error)) throw error;
         const delayMs = backoff(policy, failures);
         failures += 1;
         observer?.onRetry?.({
@@ -126,7 +133,7 @@ class AssembledUpload {
     this.#sent = this.#offset;
     if (isUseful) return;
     await this.#options.noted.forget(info);
-    if (status !== undefined) await this.#cancel(upload);
+    if (status !== undefined) await letGo(this.#client, upload);
   }
 
   async #attempt(): Promise<PartialUpload> {
@@ -157,15 +164,9 @@ class AssembledUpload {
     return { bytesReused: this.#resumed + reused, tail: assembly.tail };
   }
 
-  /** Ends the upload. What an earlier attempt had sent was not hashed here, so the registry's check is the one that counts. */
   async #close(upload: UploadLocation): Promise<void> {
     const { info, signal } = this.#input;
-    try {
-      await closeVerified(this.#client, upload, info.digest, info.size, signal);
-    } catch (error) {
-      if (this.#offset === 0 || !isRefusal(error)) throw error;
-      throw new PartialBlobUnavailableError('the registry refuses what it had of it', { cause: error });
-    }
+    await closeVerified(this.#client, upload, info.digest, info.size, signal);
     await this.#options.noted.forget(info);
   }
 
@@ -187,20 +188,22 @@ class AssembledUpload {
     return verifier;
   }
 
-  /** Leaves the upload to the next run, where that may go on with it; else cancels it. */
-  async #letGo(error: unknown): Promise<void> {
-    const { noted } = this.#options;
-    const { info } = this.#input;
-    const isOver = isWrongContent(error) || error instanceof PartialBlobUnavailableError;
-    if (!isOver && this.#sent >= noted.minBytes && (await noted.leave(info, this.#sent))) return;
-    await noted.forget(info);
-    if (this.#upload !== undefined) await this.#cancel(this.#upload);
+  /**
+   * Whether nobody can go on with this upload. What an earlier attempt sent was not hashed here: where the registry says no to the upload as such, in
+   * whatever words, that may be why.
+   */
+  #isOver(error: unknown): boolean {
+    if (isWrongContent(error) || error instanceof PartialBlobUnavailableError) return true;
+    return this.#offset > 0 && isRefusal(error);
   }
 
-  /** Does not fail, nor take long: a registry that is not told purges the upload some day. */
-  async #cancel(upload: UploadLocation): Promise<void> {
-    const signal = AbortSignal.timeout(CANCEL_TIMEOUT_MS);
-    await this.#client.cancelUpload(upload, { signal }).catch(() => undefined);
+  /** Leaves the upload to the next run, where that may go on with it; else cancels it. */
+  async #leave({ isOver }: { readonly isOver: boolean }): Promise<void> {
+    const { noted } = this.#options;
+    const { info } = this.#input;
+    if (!isOver && this.#sent >= noted.minBytes && (await noted.leave(info, this.#sent))) return;
+    await noted.forget(info);
+    if (this.#upload !== undefined) await letGo(this.#client, this.#upload);
   }
 }
 
@@ -210,10 +213,9 @@ function isWrongContent(error: unknown): boolean {
   return error instanceof RegistryError && error.status === 400 && error.codes.includes('DIGEST_INVALID');
 }
 
-/** Whether the registry says no to the upload as such: registries differ in how they say that the digest is wrong. */
 function isRefusal(error: unknown): boolean {
-  if (!(error instanceof RegistryError)) return false;
-  return error.status >= 400 && error.status < 500 && ![401, 403, 404, 408, 429].includes(error.status);
+  if (!(error instanceof RegistryError) || error.side !== 'destination') return false;
+  return error.status >= 400 && error.status < 500 && ![401, 403, 404, 408, 413, 429].includes(error.status);
 }
 
 /** Whether another upload would not help: the content is wrong, or the source fails, which has been tried again there. */

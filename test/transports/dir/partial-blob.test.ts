@@ -17,6 +17,8 @@ import { MemoryAccessor, type MemoryAccessorOptions, type MemoryAnswer } from '.
 import { temporaryDirectory } from './image-directory.ts';
 
 const MiB = 1024 * 1024;
+/** Slow enough that a source is not read as one stream. */
+const latencyMs = 25;
 const bytes = randomBytes('large', 20 * MiB);
 const info: BlobInfo = { digest: digestOf(bytes), size: bytes.length };
 
@@ -137,7 +139,7 @@ test('a source that fails leaves what came, and the next run goes on with it', a
   const rangeSupport = { ranges: true };
   const answer = ([chunk]: readonly { offset: number }[]): MemoryAnswer =>
     (chunk?.offset ?? 0) < 8 * MiB ? 'ranges' : { cutAfter: 1000, error: failure };
-  const cut = await putPartial(directory, { info, bytes }, { rangeSupport, answer });
+  const cut = await putPartial(directory, { info, bytes }, { rangeSupport, answer, latencyMs });
   assert.equal(cut.put, failure);
   assert.deepEqual(await readFile(partialPath(directory, info)), bytes.subarray(0, 8 * MiB));
   const { asked, put } = await putPartial(directory, { info, bytes });
@@ -153,10 +155,10 @@ test('an abort keeps what is there, and stops all requests', async (t) => {
     if ((chunk?.offset ?? 0) >= 16 * MiB) controller.abort();
     return 'ranges';
   };
-  const { put } = await putPartial(directory, { info, bytes }, { answer, signal: controller.signal });
+  const { put } = await putPartial(directory, { info, bytes }, { answer, latencyMs, signal: controller.signal });
   assert.equal((put as Error).name, 'AbortError');
   const left = await readFile(partialPath(directory, info)).catch(() => Buffer.alloc(0));
-  assert.ok(left.equals(bytes.subarray(0, left.length)));
+  assert.ok(left.length >= MiB && left.equals(bytes.subarray(0, left.length)));
 });
 
 test('a source with wrong bytes is left to the plain way, and nothing is kept (behaviour 14)', async (t) => {
@@ -211,14 +213,14 @@ test('an old image that is damaged is no reason to fail', async (t) => {
     const directory = await directoryWithV1(t);
     await writeFile(join(directory, name), content);
     const { put } = await putPartial(directory, { info: layer, bytes: layerBytes, layerIndex: 1 });
-    assert.ok(put instanceof PartialBlobUnavailableError, String(put));
+    assert.ok(put instanceof PartialBlobUnavailableError);
   }
 });
 
 test('a rest is cut out of the whole blob where the source ignores ranges', async (t) => {
   const directory = await temporaryDirectory(t);
   await writeFile(partialPath(directory, info), Buffer.concat([bytes.subarray(0, 3 * MiB), Buffer.alloc(MiB)]));
-  const { put, source } = await putPartial(directory, { info, bytes }, { answer: () => 'whole', packets: 300 });
+  const { put, source } = await putPartial(directory, { info, bytes }, { answer: () => 'whole' });
   assert.deepEqual(put, { digest: info.digest, size: info.size, bytesReused: 0 });
   assert.equal(source.requests.length, 2, 'once for the rest, once more for what was wrong');
   await assertPublished(directory, info);

@@ -83,7 +83,7 @@ test('a shorter one is cancelled', async (t) => {
   const answer = ([chunk]: readonly { offset: number }[]): MemoryAnswer =>
     (chunk?.offset ?? 0) < 8 * MiB ? 'ranges' : failure;
   await assert.rejects(
-    putBlob(run.registry, new MemoryAccessor(blob, { answer }), info, { state }),
+    putBlob(run.registry, new MemoryAccessor(blob, { answer, latencyMs: 25 }), info, { state }),
     (e) => e === failure,
   );
   assert.equal(run.registry.count({ method: 'DELETE' }), 1);
@@ -138,11 +138,11 @@ test('wrong bytes of an earlier run are found by the registry; the session and i
   assert.equal(await isNoted(run), false);
 });
 
-test('a registry that says in its own way that the digest is wrong is understood', async (t) => {
+test('a registry that says no to what it has, in its own way, is understood', async (t) => {
   for (const status of [400, 409, 422]) {
     const run = await startRun(t);
     await interrupt(run, { received: 20 * MiB });
-    run.registry.behave({ match: { method: 'PUT' }, status, body: 'no' });
+    run.registry.behave({ match: { method: status === 409 ? 'PATCH' : 'PUT' }, status, body: 'no' });
     using state = await run.openState();
     await assert.rejects(putBlob(run.registry, new MemoryAccessor(blob), info, { state }), PartialBlobUnavailableError);
     assert.deepEqual(run.registry.sessions, [], `${status}`);

@@ -134,7 +134,10 @@ test('what the source fails at is not tried again by the upload', async (t) => {
   const failure = new ImgcopyError('the source is gone', { code: 'ERR_NOT_FOUND', kind: 'not-found', side: 'source' });
   const answer = ([chunk]: readonly { offset: number }[]): MemoryAnswer =>
     (chunk?.offset ?? 0) < 4 * MiB ? 'ranges' : failure;
-  await assert.rejects(putBlob(registry, new MemoryAccessor(blob, { answer }), info, { state }), (e) => e === failure);
+  await assert.rejects(
+    putBlob(registry, new MemoryAccessor(blob, { answer, latencyMs: 25 }), info, { state }),
+    (e) => e === failure,
+  );
   await registry.idle();
   assert.deepEqual([registry.count(patches), registry.count({ method: 'DELETE' })], [1, 1]);
   assert.deepEqual(registry.sessions, []);
