@@ -2,6 +2,7 @@ import { ContentMismatchError, type Digest } from '../digest/digest.ts';
 import { duringOperation, ImgcopyError } from '../errors/imgcopy-error.ts';
 import type { Platform } from '../manifest/descriptor.ts';
 import type { RawManifest } from '../types/blob-info.ts';
+import type { CurrentManifest } from '../types/image-destination.ts';
 import { BlobSet } from './blob-set.ts';
 import type { CopiedBlob } from './copy-blob.ts';
 import { copyManifestTree, putReadyManifest, type ReadyManifest } from './copy-manifest.ts';
@@ -49,8 +50,7 @@ export async function copyImage(run: PreparedRun, options: CopyImageOptions = {}
   current.catch(() => undefined);
   if (options.noClobber) {
     const existing = await current;
-    if (existing !== undefined)
-      return untouched(existing.digest, existing.mediaType ?? '', existing.bytes?.length ?? 0, 'exists');
+    if (existing !== undefined) return untouched(described(existing), 'exists');
   }
   const unchanged =
     options.platforms || options.force || options.hasAdditionalTags ? undefined : await unchangedByDigest(run);
@@ -60,14 +60,11 @@ export async function copyImage(run: PreparedRun, options: CopyImageOptions = {}
   checkSourceDigest(source.reference, options.sourceDigest, root.digest);
   const wanted = await selectInstances(run, root, options);
   checkDestinationDigest(destination.reference, options.destinationDigest, wanted.digest);
-  // To be known before the first blob: it tells which of them are worth opening early.
-  const isThere = (await current)?.digest === wanted.digest;
+  // Known before the first blob, it tells which of them are worth opening early. What is there may be too damaged to be read.
+  const existing = await (options.force ? current.catch(() => undefined) : current);
   // Of a sparse index, the destination may have other instances than those that are wanted.
   const mayBeLeft = !options.force && !options.hasAdditionalTags && wanted.only === undefined;
-  if (isThere && mayBeLeft) {
-    await destination.commit({ signal });
-    return untouched(wanted.digest, wanted.mediaType, wanted.bytes.length, 'same');
-  }
+  if (mayBeLeft && existing?.digest === wanted.digest) return leaveSame(run, { ...wanted, size: wanted.bytes.length });
   const signatures = await signaturesToCopy(run, wanted.digest === root.digest ? undefined : wanted.digest);
   if (run.substitute) refuseSubstitution({ ...options, isSigned: signatures.length > 0 });
   return copyContent(run, wanted, signatures);
@@ -123,10 +120,25 @@ async function unchangedByDigest({ source, destination, signal }: PreparedRun): 
     destination.currentManifest({ signal }),
   ]);
   if (digest === undefined || digest !== current?.digest) return undefined;
-  return untouched(digest, current.mediaType ?? '', current.bytes?.length ?? 0, 'same');
+  return leaveSame({ destination, signal }, described(current));
 }
 
-function untouched(digest: Digest, mediaType: string, size: number, skipped: 'same' | 'exists'): CopiedImage {
+/** There is nothing to do but to tidy up what a run that was cut left behind. */
+async function leaveSame(
+  { destination, signal }: Pick<PreparedRun, 'destination' | 'signal'>,
+  same: ManifestSummary,
+): Promise<CopiedImage> {
+  await destination.commit({ signal });
+  return untouched(same, 'same');
+}
+
+type ManifestSummary = Pick<CopiedImage, 'digest' | 'mediaType' | 'size'>;
+
+function described({ digest, mediaType = '', bytes }: CurrentManifest): ManifestSummary {
+  return { digest, mediaType, size: bytes?.length ?? 0 };
+}
+
+function untouched({ digest, mediaType, size }: ManifestSummary, skipped: 'same' | 'exists'): CopiedImage {
   return { digest, mediaType, size, manifests: 0, blobs: [], skipped };
 }
 

@@ -1,5 +1,6 @@
 import { digestAlgorithm, digestOf, type Digest } from '../digest/digest.ts';
 import { duringOperation } from '../errors/imgcopy-error.ts';
+import { backoff } from '../http/retry.ts';
 import { replaceInstances, replaceLayers, type Replacement } from '../manifest/edit-manifest.ts';
 import { formatPlatform } from '../manifest/platform.ts';
 import type { RawManifest } from '../types/blob-info.ts';
@@ -39,9 +40,18 @@ export async function putReadyManifest(
   try {
     await destination.putManifest(ready.manifest, { ...options, signal });
   } catch (error) {
-    if (!(error instanceof MissingBlobsError) || !(await blobs.sendAgain(ready.blobs))) throw error;
+    if (!(error instanceof MissingBlobsError)) throw error;
+    if (!(await blobs.sendAgain(ready.blobs))) await giveTime(run, ready, error);
     await destination.putManifest(ready.manifest, { ...options, signal });
   }
+}
+
+/** ECR may see a blob only a moment after it took it (ocync#104). */
+async function giveTime({ policy, emit, signal }: CopyRun, { manifest }: ReadyManifest, lack: Error): Promise<void> {
+  if (policy.retries === 0) throw lack;
+  const delayMs = backoff(policy, 0);
+  emit({ type: 'retry', side: 'destination', what: `manifest ${manifest.digest}`, why: lack.message, delayMs });
+  await policy.sleep(delayMs, signal);
 }
 
 async function copyBlobs(run: CopyRun, blobs: BlobSet, node: ImageNode): Promise<ReadyManifest> {

@@ -68,6 +68,14 @@ test('does nothing where the destination has this very image, and all it can whe
   }
 });
 
+test('replaces what is too damaged to be read when it is forced, and else says what is wrong', async () => {
+  const failure = new ImgcopyError('GET: 500', { code: 'ERR_REGISTRY_FAULT', side: 'destination' });
+  const { ready } = prepared({ image, destination: { currentManifest: async () => Promise.reject(failure) } });
+  assert.equal((await copyImage(ready, { force: true })).digest, digest);
+  for (const options of [{}, { hasAdditionalTags: true }, { noClobber: true }])
+    await assert.rejects(copyImage(ready, options), failure);
+});
+
 test('asks a source that meters manifests for the digest first', async () => {
   const source = { metersManifestReads: true };
   const same = prepared({
@@ -76,7 +84,7 @@ test('asks a source that meters manifests for the digest first', async () => {
     destination: { currentManifest: async () => ({ digest, mediaType, bytes }) },
   });
   assert.equal((await copyImage(same.ready)).skipped, 'same');
-  assert.deepEqual(same.calls, []);
+  assert.deepEqual(same.calls, ['commit']);
   const changed = prepared({ image, source });
   assert.equal((await copyImage(changed.ready)).skipped, undefined);
   const untold = prepared({ image, source: { ...source, getManifestDigest: async () => undefined } });
@@ -124,6 +132,23 @@ test('puts the manifest once more after blobs were sent that should have been th
     copied.blobs.map(({ outcome }) => outcome),
     ['copied', 'copied', 'copied'],
   );
+});
+
+test('puts the manifest once more, after a while, where a registry does not see yet what it was sent', async () => {
+  const missing = new MissingBlobsError(new Error('MANIFEST_BLOB_UNKNOWN'));
+  for (const lagging of [1, 2]) {
+    let puts = 0;
+    const putManifest: ImageDestination['putManifest'] = async () => {
+      puts += 1;
+      if (puts <= lagging) throw missing;
+    };
+    const { ready, calls, delays } = prepared({ image, destination: { putManifest } });
+    const copy = copyImage(ready);
+    if (lagging === 1) assert.equal((await copy).digest, digest);
+    else await assert.rejects(copy, { code: 'ERR_MISSING_BLOBS' });
+    assert.deepEqual([puts, delays], [2, [500]]);
+    assert.equal(calls.filter((call) => call === 'putBlobWithOptions').length, 3, 'no blob is sent again');
+  }
 });
 
 test('reports the failure that was first, and ends the other transfers before that (behaviour 18)', async () => {

@@ -60,15 +60,17 @@ const lies: Readonly<Record<string, Edit>> = {
   'names that steer a terminal': eachFile((entry) => ({ ...entry, name: '\u001b[2J\u001b]0;owned\u0007' })),
   'a great many entries': (toc) => ({
     ...toc,
-    entries: [...toc.entries, ...Array.from({ length: 60_000 }, () => ({ type: 'dir', name: 'd' }))],
+    entries: [...toc.entries, ...Array.from({ length: 30_000 }, () => ({ type: 'dir', name: 'd' }))],
   }),
   'no entries': (toc) => ({ ...toc, entries: [] }),
   'no JSON': () => 'not at all',
   'JSON without an end': () => `{"version":1,"entries":${'['.repeat(100_000)}`,
-  'a bomb': () => `{"version":1,"entries":[${' '.repeat(60_000_000)}]}`,
+  'a bomb': () => `{"version":1,"entries":[${' '.repeat(54_000_000)}]}`,
 };
 
 for (const [format, writeLayer] of Object.entries(writers)) {
+  const [honest, next] = [imageOf(writeLayer(filesOf(1))), imageOf(writeLayer(filesOf(3)))];
+
   test(`a ${format} layer that does not lie is built from pieces`, async (t) => {
     const scene = await openScene(t);
     for (const version of [1, 2]) {
@@ -80,10 +82,9 @@ for (const [format, writeLayer] of Object.entries(writers)) {
 
   for (const [lie, editToc] of Object.entries(lies)) {
     test(`a ${format} layer whose table of contents has ${lie} comes right all the same`, async (t) => {
-      const honest = imageOf(writeLayer(filesOf(1)));
       const lying = imageOf(writeLayer(filesOf(2), { editToc }));
-      const next = imageOf(writeLayer(filesOf(3)));
-      for (const kind of kinds) {
+      // What takes its time is not read by the destination, so one of them will do.
+      for (const kind of /bomb|many/.test(lie) ? (['dir'] as const) : kinds) {
         const scene = await openScene(t);
         // The layer that lies is the new one, then the old one.
         for (const [tag, image] of Object.entries({ honest, lying, next })) {

@@ -191,3 +191,22 @@ function isFree(memory: Semaphore, weight: number): boolean {
   release?.();
   return release !== undefined;
 }
+
+test('reads no more of a body that never ends than shows that it is too long', async () => {
+  let packets = 0;
+  const endless = Readable.from(
+    (function* () {
+      for (;;) {
+        packets += 1;
+        yield Buffer.alloc(100);
+      }
+    })(),
+    { objectMode: false },
+  );
+  const { run, stored, answer } = asking({ source: { getBlob: async () => ({ stream: endless, size: undefined }) } });
+  answer(missing);
+  await copyBlob(run, blob);
+  assert.equal(endless.destroyed, true);
+  assert.ok(packets < 2 * (size / 100), `${packets} packets`);
+  assert.ok((stored.get(digest)?.length ?? 0) > size, 'who verifies it will see');
+});

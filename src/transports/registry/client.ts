@@ -1,47 +1,18 @@
 import type { Readable } from 'node:stream';
 import type { Side } from '../../errors/imgcopy-error.ts';
 import { ImgcopyError } from '../../errors/imgcopy-error.ts';
-import { isDigest, type Digest } from '../../digest/digest.ts';
+import type { Digest } from '../../digest/digest.ts';
 import { dumpBody, header, readBody, type HttpRequest, type HttpResponse, type Send } from '../../http/index.ts';
 import { MANIFEST_ACCEPT } from '../../manifest/media-types.ts';
 import { MAX_MANIFEST_BYTES } from '../../manifest/parse-manifest.ts';
 import type { RawManifest, WaitOptions } from '../../types/blob-info.ts';
+import type { BlobPresence, RegistryClientOptions, SendBlobOptions, UploadLocation } from './client-types.ts';
+import { manifestHead, type ManifestHead } from './manifest-head.ts';
 import { toRegistryError } from './registry-error.ts';
 import { reprieve } from './reprieve.ts';
 import { nowMs } from '../../io/clock.ts';
 
-export interface RegistryClientOptions {
-  /** `scheme://host[:port]` of the registry. */
-  readonly origin: string;
-  readonly repository: string;
-  readonly side: Side;
-  /** Authenticates, retries and follows redirects. */
-  readonly send: Send;
-}
-
-/** What a HEAD says of a manifest; a registry may leave each of them out. */
-export interface ManifestHead {
-  readonly digest: Digest | undefined;
-  readonly mediaType: string | undefined;
-}
-
-/** The answer to a request for a blob by HEAD: not every registry lets one ask. */
-export type BlobPresence =
-  { readonly present: true; readonly size: number | undefined } | { readonly present: false } | 'unknown';
-
-export interface SendBlobOptions extends WaitOptions {
-  /** In bytes; default: sent chunked, or the length of the bytes. */
-  readonly length?: number | undefined;
-  /** Where these bytes lie in the blob, `start-end` inclusive, for an upload in several requests. */
-  readonly contentRange?: string | undefined;
-  readonly headersTimeoutMs?: number | undefined;
-  readonly retries?: number | undefined;
-}
-
-/** An upload that a registry has opened: its URL is replaced by each answer. */
-export interface UploadLocation {
-  readonly url: URL;
-}
+export type { BlobPresence, UploadLocation } from './client-types.ts';
 
 type Call = Partial<Pick<HttpRequest, 'headers' | 'body' | 'bodyLength' | 'headersTimeoutMs' | 'retries' | 'scopes'>> &
   WaitOptions;
@@ -267,10 +238,4 @@ export class RegistryClient {
     if (origin.protocol !== 'https:' || url.protocol !== 'http:' || url.hostname !== origin.hostname) return url;
     return new URL(`${url.pathname}${url.search}`, origin);
   }
-}
-
-function manifestHead(response: HttpResponse): ManifestHead {
-  const digest = header(response, 'docker-content-digest');
-  const mediaType = header(response, 'content-type')?.split(';')[0]?.trim();
-  return { digest: digest !== undefined && isDigest(digest) ? digest : undefined, mediaType };
 }

@@ -1,42 +1,15 @@
 import assert from 'node:assert/strict';
-import { chdir, cwd } from 'node:process';
 import { mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { chdir, cwd } from 'node:process';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { digestHex, digestOf } from '../../../src/digest/digest.ts';
 import { MediaType } from '../../../src/manifest/media-types.ts';
 import { openDirDestination } from '../../../src/transports/dir/dir-destination.ts';
-import { buildImage, buildIndex, randomBytes, type TestImage } from '../../support/images.ts';
-import {
-  assertHoldsOnly,
-  blobInfo,
-  isWhole,
-  namesOf,
-  putImage,
-  temporaryDirectory,
-  writeImage,
-} from './image-directory.ts';
-
-const MIB = 1024 * 1024;
-const shared = randomBytes('shared', 5000);
-const older = buildImage({ layers: [shared, randomBytes('older', 1000)] });
-const newer = buildImage({ layers: [shared, randomBytes('newer', 2000)] });
-
-function indexOf(...images: readonly TestImage[]): TestImage {
-  return buildIndex({ images: images.map((image) => ({ image })) });
-}
-
-/** A stream that gives some bytes and then fails. */
-function breakingStream(bytes: Buffer, failure: Error): Readable {
-  return Readable.from(
-    (async function* () {
-      yield bytes;
-      throw failure;
-    })(),
-    { objectMode: false },
-  );
-}
+import { randomBytes } from '../../support/images.ts';
+import { indexOf, newer, older, shared } from './destination-images.ts';
+import { assertHoldsOnly, isWhole, namesOf, putImage, temporaryDirectory, writeImage } from './image-directory.ts';
 
 test('writes an image into a directory that is made with its parents (behaviour 73)', async (t) => {
   const directory = join(await temporaryDirectory(t), 'a', 'b');
@@ -59,61 +32,6 @@ test('writes an index with its instances', async (t) => {
     await putImage(destination, index);
   }
   await assertHoldsOnly(directory, index);
-});
-
-test('replaces an image, and writes only what that lacks', async (t) => {
-  const directory = await temporaryDirectory(t);
-  await writeImage(directory, older);
-  {
-    await using destination = await openDirDestination(directory);
-    const written = await putImage(destination, newer);
-    assert.equal(written.includes(digestOf(shared)), false);
-    assert.equal(written.length, 2);
-  }
-  await assertHoldsOnly(directory, newer);
-});
-
-test('keeps the old image whole until the commit (behaviour 76)', async (t) => {
-  const directory = await temporaryDirectory(t);
-  await writeImage(directory, older);
-  await using destination = await openDirDestination(directory);
-  for (const blob of newer.blobs.values()) {
-    await destination.putBlobWithOptions(Readable.from([blob]), blobInfo(blob), {});
-  }
-  await destination.putManifest(newer.manifest);
-  assert.equal(await isWhole(directory, older), true);
-  await destination.commit();
-  assert.equal(await isWhole(directory, newer), true);
-});
-
-test('leaves what is not of an image alone', async (t) => {
-  const directory = await temporaryDirectory(t);
-  await writeImage(directory, older);
-  {
-    await using destination = await openDirDestination(directory);
-    await writeFile(join(directory, 'notes.txt'), 'mine');
-    await mkdir(join(directory, 'a'.repeat(64)));
-    await writeFile(join(directory, 'b'.repeat(64)), 'of an image that is gone');
-    await writeFile(join(directory, `.imgcopy-sha256-${'c'.repeat(64)}.partial`), 'of a run that died');
-    await putImage(destination, newer);
-  }
-  const names = (await readdir(directory)).toSorted();
-  assert.deepEqual(names, [...namesOf(newer), 'notes.txt', 'a'.repeat(64)].toSorted());
-});
-
-test('rewrites nothing when the same image is committed again', async (t) => {
-  const directory = await temporaryDirectory(t);
-  await writeImage(directory, newer);
-  const before = await Promise.all(namesOf(newer).map((name) => stat(join(directory, name), { bigint: true })));
-  {
-    await using destination = await openDirDestination(directory);
-    assert.deepEqual(await putImage(destination, newer), []);
-  }
-  const after = await Promise.all(namesOf(newer).map((name) => stat(join(directory, name), { bigint: true })));
-  assert.deepEqual(
-    after.map(({ ino, mtimeNs }) => [ino, mtimeNs]),
-    before.map(({ ino, mtimeNs }) => [ino, mtimeNs]),
-  );
 });
 
 test('tells which image is there, if all of it is', async (t) => {
@@ -158,26 +76,6 @@ for (const [what, damage] of damages) {
   });
 }
 
-test('reuses a blob by its size, and with force only by its content (behaviour 75)', async (t) => {
-  const directory = await temporaryDirectory(t);
-  await writeImage(directory, newer);
-  await writeFile(join(directory, digestHex(digestOf(shared))), Buffer.alloc(shared.length));
-  {
-    await using trusting = await openDirDestination(directory);
-    assert.equal((await trusting.tryReusingBlobWithOptions(blobInfo(shared), {})).reused, true);
-    const other = { ...blobInfo(shared), size: 17 };
-    assert.deepEqual(await trusting.tryReusingBlobWithOptions(other, {}), { reused: false });
-    assert.deepEqual(await trusting.tryReusingBlobWithOptions(blobInfo(randomBytes('absent', 9)), {}), {
-      reused: false,
-    });
-  }
-  {
-    await using strict = await openDirDestination(directory, { force: true });
-    assert.deepEqual(await putImage(strict, newer), [digestOf(shared)]);
-  }
-  await assertHoldsOnly(directory, newer);
-});
-
 test('writes nothing before the first blob, and removes what it made for nothing', async (t) => {
   const parent = await temporaryDirectory(t);
   {
@@ -185,63 +83,6 @@ test('writes nothing before the first blob, and removes what it made for nothing
     assert.equal(await destination.currentManifest(), undefined);
   }
   assert.deepEqual(await readdir(parent), []);
-});
-
-test('leaves neither blob nor temporary file of a stream with wrong bytes (behaviour 14)', async (t) => {
-  const directory = await temporaryDirectory(t);
-  {
-    await using destination = await openDirDestination(directory);
-    const wrong = Buffer.alloc(3 * MIB);
-    const info = { digest: digestOf(shared), size: wrong.length };
-    await assert.rejects(destination.putBlobWithOptions(Readable.from([wrong]), info, {}), {
-      code: 'ERR_CONTENT_MISMATCH',
-      expected: digestOf(shared),
-      found: digestOf(wrong),
-    });
-  }
-  assert.deepEqual(await readdir(directory), ['version']);
-});
-
-test('keeps the beginning of a large blob whose stream breaks, and nothing of a small one', async (t) => {
-  const directory = await temporaryDirectory(t);
-  const large = randomBytes('large', 3 * MIB);
-  const failure = new Error('the line broke');
-  {
-    await using destination = await openDirDestination(directory);
-    const begun = breakingStream(large.subarray(0, 2 * MIB), failure);
-    await assert.rejects(destination.putBlobWithOptions(begun, blobInfo(large), {}), failure);
-    const small = breakingStream(large.subarray(0, 1000), failure);
-    await assert.rejects(destination.putBlobWithOptions(small, blobInfo(randomBytes('small', 5000)), {}), failure);
-  }
-  const partial = `.imgcopy-sha256-${digestHex(digestOf(large))}.partial`;
-  assert.deepEqual((await readdir(directory)).toSorted(), [partial, 'version']);
-  assert.deepEqual(await readFile(join(directory, partial)), large.subarray(0, 2 * MIB));
-  await using destination = await openDirDestination(directory);
-  await putImage(destination, buildImage({ layers: [large] }));
-  assert.equal(await isWhole(directory, buildImage({ layers: [large] })), true);
-});
-
-test('an abort ends a blob and destroys its stream', async (t) => {
-  const directory = await temporaryDirectory(t);
-  await using destination = await openDirDestination(directory);
-  const controller = new AbortController();
-  const endless = new Readable({ read() {} });
-  endless.push(shared.subarray(0, 10));
-  const putting = destination.putBlobWithOptions(endless, blobInfo(shared), { signal: controller.signal });
-  controller.abort();
-  await assert.rejects(putting, { name: 'AbortError' });
-  assert.equal(endless.destroyed, true);
-  assert.deepEqual(
-    (await readdir(directory)).filter((name) => name.endsWith('.partial')),
-    [],
-  );
-});
-
-test('computes the digest of a blob that comes without one', async (t) => {
-  const directory = await temporaryDirectory(t);
-  await using destination = await openDirDestination(directory);
-  assert.deepEqual(await destination.putBlobWithOptions(Readable.from([shared]), {}, {}), blobInfo(shared));
-  assert.ok((await readdir(directory)).includes(digestHex(digestOf(shared))));
 });
 
 test('refuses an instance whose bytes are not those of its digest', async (t) => {
@@ -278,36 +119,6 @@ test('names sha512 blobs as version 1.2 of the layout does, and goes back to 1.1
   assert.equal((await destination.currentManifest())?.digest, digestOf(bytes));
   await putImage(destination, newer);
   assert.equal(await version(), 'Directory Transport Version: 1.1\n');
-});
-
-test('replaces the signatures together with the manifest', async (t) => {
-  const directory = await temporaryDirectory(t);
-  await writeImage(directory, older);
-  for (const name of ['signature-1', 'signature-2', `${digestHex(older.manifest.digest)}.signature-1`]) {
-    await writeFile(join(directory, name), 'old');
-  }
-  const index = indexOf(older, newer);
-  {
-    await using destination = await openDirDestination(directory);
-    assert.equal(destination.supportsSignatures(), true);
-    await destination.putSignaturesWithFormat([Buffer.from('of the instance')], {
-      instanceDigest: newer.manifest.digest,
-    });
-    await putImage(destination, index, [Buffer.from('new')]);
-  }
-  const signatures = (await readdir(directory)).filter((name) => name.includes('signature')).toSorted();
-  assert.deepEqual(signatures, [`${digestHex(newer.manifest.digest)}.signature-1`, 'signature-1']);
-  assert.equal(await readFile(join(directory, 'signature-1'), 'utf8'), 'new');
-});
-
-test('keeps the signatures of an image that stays, when none are said', async (t) => {
-  const directory = await temporaryDirectory(t);
-  await writeImage(directory, older);
-  await writeFile(join(directory, 'signature-1'), 'kept');
-  await using destination = await openDirDestination(directory);
-  await destination.putManifest(older.manifest);
-  await destination.commit();
-  assert.equal(await readFile(join(directory, 'signature-1'), 'utf8'), 'kept');
 });
 
 test('refuses a directory with files of others, and leaves it as it is (behaviour 74)', async (t) => {
