@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the benchmark compares imgcopy with and measures through, where it is missing: crane, regctl and oras with Go, the
-# rest with apt-get, as root.
+# Installs what the benchmark compares imgcopy with and measures through, where it is missing: crane, regctl, oras and
+# distribution v3 (`registry`) with Go, the rest with apt-get, as root.
 set -euo pipefail
 
 PATH=$PATH:$(go env GOPATH)/bin
@@ -8,7 +8,8 @@ PATH=$PATH:$(go env GOPATH)/bin
 for module in \
   github.com/google/go-containerregistry/cmd/crane \
   github.com/regclient/regclient/cmd/regctl \
-  oras.land/oras/cmd/oras; do
+  oras.land/oras/cmd/oras \
+  github.com/distribution/distribution/v3/cmd/registry; do
   command -v "${module##*/}" >/dev/null || go install "$module@latest"
 done
 
