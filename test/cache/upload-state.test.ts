@@ -148,10 +148,12 @@ test('processes that claim at the same time never get the same session', async (
   }
   const processes = Array.from({ length: 3 }, () => startProcess(t, user.homeDir));
   const answers = await Promise.all(processes.map((one) => one.run('claim', 'layer')));
-  using state = await openState(user);
   const claimed = answers.flatMap(({ result }) => result as string[]);
-  // A process stops at a lock that it waited for in vain, and leaves the rest.
-  for (let rest = state.claim(target); rest !== undefined; rest = state.claim(target)) claimed.push(rest.location);
+  // Who waits for a lock in vain stops there and leaves the rest: the processes above, and on a busy machine this one.
+  for (let attempt = 0; attempt < 20 && claimed.length < 60; attempt += 1) {
+    using state = await openState(user);
+    for (let rest = state.claim(target); rest !== undefined; rest = state.claim(target)) claimed.push(rest.location);
+  }
   assert.equal(claimed.length, 60);
   assert.equal(new Set(claimed).size, 60);
 });
