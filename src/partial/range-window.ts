@@ -7,7 +7,7 @@ export interface RangeTiming {
   readonly elapsedMs: number;
 }
 
-const FIRST_SIZE = 6;
+const FIRST_SIZE = 8;
 const MAX_SIZE = 20;
 const STEP = 4;
 /** Less than this much more throughput is not worth further connections. */

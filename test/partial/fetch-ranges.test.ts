@@ -139,9 +139,9 @@ test('nothing is asked for ahead of the first answer, and a window of segments a
   answers[0]?.resolve('ranges');
   await first;
   await nextTurn();
-  assert.equal(answers.length, 1 + 6);
+  assert.equal(answers.length, 1 + 8);
   const [{ length } = { length: 0 }] = accessor.requests[0] ?? [];
-  assert.deepEqual(accessor.requests[6], [{ offset: 6 * length!, length }]);
+  assert.deepEqual(accessor.requests[8], [{ offset: 8 * length!, length }]);
   const left = bytes.return(undefined);
   for (const answer of answers) answer.resolve('ranges');
   await left;

@@ -29,26 +29,26 @@ class Line {
 
 test('more are asked for as long as that moves more, up to twenty', () => {
   const line = new Line((requests) => requests * 12_000);
-  assert.equal(line.window.size, 6);
-  assert.deepEqual([line.moveWindow(), line.moveWindow(), line.moveWindow()], [10, 14, 18]);
+  assert.equal(line.window.size, 8);
+  assert.deepEqual([line.moveWindow(), line.moveWindow(), line.moveWindow()], [12, 16, 20]);
   for (let round = 0; round < 40; round += 1) assert.ok(line.moveWindow() <= 20);
   assert.equal(line.window.isFast, false);
 });
 
 test('a step that gains less than 15 % is taken back, and another is tried later', () => {
-  const line = new Line((requests) => Math.min(requests, 6.5) * 12_000);
-  assert.equal(line.moveWindow(), 10);
-  assert.equal(line.moveWindow(), 6);
+  const line = new Line((requests) => Math.min(requests, 8.5) * 12_000);
+  assert.equal(line.moveWindow(), 12);
+  assert.equal(line.moveWindow(), 8);
   const sizes = Array.from({ length: 10 }, () => line.moveWindow());
-  assert.deepEqual(sizes, [6, 6, 6, 6, 6, 6, 6, 6, 10, 6]);
+  assert.deepEqual(sizes, [8, 8, 8, 8, 8, 8, 8, 8, 12, 8]);
 });
 
 test('a host that becomes slow gets fewer again', () => {
   let rate = 12_000;
   const line = new Line((requests) => requests * rate);
-  assert.deepEqual([line.moveWindow(), line.moveWindow()], [10, 14]);
+  assert.deepEqual([line.moveWindow(), line.moveWindow()], [12, 16]);
   rate = 1_000;
-  assert.equal(line.moveWindow(), 10);
+  assert.equal(line.moveWindow(), 12);
 });
 
 test('one connection that is fast by itself is found out', () => {
