@@ -1,6 +1,6 @@
-import { Writable, type Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { ContentMismatchError, digestAlgorithm, digestOf, type Digest } from '../../digest/digest.ts';
+import { DigestVerifier, type Digest } from '../../digest/digest.ts';
 import { isAbort } from '../../errors/imgcopy-error.ts';
 import { backoff, type RetryPolicy } from '../../http/index.ts';
 import type { RegistryClient, UploadLocation } from './client.ts';
@@ -83,24 +83,15 @@ export async function collectVerified(
   size: number,
   signal: AbortSignal | undefined,
 ): Promise<Buffer> {
+  const verifier = new DigestVerifier({ digest, size });
   const chunks: Buffer[] = [];
-  let length = 0;
-  const sink = new Writable({
-    write(chunk: Buffer, _encoding, done): void {
-      length += chunk.length;
+  const collect = async (bytes: AsyncIterable<Buffer>): Promise<void> => {
+    for await (const chunk of bytes) {
+      verifier.update(chunk);
       chunks.push(chunk);
-      done(
-        length > size
-          ? new ContentMismatchError(`blob ${digest} is longer than its descriptor says`, `${size} bytes`, `more`)
-          : null,
-      );
-    },
-  });
-  await pipeline(stream, sink, { ...(signal && { signal }) });
-  if (length !== size)
-    throw new ContentMismatchError(`blob ${digest} has the wrong size`, `${size} bytes`, `${length} bytes`);
-  const bytes = chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, length);
-  const found = digestOf(bytes, digestAlgorithm(digest));
-  if (found !== digest) throw new ContentMismatchError('content does not match its digest', digest, found);
-  return bytes;
+    }
+  };
+  await pipeline(stream, collect, { ...(signal && { signal }) });
+  verifier.finish();
+  return chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks);
 }
