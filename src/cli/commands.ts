@@ -118,7 +118,7 @@ function addCompletionCommand(program: Command): void {
     .description('Prints a completion script: source <(imgcopy completion bash), or imgcopy completion fish | source.')
     .addArgument(new Argument('<shell>', 'bash, zsh or fish').choices(['bash', 'zsh', 'fish']))
     .action(async (shell: 'bash' | 'zsh' | 'fish') => {
-      const { completionScript } = await import('./completion.ts');
+      const { completionScript } = await import('./completion/completion-script.ts');
       process.stdout.write(completionScript(shell, program));
     });
 }

@@ -32,6 +32,8 @@ const refused: readonly Import[] = [
   { from: 'src/errors/imgcopy-error.ts', statement: "import '../io/semaphore.ts'" },
   { from: 'src/index.ts', statement: "import './cli/main.ts'" },
   { from: 'src/cli/copy.ts', statement: "import { copyBlob } from '../copy/copy-blob.ts'" },
+  { from: 'src/cli/progress/rate.ts', statement: "import { copyBlob } from '../../copy/copy-blob.ts'" },
+  { from: 'src/cli/progress/summary.ts', statement: "import { Copier } from '../../copier.ts'" },
   { from: 'src/cli/options.ts', statement: "import { readOptions } from '../options.ts'" },
   { from: 'src/cli/fetch.ts', statement: "import 'undici/lib/dispatcher/agent.js'" },
   { from: 'src/cache/table.ts', statement: "import 'commander'" },
@@ -40,6 +42,7 @@ const refused: readonly Import[] = [
 const accepted: readonly Import[] = [
   { from: 'src/copier.ts', statement: "await import('./transports/dir/source.ts')" },
   { from: 'src/cli/main.ts', statement: "import 'commander'; import '../index.ts'; import './copy.ts'" },
+  { from: 'src/cli/progress/open.ts', statement: "import 'chalk'; import '../../index.ts'; import '../format.ts'" },
   { from: 'src/cli/progress.ts', statement: "import type { ProgressEvent } from '../types/progress.ts'" },
   { from: 'src/copy/copy-index.ts', statement: "import './copy-manifest.ts'; import '../manifest/descriptor.ts'" },
   { from: 'src/transports/dir/layout.ts', statement: "import '../../blob-files/blob-file.ts'; import './source.ts'" },

@@ -1,5 +1,5 @@
-import type { BlobOutcome, CopyResult } from '../index.ts';
-import { count, formatBytes, formatDuration, printable } from './format.ts';
+import type { BlobOutcome, CopyResult } from '../../index.ts';
+import { count, formatBytes, formatDuration, printable } from '../format.ts';
 
 /** What became of a blob, for people. */
 export const OUTCOMES: Readonly<Record<BlobOutcome, string>> = {

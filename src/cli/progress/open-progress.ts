@@ -1,6 +1,6 @@
-import type { CopyEvent, CopyResult } from '../index.ts';
-import { openJsonProgress } from './progress-json.ts';
-import { openPlainProgress } from './progress-plain.ts';
+import type { CopyEvent, CopyResult } from '../../index.ts';
+import { openJsonProgress } from './json-progress.ts';
+import { openPlainProgress } from './plain-progress.ts';
 
 export type ProgressMode = 'auto' | 'tty' | 'plain' | 'json' | 'none';
 
@@ -30,7 +30,7 @@ export async function openProgress(mode: ProgressMode, options: ProgressOptions)
   // What is no terminal, or does not know its width (and ora would count endless lines), cannot be drawn over.
   const isDrawable = process.stderr.isTTY && process.stderr.columns > 0;
   if (chosen === 'plain' || !isDrawable) return openPlainProgress(options);
-  const { openTerminalProgress } = await import('./progress-terminal.ts');
+  const { openTerminalProgress } = await import('./terminal-progress.ts');
   return openTerminalProgress(options);
 }
 

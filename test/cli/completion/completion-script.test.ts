@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
-import { completionScript } from '../../src/cli/completion.ts';
-import { createProgram } from '../../src/cli/program.ts';
+import { completionScript } from '../../../src/cli/completion/completion-script.ts';
+import { createProgram } from '../../../src/cli/program.ts';
 
 const program = createProgram(new AbortController().signal);
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CopyState } from '../../src/cli/copy-state.ts';
-import type { CopyEvent } from '../../src/index.ts';
+import { CopyState } from '../../../src/cli/progress/copy-state.ts';
+import type { CopyEvent } from '../../../src/index.ts';
 import { blobDone, blobStarted } from './events.ts';
 
 function stateAfter(...events: readonly (readonly [atMs: number, event: CopyEvent])[]): CopyState {

@@ -1,4 +1,4 @@
-import type { CompletedCommand, CompletedOption } from './completion.ts';
+import type { CompletedCommand, CompletedOption } from './completion-script.ts';
 
 export function bashCompletion(commands: readonly CompletedCommand[]): string {
   const options = commands.flatMap((command) => command.options);

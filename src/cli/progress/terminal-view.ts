@@ -1,7 +1,7 @@
 import { chalkStderr as chalk } from 'chalk';
 import type { BlobState, CopyState } from './copy-state.ts';
-import { formatBytes, formatDuration, printable, shortDigest } from './format.ts';
-import { describeEnd } from './progress-plain.ts';
+import { formatBytes, formatDuration, printable, shortDigest } from '../format.ts';
+import { describeEnd } from './plain-progress.ts';
 
 /** How large the terminal is, in characters. */
 export interface ViewSize {

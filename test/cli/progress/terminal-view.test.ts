@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { stripVTControlCharacters } from 'node:util';
 import { test } from 'node:test';
 import { chalkStderr } from 'chalk';
-import { CopyState } from '../../src/cli/copy-state.ts';
-import { drawCopy } from '../../src/cli/terminal-view.ts';
+import { CopyState } from '../../../src/cli/progress/copy-state.ts';
+import { drawCopy } from '../../../src/cli/progress/terminal-view.ts';
 import { blobDone, blobStarted } from './events.ts';
 
 const started = { type: 'started', source: 'docker://a.test/app:1', destination: 'dir:app' } as const;

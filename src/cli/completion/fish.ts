@@ -1,4 +1,4 @@
-import type { CompletedCommand, CompletedOption } from './completion.ts';
+import type { CompletedCommand, CompletedOption } from './completion-script.ts';
 
 export function fishCompletion(commands: readonly CompletedCommand[]): string {
   const verbs = commands.flatMap(({ names }) => names).join(' ');

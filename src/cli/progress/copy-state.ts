@@ -1,4 +1,4 @@
-import type { BlobOutcome, CopyEvent } from '../index.ts';
+import type { BlobOutcome, CopyEvent } from '../../index.ts';
 import { Rate } from './rate.ts';
 
 /** A blob that is under way, or has come to its end. Sizes are in bytes. */

@@ -1,7 +1,7 @@
 import type { Command, Option } from 'commander';
-import { bashCompletion } from './completion-bash.ts';
-import { fishCompletion } from './completion-fish.ts';
-import { zshCompletion } from './completion-zsh.ts';
+import { bashCompletion } from './bash.ts';
+import { fishCompletion } from './fish.ts';
+import { zshCompletion } from './zsh.ts';
 
 /** What a completion script knows of a command. */
 export interface CompletedCommand {

@@ -1,5 +1,5 @@
-import { digestOf } from '../../src/digest/digest.ts';
-import type { CopyEvent } from '../../src/index.ts';
+import { digestOf } from '../../../src/digest/digest.ts';
+import type { CopyEvent } from '../../../src/index.ts';
 
 type Started = Extract<CopyEvent, { type: 'blob-started' }>;
 type Done = Extract<CopyEvent, { type: 'blob-done' }>;

@@ -1,4 +1,4 @@
-import type { CompletedCommand, CompletedOption } from './completion.ts';
+import type { CompletedCommand, CompletedOption } from './completion-script.ts';
 
 export function zshCompletion(commands: readonly CompletedCommand[]): string {
   const verbs = commands.map(({ names, summary }) => `      ${quoted(`${names[0]}:${summary}`)}`);
