@@ -10,7 +10,8 @@ import {
 } from '../index.ts';
 import { logRequest } from './debug-log.ts';
 import { endpointsOf, patienceOf, type BothEndpointsFlags, type PatienceFlags } from './endpoint-flags.ts';
-import { openProgress, type Progress, type ProgressMode } from './progress/open-progress.ts';
+import { openProgress } from './progress/open-progress.ts';
+import type { Progress, ProgressMode } from './progress/progress.ts';
 import { within } from './within.ts';
 import { keepYoungGenerationSmall } from './young-generation.ts';
 

@@ -1,4 +1,4 @@
-import type { CompletedCommand, CompletedOption } from './completion-script.ts';
+import type { CompletedCommand, CompletedOption } from './completed-command.ts';
 
 export function bashCompletion(commands: readonly CompletedCommand[]): string {
   const options = commands.flatMap((command) => command.options);

@@ -1,4 +1,4 @@
-import type { CompletedCommand, CompletedOption } from './completion-script.ts';
+import type { CompletedCommand, CompletedOption } from './completed-command.ts';
 
 export function fishCompletion(commands: readonly CompletedCommand[]): string {
   const verbs = commands.flatMap(({ names }) => names).join(' ');

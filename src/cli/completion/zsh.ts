@@ -1,4 +1,4 @@
-import type { CompletedCommand, CompletedOption } from './completion-script.ts';
+import type { CompletedCommand, CompletedOption } from './completed-command.ts';
 
 export function zshCompletion(commands: readonly CompletedCommand[]): string {
   const verbs = commands.map(({ names, summary }) => `      ${quoted(`${names[0]}:${summary}`)}`);

@@ -1,5 +1,5 @@
 import type { CopyEvent } from '../../index.ts';
-import type { Progress } from './open-progress.ts';
+import type { Progress } from './progress.ts';
 
 /** Between two lines on how far one blob is, in ms. */
 const INTERVAL_MS = 100;

@@ -1,25 +1,6 @@
-import type { CopyEvent, CopyResult } from '../../index.ts';
 import { openJsonProgress } from './json-progress.ts';
 import { openPlainProgress } from './plain-progress.ts';
-
-export type ProgressMode = 'auto' | 'tty' | 'plain' | 'json' | 'none';
-
-/** Shows a copy while it runs, on stderr. */
-export interface Progress {
-  readonly show: (event: CopyEvent) => void;
-  /** Something that is not essential. */
-  readonly warn: (message: string) => void;
-  /** The copy has ended well. */
-  readonly finish: (result: CopyResult) => void;
-  /** The copy has failed; what is drawn is taken away. */
-  readonly stop: () => void;
-}
-
-export interface ProgressOptions {
-  readonly verbose: boolean;
-  /** Lines of other kinds are printed in between, so that nothing can be redrawn. */
-  readonly debug: boolean;
-}
+import type { Progress, ProgressMode, ProgressOptions } from './progress.ts';
 
 /** On a terminal lines that are redrawn; elsewhere, and under CI, plain ones. */
 export async function openProgress(mode: ProgressMode, options: ProgressOptions): Promise<Progress> {

@@ -1,7 +1,7 @@
 import type { CopyEvent } from '../../index.ts';
 import { CopyState, type BlobEnd } from './copy-state.ts';
 import { formatBytes, formatDuration, printable, shortDigest } from '../format.ts';
-import type { Progress, ProgressOptions } from './open-progress.ts';
+import type { Progress, ProgressOptions } from './progress.ts';
 import { OUTCOMES, summarize } from './summary.ts';
 
 /** Between two lines that say how far the copy is, in ms. */

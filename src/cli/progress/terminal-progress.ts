@@ -3,7 +3,7 @@ import ora from 'ora';
 import { CopyState } from './copy-state.ts';
 import { formatDuration, printable, shortDigest } from '../format.ts';
 import { describeEnd } from './plain-progress.ts';
-import type { Progress, ProgressOptions } from './open-progress.ts';
+import type { Progress, ProgressOptions } from './progress.ts';
 import { summarize } from './summary.ts';
 import { drawCopy } from './terminal-view.ts';
 
