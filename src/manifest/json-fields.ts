@@ -55,12 +55,12 @@ export function optionalStrings(node: JsonNode, name: string): readonly string[]
   return isStrings ? value : refuse(node, name, 'a list of strings', value);
 }
 
-/** An object of strings, or undefined where the field is absent. */
+/** An object of strings, or undefined where the field is absent. A value that is null counts as absent. */
 export function optionalStringMap(node: JsonNode, name: string): Readonly<Record<string, string>> | undefined {
   const map = optionalNode(node, name);
   if (map === undefined) return undefined;
-  for (const key of Object.keys(map.fields)) requiredString(map, key);
-  return map.fields as Readonly<Record<string, string>>;
+  const entries = Object.keys(map.fields).map((key) => [key, optionalString(map, key)] as const);
+  return withoutUndefined(Object.fromEntries(entries)) as Readonly<Record<string, string>>;
 }
 
 /** An object, or undefined where the field is absent. */

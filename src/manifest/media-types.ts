@@ -30,14 +30,15 @@ export const MediaType = {
 } as const;
 
 /**
- * What to accept when a manifest is asked for: the formats of today first, indexes before images. All six are needed, for GHCR answers
- * MANIFEST_UNKNOWN for an index that was not accepted.
+ * What to accept when a manifest is asked for: the formats of today first, indexes before images. All are needed: GHCR answers
+ * MANIFEST_UNKNOWN for an index that was not accepted, ACR for an artifact manifest (go-containerregistry#1697).
  */
 export const MANIFEST_ACCEPT: readonly string[] = [
   MediaType.ociIndex,
   MediaType.dockerManifestList,
   MediaType.ociManifest,
   MediaType.dockerManifest,
+  MediaType.ociArtifactManifest,
   MediaType.schema1SignedManifest,
   MediaType.schema1Manifest,
 ];

@@ -65,9 +65,9 @@ function parseFormat(signature: JsonNode): PayloadFormat {
 }
 
 function parsePayload(bytes: Buffer): JsonNode {
-  const payload = parseJsonObject(signedPayload(bytes));
+  const payload = parseJsonObject(signedPayload(bytes), 'the signed payload');
   if (manifestMediaType(payload, undefined) !== MediaType.schema1Manifest) {
-    throw new InvalidManifestError('what its signatures sign is no schema 1 manifest');
+    throw new InvalidManifestError('the signed payload is not a schema 1 manifest');
   }
   return payload;
 }

@@ -24,7 +24,6 @@ for (const mediaType of Object.values(MediaType)) {
   });
 }
 
-test('asks for all six kinds of manifest', () => {
-  assert.equal(new Set(MANIFEST_ACCEPT).size, 6);
-  assert(MANIFEST_ACCEPT.every(isManifestType));
+test('accepts every kind of manifest, each once', () => {
+  assert.deepEqual(MANIFEST_ACCEPT.toSorted(), [...indexes, ...images, ...schema1].toSorted());
 });

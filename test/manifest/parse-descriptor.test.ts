@@ -53,7 +53,6 @@ const broken: readonly (readonly [string, unknown, RegExp])[] = [
     layer({ annotations: { a: 1 } }),
     /layers\[0\]\.annotations\.a should be a string, found 1/,
   ],
-  ['an annotation that is null', layer({ annotations: { a: null } }), /layers\[0\]\.annotations\.a should be a string/],
   [
     'a platform that is a string',
     { manifests: [{ ...app, platform: 'linux/amd64' }] },
@@ -102,6 +101,13 @@ test('takes a platform that says nothing, so that the index can be copied', () =
   );
   assert(index.kind === 'index');
   assert.deepEqual(index.manifests, [{ ...app, platform: { os: '', architecture: '' } }, app]);
+});
+
+test('treats an annotation that is null as absent', () => {
+  const manifest = parseManifest(json({ ...layer({ annotations: { a: null, b: 'c' } }), annotations: { d: null } }));
+  assert(manifest.kind === 'image');
+  assert.deepEqual(manifest.layers[0]?.annotations, { b: 'c' });
+  assert.deepEqual(manifest.annotations, {});
 });
 
 function layer(changes: object) {

@@ -59,7 +59,17 @@ test('reads the layers that are signed, not those written beside the signatures'
 test('refuses a payload that is another manifest', () => {
   const outside = `"schemaVersion": 1, "fsLayers": [], "config": null, "layers": null,`;
   const disguised = signSchema1(json(plainOciImage, 3), { between: outside });
-  assert.throws(() => parseManifest(disguised), /what its signatures sign is no schema 1 manifest/);
+  assert.throws(() => parseManifest(disguised), /the signed payload is not a schema 1 manifest/);
+});
+
+test('says that it is the signed payload which cannot be read', () => {
+  const payload = json(schema1, 3);
+  const header = { formatLength: 20, formatTail: '' };
+  const signatures = [{ protected: Buffer.from(JSON.stringify(header)).toString('base64url') }];
+  const cut = json({ ...schema1, signatures });
+  assert.throws(() => parseManifest(cut), { message: 'invalid manifest: the signed payload is not JSON' });
+  const broken = signSchema1(Buffer.from(payload.toString().replace(digest('base'), 'sha256:x')));
+  assert.throws(() => parseManifest(broken), /: the signed payload\.fsLayers\[2\]\.blobSum should be/);
 });
 
 const signature = (header: unknown) => ({ protected: Buffer.from(JSON.stringify(header)).toString('base64url') });

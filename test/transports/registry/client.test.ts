@@ -21,7 +21,7 @@ test('asks for a manifest of any format, and hands it back byte for byte', async
   const client = await clientOf(access, registry, 'app');
   const manifest = await client.getManifest('v1');
   assert.deepEqual(manifest, image.manifest);
-  assert.equal(MANIFEST_ACCEPT.length, 6);
+  assert.equal(MANIFEST_ACCEPT.length, 7);
   assert.deepEqual(registry.requests[0]?.accept?.split(', '), MANIFEST_ACCEPT);
   assert.equal(registry.requests[0]?.headers['user-agent'], 'imgcopy/test');
 });
