@@ -3,10 +3,10 @@ import { ImgcopyError } from '../errors/imgcopy-error.ts';
 import { dumpBody, readBody } from '../http/body.ts';
 import { redactUrl } from '../http/network-error.ts';
 import type { HttpRequest, HttpResponse, Send } from '../http/send.ts';
-import { type Challenge, parseChallenges, selectChallenge, type SupportedChallenge } from './challenge.ts';
+import { type Challenge, isSupported, parseChallenges, selectChallenge, type SupportedChallenge } from './challenge.ts';
 import { basicAuthorization, type Credentials } from './credentials.ts';
 import type { OriginChallenge } from './origin-challenge.ts';
-import { includesScopes, splitScopes } from './scope.ts';
+import { includesScopes, mergeScopes, orderScopes, splitScopes } from './scope.ts';
 import { orAborted } from './shared-call.ts';
 import type { CachedToken, TokenCache } from './token-cache.ts';
 import { TokenRequestError } from './token.ts';
@@ -42,6 +42,9 @@ interface Attempt {
 /** More than any registry has to say about a refusal. */
 const MAX_REFUSAL_BYTES = 1024 * 1024;
 
+/** The address that tells what a registry is, and whether it wants credentials. */
+const ROOT = '/v2/';
+
 /** What may mend the refusal of a token; each is tried once a request. */
 type Remedy = 'renew' | 'widen';
 
@@ -50,7 +53,9 @@ export class AuthenticatedRegistry {
   readonly #options: AuthenticateOptions;
   readonly #shared: SharedAuthorization;
   /** By origin; on some hosts each repository names a token server of its own, so a client goes by the challenges it was given itself. */
-  readonly #challenges = new Map<string, SupportedChallenge>();
+  readonly #challenges = new Map<string, readonly SupportedChallenge[]>();
+  /** What to ask a token for, where a challenge named other scopes than ours: a gateway may know the repository by another name. */
+  readonly #widened = new Map<string, readonly string[]>();
   #credentials: Promise<Credentials | undefined> | undefined;
 
   constructor(options: AuthenticateOptions, shared: SharedAuthorization) {
@@ -76,12 +81,13 @@ export class AuthenticatedRegistry {
     // A body that comes from this origin, too, would wait for the very requests that wait for its answer.
     const leave = isStreamed(request) ? () => undefined : await learned.enter(request.signal);
     try {
-      const isPrepared = this.#knowsCredentials() || this.#challenge(origin) !== undefined;
+      const isPrepared = this.#knowsCredentials() || this.#challengesOf(origin).length > 0;
       const authorization = isPrepared ? await this.#authorize(request, origin) : undefined;
       const response = await exchange(request, authorization, next);
       if (response.url.origin !== origin) return { authorization, response };
       const unsupported = await learned.learn(response, () => ping(request, origin, next));
       if (unsupported.length > 0) this.#warnOf(unsupported, origin);
+      if (authorization === undefined) this.#noteScopes(request, origin, response);
       return { authorization, response };
     } finally {
       leave();
@@ -101,56 +107,91 @@ export class AuthenticatedRegistry {
     const { token } = authorization;
     if (token === undefined) return undefined;
 
-    const offered = selectChallenge(parseChallenges(response.headers['www-authenticate']));
-    if (offered?.parameters.get('error') === 'insufficient_scope') {
-      const advertised = splitScopes(offered.parameters.get('scope'));
-      if (includesScopes(token.scopes, advertised) || !firstTime(tried, 'widen')) return undefined;
-      return this.#widen(request, origin, [...token.scopes, ...advertised]);
+    const offered = offeredBy(response);
+    const advertised = scopesOf(offered);
+    if (!includesScopes(token.scopes, advertised)) {
+      return firstTime(tried, 'widen')
+        ? this.#widen(request, origin, mergeScopes(advertised, token.scopes))
+        : undefined;
     }
-    if (status === 403 || !firstTime(tried, 'renew')) return undefined;
-    if (offered !== undefined && isOtherTokenServer(offered, token.challenge)) {
+    const [bearer] = offered.filter(({ scheme }) => scheme === 'bearer');
+    const isLacking = bearer?.parameters.get('error') === 'insufficient_scope';
+    if (status === 403 || isLacking || !firstTime(tried, 'renew')) return undefined;
+    if (bearer !== undefined && isOtherTokenServer(bearer, token.challenge)) {
       this.#challenges.set(origin, offered);
       return this.#authorize(request, origin);
     }
-    const same = { ...request, scopes: token.scopes };
-    return token.wasCached ? this.#authorize(same, origin, { rejected: token.value }) : undefined;
+    return token.wasCached
+      ? this.#authorize(request, origin, { scopes: token.scopes, rejected: token.value })
+      : undefined;
   }
 
   async #widen(request: HttpRequest, origin: string, scopes: readonly string[]): Promise<Authorization | undefined> {
     try {
-      return await this.#authorize({ ...request, scopes }, origin);
+      const authorization = await this.#authorize(request, origin, { scopes });
+      this.#widened.set(this.#scopeKey(request, origin), scopes);
+      return authorization;
     } catch (error) {
       // The registry's own refusal says more than that of a token server which was asked for what the registry advertised.
-      if (error instanceof TokenRequestError) return undefined;
+      if (isScopeRefusal(error)) return undefined;
       throw error;
     }
+  }
+
+  /** Takes the scopes that a challenge names before a token is asked for. The root names none that count: GHCR's has an example there. */
+  #noteScopes(request: HttpRequest, origin: string, response: HttpResponse): void {
+    const advertised = response.status === 401 && request.url.pathname !== ROOT ? scopesOf(offeredBy(response)) : [];
+    const own = this.#ownScopes(request);
+    if (includesScopes(own, advertised)) return;
+    this.#widened.set(this.#scopeKey(request, origin), mergeScopes(advertised, own));
   }
 
   async #authorize(
     request: HttpRequest,
     origin: string,
-    options: { readonly rejected?: string } = {},
+    options: { readonly scopes?: readonly string[]; readonly rejected?: string } = {},
   ): Promise<Authorization | undefined> {
     const credentials = await this.#lookUpCredentials(request.signal);
     if (credentials?.kind === 'registry-token') return { header: `Bearer ${credentials.token}` };
-    const challenge = this.#challenge(origin);
+    const challenge = selectChallenge(this.#challengesOf(origin), credentials);
     if (challenge === undefined) return undefined;
     if (challenge.scheme === 'basic') {
       return credentials?.kind === 'basic'
         ? { header: basicAuthorization(credentials.username, credentials.password) }
         : undefined;
     }
-    const { side, signal, observer, scopes = this.#options.scopes } = request;
+    const { side, signal, observer } = request;
     const [realm, service] = [challenge.parameters.get('realm'), challenge.parameters.get('service')];
-    const token = await this.#shared.tokens.token(
-      { realm, service, scopes, credentials, registryOrigin: origin, side, signal, observer },
-      options,
-    );
-    return { header: `Bearer ${token.value}`, token: { ...token, challenge, scopes } };
+    const { rejected } = options;
+    const askFor = async (scopes: readonly string[]): Promise<Authorization> => {
+      const wanted = { realm, service, scopes, credentials, registryOrigin: origin, side, signal, observer };
+      const token = await this.#shared.tokens.token(wanted, { rejected });
+      return { header: `Bearer ${token.value}`, token: { ...token, challenge, scopes } };
+    };
+    if (options.scopes !== undefined) return askFor(options.scopes);
+    const key = this.#scopeKey(request, origin);
+    const widened = this.#widened.get(key);
+    if (widened === undefined) return askFor(this.#ownScopes(request));
+    try {
+      return await askFor(widened);
+    } catch (error) {
+      // What a challenge names may be nonsense that docker, which does not look at it, never meets.
+      if (!isScopeRefusal(error)) throw error;
+      this.#widened.delete(key);
+      return askFor(this.#ownScopes(request));
+    }
   }
 
-  #challenge(origin: string): SupportedChallenge | undefined {
-    return this.#challenges.get(origin) ?? this.#shared.challengeOf(origin).challenge;
+  #ownScopes({ scopes = this.#options.scopes }: HttpRequest): readonly string[] {
+    return orderScopes(scopes);
+  }
+
+  #scopeKey(request: HttpRequest, origin: string): string {
+    return JSON.stringify([origin, ...this.#ownScopes(request)]);
+  }
+
+  #challengesOf(origin: string): readonly SupportedChallenge[] {
+    return this.#challenges.get(origin) ?? this.#shared.challengeOf(origin).challenges;
   }
 
   #knowsCredentials(): boolean {
@@ -191,9 +232,22 @@ async function ping(
   origin: string,
   next: Send,
 ): Promise<readonly Challenge[]> {
-  const response = await next({ method: 'GET', url: new URL('/v2/', origin), side, signal, observer, authOrigin });
+  const response = await next({ method: 'GET', url: new URL(ROOT, origin), side, signal, observer, authOrigin });
   await dumpBody(response);
   return response.status === 401 ? parseChallenges(response.headers['www-authenticate']) : [];
+}
+
+function offeredBy({ headers }: HttpResponse): readonly SupportedChallenge[] {
+  return parseChallenges(headers['www-authenticate']).filter(isSupported);
+}
+
+function scopesOf(challenges: readonly SupportedChallenge[]): readonly string[] {
+  return challenges.flatMap(({ parameters }) => splitScopes(parameters.get('scope')));
+}
+
+/** Whether a token server refuses what it was asked for: not that it is busy, or broken. */
+function isScopeRefusal(error: unknown): boolean {
+  return error instanceof TokenRequestError && (error.kind === 'denied' || error.status === 400);
 }
 
 /** Harbor offers Basic to a token that lacks a scope: that is no other token server. */

@@ -1,3 +1,5 @@
+import type { Credentials } from './credentials.ts';
+
 /** What a server asks of a client that wants to be let in. @see https://www.rfc-editor.org/rfc/rfc9110#section-11.6.1 */
 export interface Challenge {
   /** In lower case. */
@@ -27,13 +29,20 @@ export function parseChallenges(header: string | readonly string[] | undefined):
   return lines.flatMap(parseLine);
 }
 
-/** The first challenge, in the order of the server, that imgcopy can answer. */
-export function selectChallenge(challenges: readonly Challenge[]): SupportedChallenge | undefined {
-  return challenges.find(isSupported);
+/** Whether imgcopy can answer a challenge, given the credentials that it takes. */
+export function isSupported(challenge: Challenge): challenge is SupportedChallenge {
+  return challenge.scheme === 'basic' || challenge.scheme === 'bearer';
 }
 
-function isSupported(challenge: Challenge): challenge is SupportedChallenge {
-  return challenge.scheme === 'basic' || challenge.scheme === 'bearer';
+/**
+ * The first challenge, in the order of the server, that can be answered with these credentials. Basic takes a user name and a password;
+ * a token server also serves clients that have none.
+ */
+export function selectChallenge(
+  challenges: readonly SupportedChallenge[],
+  credentials: Credentials | undefined,
+): SupportedChallenge | undefined {
+  return challenges.find(({ scheme }) => scheme === 'bearer' || credentials?.kind === 'basic');
 }
 
 function parseLine(line: string): readonly Challenge[] {

@@ -1,5 +1,5 @@
 import type { HttpResponse } from '../http/send.ts';
-import { type Challenge, parseChallenges, selectChallenge, type SupportedChallenge } from './challenge.ts';
+import { type Challenge, isSupported, parseChallenges, type SupportedChallenge } from './challenge.ts';
 import { orAborted } from './shared-call.ts';
 
 /**
@@ -7,15 +7,15 @@ import { orAborted } from './shared-call.ts';
  * answer, lest each of them be refused once.
  */
 export class OriginChallenge {
-  #challenge: SupportedChallenge | undefined;
+  #challenges: readonly SupportedChallenge[] = [];
   #isAnswered = false;
   #hasPinged = false;
   #hasUnsupported = false;
   #first: Promise<void> | undefined;
 
-  /** Undefined when it is not known yet, or when the origin asks for nothing that imgcopy can give. */
-  get challenge(): SupportedChallenge | undefined {
-    return this.#challenge;
+  /** The challenges to choose from. Empty when they are not known yet, or when the origin asks for nothing that imgcopy supports. */
+  get challenges(): readonly SupportedChallenge[] {
+    return this.#challenges;
   }
 
   /**
@@ -37,15 +37,16 @@ export class OriginChallenge {
   }
 
   /**
-   * Takes the challenge of a refusal, unless one is known already.
+   * Takes the challenges of a refusal, unless some are known already.
    * @param ping  asks the origin's root; called where a 401 comes without a challenge, once.
    * @returns the schemes offered when none of them is supported: the first time only.
    */
   async learn(response: HttpResponse, ping: () => Promise<readonly Challenge[]>): Promise<readonly string[]> {
-    const offered = response.status === 401 && this.#challenge === undefined ? await this.#offered(response, ping) : [];
+    const isNews = response.status === 401 && this.#challenges.length === 0;
+    const offered = isNews ? await this.#offered(response, ping) : [];
     this.#isAnswered = true;
-    this.#challenge ??= selectChallenge(offered);
-    if (this.#challenge !== undefined || offered.length === 0 || this.#hasUnsupported) return [];
+    if (this.#challenges.length === 0) this.#challenges = offered.filter(isSupported);
+    if (this.#challenges.length > 0 || offered.length === 0 || this.#hasUnsupported) return [];
     this.#hasUnsupported = true;
     return offered.map(({ scheme }) => scheme);
   }

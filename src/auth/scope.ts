@@ -29,6 +29,12 @@ export function includesScopes(granted: readonly string[], asked: readonly strin
   });
 }
 
+/** Two lists of scopes as one, without those that others in it include. The first list comes first. */
+export function mergeScopes(first: readonly string[], second: readonly string[]): readonly string[] {
+  const ahead = first.filter((scope) => !includesScopes(second, [scope]));
+  return [...ahead, ...second.filter((scope) => !includesScopes(ahead, [scope]))];
+}
+
 function allowsWriting(scope: string): boolean {
   return actionsOf(scope).some((action) => action !== 'pull');
 }

@@ -1,5 +1,5 @@
 import type { Send } from '../http/send.ts';
-import { orderScopes, repositoryOfScope } from './scope.ts';
+import { repositoryOfScope } from './scope.ts';
 import { SharedCall } from './shared-call.ts';
 import { type BearerToken, fetchToken, type TokenRequest, TokenRequestError } from './token.ts';
 
@@ -42,13 +42,12 @@ export class TokenCache {
    * @throws what `fetchToken` throws.
    */
   async token(request: TokenRequest, options: { readonly rejected?: string | undefined } = {}): Promise<CachedToken> {
-    const wanted = { ...request, scopes: orderScopes(request.scopes) };
-    const key = cacheKey(wanted);
+    const key = cacheKey(request);
     const known = this.#tokens.get(key);
     if (known !== undefined && known.value !== options.rejected && this.#isFresh(known)) {
       return { value: known.value, wasCached: true };
     }
-    const { value } = await this.#call(key, wanted).join(request.signal);
+    const { value } = await this.#call(key, request).join(request.signal);
     return { value, wasCached: false };
   }
 

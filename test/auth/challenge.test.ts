@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseChallenges, selectChallenge } from '../../src/auth/challenge.ts';
+import { isSupported, parseChallenges, selectChallenge } from '../../src/auth/challenge.ts';
+import type { Credentials } from '../../src/auth/credentials.ts';
 
 const cases: readonly { name: string; header: string | readonly string[] | undefined; expected: readonly unknown[] }[] =
   [
@@ -81,12 +82,27 @@ for (const { name, header, expected } of cases) {
   });
 }
 
-function select(...lines: readonly string[]): string | undefined {
-  return selectChallenge(parseChallenges(lines))?.scheme;
+function select(lines: readonly string[], credentials?: Credentials): string | undefined {
+  return selectChallenge(parseChallenges(lines).filter(isSupported), credentials)?.scheme;
 }
 
-test('selects the first challenge that can be answered, in the order of the server (behaviour 39)', () => {
-  assert.equal(select('Negotiate, Basic realm="b"', 'Bearer realm="r"'), 'basic');
-  assert.equal(select('Bearer realm="r", Basic realm="b"'), 'bearer');
-  assert.equal(select('Negotiate', 'Digest realm="d",nonce="n"'), undefined);
+const offers: readonly (readonly string[])[] = [
+  ['Basic realm="b", Bearer realm="r"'],
+  ['Bearer realm="r", Basic realm="b"'],
+  ['Basic realm="b"', 'Bearer realm="r"'],
+  ['Bearer realm="r"', 'Basic realm="b"'],
+];
+
+for (const lines of offers) {
+  test(`takes Bearer of ${lines.join(' | ')} without a password, else what comes first`, () => {
+    const first = lines.join().startsWith('Basic') ? 'basic' : 'bearer';
+    assert.equal(select(lines), 'bearer');
+    assert.equal(select(lines, { kind: 'identity-token', token: 't' }), 'bearer');
+    assert.equal(select(lines, { kind: 'basic', username: 'u', password: 'p' }), first);
+  });
+}
+
+test('selects nothing where no challenge can be answered (behaviour 39)', () => {
+  assert.equal(select(['Negotiate, Basic realm="b"']), undefined);
+  assert.equal(select(['Negotiate', 'Digest realm="d",nonce="n"']), undefined);
 });
