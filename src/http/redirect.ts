@@ -1,5 +1,6 @@
 import { ImgcopyError } from '../errors/imgcopy-error.ts';
 import { dumpBody } from './body.ts';
+import { resolveUrl } from './exact-url.ts';
 import { redactUrl } from './network-error.ts';
 import { header, isReplayable, type HttpRequest, type HttpResponse, type Layer } from './send.ts';
 
@@ -24,8 +25,8 @@ export const redirect: Layer = (next) => async (original) => {
 };
 
 function follow(request: HttpRequest, response: HttpResponse, location: string): HttpRequest {
-  const url = URL.parse(location, request.url.href);
-  if (url === null || !/^https?:$/.test(url.protocol)) throw redirectError(request, 'a redirect to no http(s) URL');
+  const url = resolveUrl(location, request.url);
+  if (url === undefined) throw redirectError(request, 'the Location of a redirect is not a valid http(s) URL');
   const { method, body } = request;
   const isRead = method === 'GET' || method === 'HEAD';
   // A write that went on as a GET, as browsers do it, would take that GET's 200 for its own success.

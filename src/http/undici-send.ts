@@ -1,6 +1,7 @@
 import type { Dispatcher, EnvHttpProxyAgent } from 'undici';
 import { isAbort } from '../errors/imgcopy-error.ts';
 import { Connector } from './connector.ts';
+import { requestTarget } from './exact-url.ts';
 import { NetworkError, toNetworkError } from './network-error.ts';
 import type { HttpRequest, HttpResponse, Send } from './send.ts';
 
@@ -104,7 +105,7 @@ async function sendWith(
     signal?.throwIfAborted();
     const answer = dispatch.call(agent, {
       origin: url.origin,
-      path: `${url.pathname}${url.search}`,
+      path: requestTarget(url),
       method,
       headers: withLength(request),
       body: typeof body === 'function' ? body() : (body ?? null),

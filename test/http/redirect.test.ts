@@ -146,9 +146,10 @@ test('follows ten redirects, and no more', async () => {
   assert.equal(sent.length, 11);
 });
 
-test('refuses to go where there is no http', async () => {
-  for (const location of ['ftp://storage.test/blob', 'file:///etc/passwd', 'https://', 'data:,x']) {
-    assertRefused((await follow(get, [[307, location], [200]])).outcome, /no http/);
+test('refuses to go where there is no http, or by what must not be sent', async () => {
+  const unsendable = ['/a b', '/a\r\nb', '/ä'];
+  for (const location of ['ftp://storage.test/blob', 'file:///etc/passwd', 'https://', 'data:,x', ...unsendable]) {
+    assertRefused((await follow(get, [[307, location], [200]])).outcome, /not a valid http/);
   }
 });
 

@@ -2,7 +2,17 @@ import type { Readable } from 'node:stream';
 import type { Side } from '../../errors/imgcopy-error.ts';
 import { ImgcopyError } from '../../errors/imgcopy-error.ts';
 import type { Digest } from '../../digest/digest.ts';
-import { dumpBody, header, readBody, type HttpRequest, type HttpResponse, type Send } from '../../http/index.ts';
+import {
+  atOrigin,
+  dumpBody,
+  header,
+  readBody,
+  resolveUrl,
+  withQuery,
+  type HttpRequest,
+  type HttpResponse,
+  type Send,
+} from '../../http/index.ts';
 import { MANIFEST_ACCEPT } from '../../manifest/media-types.ts';
 import { MAX_MANIFEST_BYTES } from '../../manifest/parse-manifest.ts';
 import type { RawManifest, WaitOptions } from '../../types/blob-info.ts';
@@ -151,9 +161,7 @@ export class RegistryClient {
     body: Uint8Array | undefined,
     options: SendBlobOptions = {},
   ): Promise<void> {
-    const url = new URL(upload.url);
-    // The Location's own query has to stay as the registry wrote it: it is signed there.
-    url.search = `${url.search === '' ? '?' : `${url.search}&`}digest=${encodeURIComponent(digest)}`;
+    const url = withQuery(upload.url, `digest=${encodeURIComponent(digest)}`);
     const request = this.#uploadRequest('PUT', url, body ?? new Uint8Array(), options);
     await dumpBody(await this.#expect(request, [200, 201, 202, 204]));
   }
@@ -224,8 +232,8 @@ export class RegistryClient {
 
   #location(request: HttpRequest, response: HttpResponse, previous?: UploadLocation): UploadLocation {
     const location = header(response, 'location');
-    const url = location === undefined ? previous?.url : (URL.parse(location, response.url.href) ?? undefined);
-    if (url !== undefined && /^https?:$/.test(url.protocol)) return { url: this.#asSecure(url) };
+    const url = location === undefined ? previous?.url : resolveUrl(location, response.url);
+    if (url !== undefined) return { url: this.#asSecure(url) };
     throw new ImgcopyError(`${request.method} for an upload to ${this.repository}: the answer has no usable Location`, {
       code: 'ERR_UPLOAD_LOCATION',
       side: this.side,
@@ -236,6 +244,6 @@ export class RegistryClient {
   #asSecure(url: URL): URL {
     const origin = new URL(this.origin);
     if (origin.protocol !== 'https:' || url.protocol !== 'http:' || url.hostname !== origin.hostname) return url;
-    return new URL(`${url.pathname}${url.search}`, origin);
+    return atOrigin(url, origin.origin);
   }
 }

@@ -1,5 +1,6 @@
 import type { UploadState, UploadTarget } from '../../cache/upload-state.ts';
 import type { Digest } from '../../digest/digest.ts';
+import { exactText, resolveUrl } from '../../http/index.ts';
 import type { BlobInfo } from '../../types/blob-info.ts';
 import type { RepositoryName } from '../../types/image-source.ts';
 import type { UploadLocation } from './client.ts';
@@ -28,7 +29,7 @@ export class NotedUploads {
 
   /** Notes an upload that this run is about to write to, in place of what was noted for the blob; one at another origin cannot be claimed. */
   async note(info: BlobInfo, { url }: UploadLocation): Promise<void> {
-    const location = url.href;
+    const location = exactText(url);
     if (info.size < MIN_BYTES || this.#noted.get(info.digest) === location) return;
     await this.forget(info);
     if (url.origin !== this.#origin) return;
@@ -44,9 +45,9 @@ export class NotedUploads {
     const location = state.claim(this.#target(info))?.location;
     if (location === undefined) return undefined;
     this.#noted.set(info.digest, location);
-    const url = URL.parse(location);
+    const url = resolveUrl(location);
     // Credentials may go there: nowhere else than to the registry.
-    if (url?.origin === this.#origin) return { url };
+    if (url !== undefined && url.origin === this.#origin) return { url };
     await this.forget(info);
     return undefined;
   }

@@ -3,6 +3,7 @@ import { ContentMismatchError, digestAlgorithm, type Digest } from '../../digest
 import { ImgcopyError } from '../../errors/imgcopy-error.ts';
 import {
   redactUrl,
+  resolveUrl,
   type HttpRequest,
   type HttpResponse,
   type RequestObserver,
@@ -170,8 +171,8 @@ export class RegistrySource implements ImageSource {
   /** The first of a foreign layer's own URLs that answers; never with credentials. */
   async #getForeign(info: BlobInfo, signal: AbortSignal | undefined): Promise<HttpResponse | undefined> {
     for (const text of info.urls ?? []) {
-      const url = URL.parse(text);
-      if (url === null || !/^https?:$/.test(url.protocol)) continue;
+      const url = resolveUrl(text);
+      if (url === undefined) continue;
       const request: HttpRequest = {
         method: 'GET',
         url,

@@ -1,5 +1,13 @@
 import { ImgcopyError } from '../../errors/imgcopy-error.ts';
-import { header, readBody, type HttpRequest, type HttpResponse } from '../../http/index.ts';
+import {
+  atOrigin,
+  header,
+  readBody,
+  requestTarget,
+  resolveUrl,
+  type HttpRequest,
+  type HttpResponse,
+} from '../../http/index.ts';
 import type { WaitOptions } from '../../types/blob-info.ts';
 import type { Endpoint } from './registry-access.ts';
 import { toRegistryError } from './registry-error.ts';
@@ -22,8 +30,8 @@ export async function* listTags(
 ): AsyncGenerator<string> {
   const seen = new Set<string>();
   let url: URL | undefined = new URL(`/v2/${repository}/tags/list?n=${PAGE_SIZE}`, origin);
-  while (url !== undefined && !seen.has(url.href)) {
-    seen.add(url.href);
+  while (url !== undefined && !seen.has(requestTarget(url))) {
+    seen.add(requestTarget(url));
     const request: HttpRequest = { method: 'GET', url, side: 'source', authOrigin: origin, signal };
     const response = await send(request);
     if (response.status !== 200) throw await toRegistryError(request, response);
@@ -56,6 +64,6 @@ function parseAnswer(body: Buffer): { readonly tags?: unknown } {
 /** Only the path and query of a Link count: behind a TLS proxy a registry may believe that it has another scheme or host. */
 function nextPage(response: HttpResponse, url: URL): URL | undefined {
   const [, target] = /<([^>]*)>\s*;[^,]*\brel="?next"?/i.exec(header(response, 'link') ?? '') ?? [];
-  const next = target === undefined ? null : URL.parse(target, url.href);
-  return next === null ? undefined : new URL(`${next.pathname}${next.search}`, url.origin);
+  const next = target === undefined ? undefined : resolveUrl(target, url);
+  return next && atOrigin(next, url.origin);
 }

@@ -19,7 +19,9 @@ export async function handleBlob(
     return await exchange.answer(202);
   }
   if (exchange.method === 'GET' && registry.settings.redirectBlobs !== false) {
-    return await exchange.answer(307, { location: registry.redirects.sign(name, digest) });
+    const { signature } = registry.settings;
+    const signed = registry.redirects.sign(name, digest);
+    return await exchange.answer(307, { location: signature === undefined ? signed : `${signed}&${signature}` });
   }
   await sendBlob(exchange, registry, blob, digest);
 }

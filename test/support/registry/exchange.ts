@@ -11,7 +11,7 @@ export interface ExchangeParts {
   readonly connection: Connection;
   readonly record: OpenRecord;
   readonly log: RequestLog;
-  readonly settings: Pick<RegistrySettings, 'packetBytes'>;
+  readonly settings: Pick<RegistrySettings, 'packetBytes' | 'signature'>;
 }
 
 /** One request and its answer, with the faults that were ordered for them. */
@@ -121,6 +121,12 @@ export class Exchange {
     const middle = bytes.length >> 1;
     wrong.writeUInt8(wrong.readUInt8(middle) ^ 0xff, middle);
     return wrong;
+  }
+
+  /** Whether the request brings the signature that Locations have, if any, byte for byte. */
+  get isSigned(): boolean {
+    const { signature } = this.#parts.settings;
+    return signature === undefined || this.record.path.includes(`&${signature}`);
   }
 
   /** The Content-Range header of a single-range answer. */

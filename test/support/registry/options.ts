@@ -63,6 +63,8 @@ export interface RegistrySettings {
   chunkMinLength: number | undefined;
   /** Blob GETs are sent on with 307 to a second origin, which answers an Authorization header with 400; `single-use` URLs work once. */
   redirectBlobs: boolean | 'single-use';
+  /** Part of the query of redirects and upload Locations; a request that does not bring it byte for byte is refused with 403. */
+  signature: string | undefined;
   /** Whether a HEAD of a manifest names its digest. */
   headDigestHeader: boolean;
   /** Whether a manifest is refused when a blob or an instance that it names is missing. */
@@ -93,6 +95,7 @@ export const defaultSettings: Readonly<RegistrySettings> = {
   locations: 'relative',
   chunkMinLength: undefined,
   redirectBlobs: false,
+  signature: undefined,
   headDigestHeader: true,
   checkBlobs: true,
   sparseIndex: false,

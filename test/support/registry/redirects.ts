@@ -34,7 +34,7 @@ export async function handleStoredBlob(
   digest: string,
 ): Promise<void> {
   const uses = registry.redirects.use(exchange.query('X-Signature'));
-  if (uses === undefined || (uses > 0 && registry.settings.redirectBlobs === 'single-use')) {
+  if (uses === undefined || !exchange.isSigned || (uses > 0 && registry.settings.redirectBlobs === 'single-use')) {
     return await exchange.answer(
       403,
       { 'content-type': 'application/xml' },

@@ -27,6 +27,7 @@ export async function handleUpload(
 ): Promise<void> {
   const session = registry.sessions.find(name, id);
   if (session === undefined) return await exchange.fail(404, 'BLOB_UPLOAD_UNKNOWN', 'blob upload unknown to registry');
+  if (!exchange.isSigned) return await exchange.fail(403, 'DENIED', 'the signature does not match');
   const { method } = exchange;
   if (method === 'PATCH') return await patchUpload(exchange, registry, session);
   if (method === 'PUT') return await closeUpload(exchange, registry, session);
@@ -145,7 +146,7 @@ function hasBody(exchange: Exchange): boolean {
 }
 
 function sessionHeaders(registry: RegistryState, session: UploadSession): OutgoingHttpHeaders {
-  const { locations } = registry.settings;
+  const { locations, signature } = registry.settings;
   const path = `/v2/${session.repository}/blobs/uploads/${session.id}`;
   const origins = {
     absolute: registry.urlOf('registry'),
@@ -154,11 +155,16 @@ function sessionHeaders(registry: RegistryState, session: UploadSession): Outgoi
     'with-query': '',
   };
   return {
-    location: `${origins[locations]}${path}${locations === 'with-query' ? `?_state=${stateOf(session)}` : ''}`,
+    location: `${origins[locations]}${path}${queryOf(locations === 'with-query' && `_state=${stateOf(session)}`, signature)}`,
     // An empty session is 0-0 as well. @see https://github.com/opencontainers/distribution-spec/issues/577
     range: `0-${Math.max(0, session.bytes - 1)}`,
     'docker-upload-uuid': session.id,
   };
+}
+
+function queryOf(state: string | false, signature: string | undefined): string {
+  if (signature !== undefined) return `?${state === false ? '' : state}&${signature}`;
+  return state === false ? '' : `?${state}`;
 }
 
 function stateOf(session: UploadSession): string {

@@ -138,10 +138,15 @@ test('fetches a foreign layer from its own URL, without credentials (behaviour 3
   await using access = openAccess();
   const source = await sourceAt(access, registry, 'app:v1', { credentials: () => Promise.resolve(login) });
   const known: string[] = [];
-  const urls = ['ftp://other.test/x', `${elsewhere.url}/v2/none`, `${elsewhere.url}/v2/layers/blobs/${info.digest}`];
+  const urls = [
+    'ftp://other.test/x',
+    `${elsewhere.url}/v2/none`,
+    `${elsewhere.url}/v2/layers/blobs/${info.digest}?x='1'`,
+  ];
   const { stream } = await source.getBlob({ ...info, urls }, { cache: cacheNoting(known) });
   assert.deepEqual(await buffer(stream), blob);
   assert.equal(registry.count(), 0);
+  assert.ok(elsewhere.requests.at(-1)?.path.endsWith("?x='1'"), 'as it is in the manifest');
   assert.ok(elsewhere.requests.every(({ authorization }) => !authorization));
   assert.deepEqual(known, [], 'it is not in the repository');
 });

@@ -37,6 +37,14 @@ for (const [name, link] of links) {
   });
 }
 
+test('asks for the next page byte for byte as its link has it', async () => {
+  await using registry = await startRegistry();
+  registry.behave(page(FIRST, ['a'], `</v2/app/tags/list?last='a'>; rel="next"`));
+  registry.behave(page(/last=/, ['b']));
+  assert.deepEqual(await tagsOf(registry), ['a', 'b']);
+  assert.equal(registry.requests[1]?.path, "/v2/app/tags/list?last='a'");
+});
+
 test('ends where pages lead back to one that was read', async () => {
   await using registry = await startRegistry();
   registry.behave(page(/tags/, ['a'], '</v2/app/tags/list?n=1000>; rel="next"'));
