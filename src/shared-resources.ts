@@ -1,5 +1,5 @@
 import { homedir } from 'node:os';
-import { DEFAULT_RETRY_POLICY, type RetryPolicy } from './http/retry.ts';
+import { DEFAULT_RETRY_POLICY, type RetryPolicy } from './retry/attempts.ts';
 import { Semaphore } from './io/semaphore.ts';
 import type { CopierOptions } from './options.ts';
 import type { RegistryAccess } from './transports/registry/registry-access.ts';

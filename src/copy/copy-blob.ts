@@ -2,8 +2,8 @@ import { Readable } from 'node:stream';
 import type { Digest } from '../digest/digest.ts';
 import type { Platform } from '../manifest/descriptor.ts';
 import { duringOperation } from '../errors/imgcopy-error.ts';
-import { backoff } from '../http/retry.ts';
 import { annotatedFormat, isAnnotatedChunked } from '../partial/plan-blob.ts';
+import { Attempts } from '../retry/attempts.ts';
 import type { BlobInfoCache } from '../types/blob-info-cache.ts';
 import type { BlobInfo } from '../types/blob-info.ts';
 import { BlobAttemptError, PartialBlobUnavailableError } from '../types/errors.ts';
@@ -167,7 +167,13 @@ async function putWhole(
 ): Promise<CopiedBlob> {
   const { source, destination, policy, cache, signal } = run;
   const { info, isConfig, emptyLayer, layerIndex } = blob;
-  for (let attempt = 0; ; attempt += 1) {
+  const what = `${blob.name} ${info.digest}`;
+  const attempts = new Attempts({
+    policy,
+    signal,
+    notify: (retried) => run.emit({ type: 'retry', side: 'destination', what, ...retried }),
+  });
+  for (;;) {
     const stream = (await early?.take()) ?? (await source.getBlob(info, { cache, signal })).stream;
     try {
       let content: LayerContent | undefined;
@@ -179,16 +185,8 @@ async function putWhole(
     } catch (error) {
       stream.destroy();
       if (!(error instanceof BlobAttemptError)) throw error;
-      if (attempt >= policy.retries) throw error.cause;
-      const delayMs = backoff(policy, attempt);
-      run.emit({
-        type: 'retry',
-        side: 'destination',
-        what: `${blob.name} ${info.digest}`,
-        why: error.cause.message,
-        delayMs,
-      });
-      await policy.sleep(delayMs, signal);
+      const { cause, costs } = error;
+      if (!(await attempts.again({ why: cause.message, costs }))) throw cause;
       meter.restart();
     }
   }

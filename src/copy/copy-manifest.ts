@@ -1,8 +1,8 @@
 import { digestAlgorithm, digestOf, type Digest } from '../digest/digest.ts';
 import { duringOperation } from '../errors/imgcopy-error.ts';
-import { backoff } from '../http/retry.ts';
 import { replaceInstances, replaceLayers, type Replacement } from '../manifest/edit-manifest.ts';
 import { formatPlatform } from '../manifest/platform.ts';
+import { Attempts, type NextAttempt } from '../retry/attempts.ts';
 import type { RawManifest } from '../types/blob-info.ts';
 import { MissingBlobsError } from '../types/errors.ts';
 import type { PutManifestOptions } from '../types/image-destination.ts';
@@ -48,10 +48,10 @@ export async function putReadyManifest(
 
 /** ECR may see a blob only a moment after it took it (ocync#104). */
 async function giveTime({ policy, emit, signal }: CopyRun, { manifest }: ReadyManifest, lack: Error): Promise<void> {
-  if (policy.retries === 0) throw lack;
-  const delayMs = backoff(policy, 0);
-  emit({ type: 'retry', side: 'destination', what: `manifest ${manifest.digest}`, why: lack.message, delayMs });
-  await policy.sleep(delayMs, signal);
+  const what = `manifest ${manifest.digest}`;
+  const notify = (retried: NextAttempt): void => emit({ type: 'retry', side: 'destination', what, ...retried });
+  const attempts = new Attempts({ policy, signal, notify });
+  if (!(await attempts.again({ why: lack.message }))) throw lack;
 }
 
 async function copyBlobs(run: CopyRun, blobs: BlobSet, node: ImageNode): Promise<ReadyManifest> {

@@ -1,4 +1,4 @@
-import type { RetryPolicy } from '../http/retry.ts';
+import type { RetryPolicy } from '../retry/attempts.ts';
 import type { Semaphore } from '../io/semaphore.ts';
 import type { BlobInfoCache } from '../types/blob-info-cache.ts';
 import type { ImageDestination } from '../types/image-destination.ts';

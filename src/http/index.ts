@@ -3,7 +3,8 @@ export { atOrigin, exactText, requestTarget, resolveUrl, withQuery } from './exa
 export { HostGates } from './gate.ts';
 export { NetworkError, redactUrl, toNetworkError } from './network-error.ts';
 export { redirect } from './redirect.ts';
-export { backoff, DEFAULT_RETRY_POLICY, isPassing, retry, type RetryPolicy } from './retry.ts';
+export { isPassing, isPassingAnswer, isRateLimit, retry } from './retry.ts';
+export { backoff, type RetryPolicy } from '../retry/attempts.ts';
 export {
   compose,
   header,

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import { ImgcopyError, type Side } from '../errors/imgcopy-error.ts';
+import type { Cost } from '../retry/attempts.ts';
 
 /**
  * The server refuses these ranges (400, 416, 501, or one part for many ranges). Who asked may ask again with fewer, larger ranges.
@@ -54,9 +55,12 @@ export class MissingBlobsError extends ImgcopyError {
  */
 export class BlobAttemptError extends ImgcopyError {
   override readonly cause: Error;
+  /** Of the next attempt. */
+  readonly costs: Cost;
 
-  constructor(cause: Error) {
+  constructor(cause: Error, { costs = 'retry' }: { readonly costs?: Cost } = {}) {
     super(`the attempt failed: ${cause.message}`, { code: 'ERR_BLOB_ATTEMPT', cause });
     this.cause = cause;
+    this.costs = costs;
   }
 }

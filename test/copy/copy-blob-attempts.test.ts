@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { copyBlob } from '../../src/copy/copy-blob.ts';
 import { ContentMismatchError } from '../../src/digest/digest.ts';
 import { ImgcopyError, isAbort } from '../../src/errors/imgcopy-error.ts';
-import { DEFAULT_RETRY_POLICY } from '../../src/http/retry.ts';
+import { DEFAULT_RETRY_POLICY } from '../../src/retry/attempts.ts';
 import { Semaphore } from '../../src/io/semaphore.ts';
 import { BlobAttemptError, PartialBlobUnavailableError } from '../../src/types/errors.ts';
 import type { ImageDestination } from '../../src/types/image-destination.ts';

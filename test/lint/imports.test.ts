@@ -28,7 +28,10 @@ const refused: readonly Import[] = [
   { from: 'src/types/image-source.ts', statement: "import type { Send } from '../http/send.ts'" },
   { from: 'src/manifest/parse.ts', statement: "import '../reference/parse.ts'" },
   { from: 'src/digest/digest.ts', statement: "import '../types/blob-info.ts'" },
+  { from: 'src/retry/attempts.ts', statement: "import '../http/send.ts'" },
+  { from: 'src/retry/judge.ts', statement: "import '../digest/digest.ts'" },
   { from: 'src/io/semaphore.ts', statement: "import '../digest/digest.ts'" },
+  { from: 'src/io/clock.ts', statement: "import '../retry/attempts.ts'" },
   { from: 'src/errors/imgcopy-error.ts', statement: "import '../io/semaphore.ts'" },
   { from: 'src/index.ts', statement: "import './cli/main.ts'" },
   { from: 'src/cli/copy.ts', statement: "import { copyBlob } from '../copy/copy-blob.ts'" },
@@ -47,6 +50,8 @@ const accepted: readonly Import[] = [
   { from: 'src/copy/copy-index.ts', statement: "import './copy-manifest.ts'; import '../manifest/descriptor.ts'" },
   { from: 'src/transports/dir/layout.ts', statement: "import '../../blob-files/blob-file.ts'; import './source.ts'" },
   { from: 'src/http/undici-send.ts', statement: "import 'undici'; import '../errors/imgcopy-error.ts'" },
+  { from: 'src/retry/wait.ts', statement: "import '../errors/imgcopy-error.ts'; import '../io/clock.ts'" },
+  { from: 'src/http/retry-layer.ts', statement: "import '../retry/attempts.ts'" },
   { from: 'src/types/errors.ts', statement: "import '../errors/imgcopy-error.ts'; import '../digest/digest.ts'" },
 ];
 

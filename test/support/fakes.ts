@@ -4,7 +4,7 @@ import { noCache } from '../../src/cache/no-cache.ts';
 import type { BlobToCopy } from '../../src/copy/copy-blob.ts';
 import type { CopyRun } from '../../src/copy/copy-run.ts';
 import { digestOf } from '../../src/digest/digest.ts';
-import { DEFAULT_RETRY_POLICY } from '../../src/http/retry.ts';
+import { DEFAULT_RETRY_POLICY } from '../../src/retry/attempts.ts';
 import { Semaphore } from '../../src/io/semaphore.ts';
 import type { BlobInfo, RawManifest } from '../../src/types/blob-info.ts';
 import type { ImageDestination } from '../../src/types/image-destination.ts';

@@ -3,7 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { noCache } from '../../src/cache/no-cache.ts';
 import type { UploadState } from '../../src/cache/upload-state.ts';
 import { digestOf } from '../../src/digest/digest.ts';
-import { DEFAULT_RETRY_POLICY, type RetryPolicy } from '../../src/http/retry.ts';
+import { DEFAULT_RETRY_POLICY, type RetryPolicy } from '../../src/retry/attempts.ts';
 import type { TlsOptions } from '../../src/http/undici-send.ts';
 import { parseReference, type RegistryReference } from '../../src/reference/reference.ts';
 import { RegistryClient } from '../../src/transports/registry/client.ts';

@@ -1,5 +1,12 @@
 import { ImgcopyError, type ErrorKind, type Side } from '../../errors/imgcopy-error.ts';
-import { readBody, redactUrl, type HttpRequest, type HttpResponse } from '../../http/index.ts';
+import {
+  isPassingAnswer,
+  isRateLimit,
+  readBody,
+  redactUrl,
+  type HttpRequest,
+  type HttpResponse,
+} from '../../http/index.ts';
 import { apiHost } from '../../reference/reference.ts';
 
 /** Error bodies are read up to here, in bytes. */
@@ -119,12 +126,7 @@ function hintOf(status: number, codes: readonly string[], { side, url }: HttpReq
     return 'some registries want the repository to be created before the first push';
   if (isNotFound(status, codes)) return 'check the name and the tag; imgcopy tags REPOSITORY lists the tags';
   if (status === 413) return 'a proxy before the registry limits the size of a request; ask its owner to raise it';
-  return status >= 500 ? 'the registry has a fault of its own; try again later' : undefined;
-}
-
-/** Some registries say so by the code alone, under another status. */
-function isRateLimit(status: number, codes: readonly string[]): boolean {
-  return status === 429 || codes.includes('TOOMANYREQUESTS');
+  return isPassingAnswer(status, codes) ? 'the registry has a fault of its own; try again later' : undefined;
 }
 
 /** An upload that the registry has forgotten is not what the user named. */

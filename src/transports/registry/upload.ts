@@ -1,7 +1,8 @@
 import type { Readable } from 'node:stream';
 import type { Digest } from '../../digest/digest.ts';
 import { ImgcopyError, isAbort } from '../../errors/imgcopy-error.ts';
-import { isPassing } from '../../http/index.ts';
+import { isPassing, isPassingAnswer } from '../../http/index.ts';
+import type { Cost } from '../../retry/attempts.ts';
 import type { WaitOptions } from '../../types/blob-info.ts';
 import { BlobAttemptError } from '../../types/errors.ts';
 import type { RegistryClient, UploadLocation } from './client.ts';
@@ -57,7 +58,8 @@ export async function uploadStream(
     stream.destroy();
     await letGo(client, session);
     const isLearnt = learnLimits(error, limits, size ?? Infinity, held);
-    if (!isAbort(error) && (isLearnt || isWorthAnother(error))) throw new BlobAttemptError(error as Error);
+    if (!isAbort(error) && (isLearnt || isWorthAnother(error)))
+      throw new BlobAttemptError(error as Error, { costs: isLearnt ? 'lesson' : costOf(error) });
     throw error;
   }
 }
@@ -191,5 +193,13 @@ export function learnLimits(
 export function isWorthAnother(error: unknown): boolean {
   if (!(error instanceof ImgcopyError) || error.side !== 'destination') return false;
   if (isPassing(error) || error.code === 'ERR_BODY_NOT_REPLAYABLE') return true;
-  return error instanceof RegistryError && ([404, 408, 416, 429].includes(error.status) || error.status >= 500);
+  if (!(error instanceof RegistryError)) return false;
+  return (
+    [404, 416].includes(error.status) || error.kind === 'rate-limited' || isPassingAnswer(error.status, error.codes)
+  );
+}
+
+/** Of another attempt after a failure that is worth it. */
+export function costOf(error: unknown): Cost {
+  return error instanceof RegistryError && error.kind === 'rate-limited' ? 'wait' : 'retry';
 }

@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { NetworkError } from '../../../src/http/network-error.ts';
-import type { RetryPolicy } from '../../../src/http/retry.ts';
+import type { RetryPolicy } from '../../../src/retry/attempts.ts';
 import type { Retry } from '../../../src/http/send.ts';
 import { resumingStream } from '../../../src/transports/registry/blob-download.ts';
 import { RegistryError } from '../../../src/transports/registry/registry-error.ts';
