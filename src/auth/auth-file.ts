@@ -123,10 +123,14 @@ export function matchingEntry(
   repository: string | undefined,
 ): { key: string; entry: AuthFileEntry } | undefined {
   const name = canonicalRegistry(registry);
-  const exact = file.isLegacy ? [name] : authKeys(name, repository);
-  const key =
-    exact.find((candidate) => file.auths.has(candidate)) ??
-    [...file.auths.keys()].find((other) => registryOfKey(other, { ignorePath: file.isLegacy }) === name);
+  const keys = [...file.auths.keys()];
+  const key = (file.isLegacy ? [name] : authKeys(name, repository))
+    .map((wanted) =>
+      file.auths.has(wanted)
+        ? wanted
+        : keys.find((other) => registryOfKey(other, { ignorePath: file.isLegacy }) === wanted),
+    )
+    .find((found) => found !== undefined);
   const entry = key === undefined ? undefined : file.auths.get(key);
   return key === undefined || entry === undefined ? undefined : { key, entry };
 }

@@ -9,11 +9,13 @@ import {
 
 const MAX_OUTPUT_BYTES = 1024 * 1024;
 const MAX_MESSAGE_LENGTH = 160;
+/** How long a helper may take by default: some open a browser, and wait for somebody to log in. */
+export const HELPER_TIMEOUT_MS = 120_000;
 
 export interface CredentialHelperOptions {
   /** The helper's environment; its PATH is where the helper is looked for. */
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** How long the helper may take. Default 10000. */
+  /** How long the helper may take. Default `HELPER_TIMEOUT_MS`. */
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -77,13 +79,13 @@ function runHelper(
 ): Promise<string | undefined> {
   const program = helperProgram(helper);
   if (/[/\\]/.test(helper)) throw new CredentialHelperError(program, 'expected a name, found a path');
-  const { env, timeoutMs = 10_000, signal } = options;
+  const { env, timeoutMs = HELPER_TIMEOUT_MS, signal } = options;
   const limits = { timeout: timeoutMs, killSignal: 'SIGKILL', maxBuffer: MAX_OUTPUT_BYTES } as const;
   return new Promise((resolve, reject) => {
-    const child = execFile(program, [action], { env, signal, windowsHide: true, ...limits }, (error, stdout) => {
-      if (error === null) return resolve(stdout);
-      if (/credentials not found/i.test(stdout)) return resolve(undefined);
-      reject(isAbort(error) ? (signal?.reason as Error) : new CredentialHelperError(program, failure(error, stdout)));
+    const child = execFile(program, [action], { env, signal, windowsHide: true, ...limits }, (error, ...output) => {
+      if (error === null) return resolve(output[0]);
+      if (/credentials not found/i.test(output.join('\n'))) return resolve(undefined);
+      reject(isAbort(error) ? (signal?.reason as Error) : new CredentialHelperError(program, failure(error, output)));
     });
     // A helper that ends before it has read its input is judged by its exit status.
     child.stdin?.on('error', () => {});
@@ -91,37 +93,54 @@ function runHelper(
   });
 
   // The error of execFile carries the whole output, which may hold the secret: it is neither quoted nor kept as the cause.
-  function failure(error: Error & { killed?: boolean }, stdout: string): string {
+  function failure(error: Error & { killed?: boolean }, output: readonly string[]): string {
     const code = systemErrorCode(error);
     if (code === 'ENOENT') return 'is not installed';
     if (code === 'ERR_CHILD_PROCESS_STDIO_MAXBUFFER') return `printed more than ${MAX_OUTPUT_BYTES} bytes`;
     if (code !== undefined) return `cannot be run (${code})`;
     if (error.killed === true) return `gave no answer within ${timeoutMs} ms`;
-    return `${action} failed${helperMessage(stdout)}`;
+    const reasons = output.map(reasonIn).filter((reason) => reason !== '');
+    return [`${action} failed`, ...new Set(reasons)].join(': ');
   }
 }
 
-/** By the protocol a helper that fails prints the reason on its stdout. */
-function helperMessage(stdout: string): string {
-  const line = stdout.trim().split('\n')[0] ?? '';
-  if (line === '' || line.includes('{')) return '';
-  return `: ${line.replace(/\p{Cc}/gu, '').slice(0, MAX_MESSAGE_LENGTH)}`;
+/** By the protocol a helper that fails prints the reason on its standard output; many use standard error. JSON may hold the secret. */
+function reasonIn(output: string): string {
+  const lines = output.split('\n').map((line) => line.replace(/[\p{Cc}\p{Cf}]/gu, '').trim());
+  const reason = lines.find((line) => line !== '') ?? '';
+  return reason.includes('{') ? '' : reason.slice(0, MAX_MESSAGE_LENGTH);
 }
 
+/** Read as Go does, which docker is written in: names in any case, and nothing after the first object counts. */
 function parseAnswer(helper: string, answer: string): { Username: string; Secret: string } {
   let parsed: unknown;
   try {
-    parsed = JSON.parse(answer);
+    parsed = JSON.parse(firstObject(answer));
   } catch {
     // The parser's own message quotes the text, and with it secrets.
     parsed = undefined;
   }
-  const { Username, Secret } = (parsed ?? {}) as Record<string, unknown>;
-  if (typeof Username !== 'string' || typeof Secret !== 'string') {
+  const fields = new Map(Object.entries(parsed ?? {}).map(([name, value]) => [name.toLowerCase(), value as unknown]));
+  const [username, secret] = [fields.get('username'), fields.get('secret')];
+  if (typeof username !== 'string' || typeof secret !== 'string') {
     throw new CredentialHelperError(
       helperProgram(helper),
       'expected Username and Secret in JSON, found something else',
     );
   }
-  return { Username, Secret };
+  return { Username: username, Secret: secret };
+}
+
+function firstObject(text: string): string {
+  let depth = 0;
+  let isQuoted = false;
+  for (let at = 0; at < text.length; at += 1) {
+    const character = text[at];
+    if (isQuoted && character === '\\') at += 1;
+    else if (character === '"') isQuoted = !isQuoted;
+    else if (!isQuoted && character === '{') depth += 1;
+    else if (!isQuoted && character === '}') depth -= 1;
+    if (character === '}' && depth === 0) return text.slice(0, at + 1);
+  }
+  return text;
 }

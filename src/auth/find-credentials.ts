@@ -22,7 +22,7 @@ export interface FindCredentialsOptions extends AuthEnvironment {
   readonly repository?: string | undefined;
   /** Told when credentials that a file points to cannot be had, and the search goes on without them. */
   readonly onWarning?: ((message: string) => void) | undefined;
-  /** How long a credential helper may take. Default 10000. */
+  /** How long a credential helper may take. Default `HELPER_TIMEOUT_MS`. */
   readonly helperTimeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -63,7 +63,10 @@ async function* authFiles(options: FindCredentialsOptions): AsyncGenerator<AuthF
   yield* usualAuthFile(legacyDockerFile(options), { ...options, isLegacy: true });
 }
 
-/** A file that need not exist, and need not be ours: one that root left behind does not fail the pull of a public image. */
+/**
+ * A file that need not exist, and need not be ours: one that root left behind does not fail the pull of a public image, nor does the
+ * directory that docker makes of a config.json which it was told to mount and did not find.
+ */
 async function* usualAuthFile(
   path: string,
   options: FindCredentialsOptions & { readonly isLegacy?: boolean },
@@ -73,8 +76,9 @@ async function* usualAuthFile(
   } catch (error) {
     const code = error instanceof AuthFileError ? systemErrorCode(error.cause) : undefined;
     if (code === 'ENOENT' || code === 'ENOTDIR') return;
-    if (code !== 'EACCES' && code !== 'EPERM') throw error;
-    options.onWarning?.(`auth file ${path} is left out: it cannot be read (${code})`);
+    if (code !== 'EACCES' && code !== 'EPERM' && code !== 'EISDIR') throw error;
+    const problem = code === 'EISDIR' ? 'it is a directory' : `it cannot be read (${code})`;
+    options.onWarning?.(`auth file ${path} is ignored: ${problem}`);
   }
 }
 

@@ -14,13 +14,13 @@ export function dockerServerName(registry: string): string {
 }
 
 /**
- * The registry that a key of an auth file means, where the key is a host or a URL (`https://host/v1/`). A key with a path and no scheme
- * is a namespace: it comes back with its path, and so equals no registry.
+ * The registry that a key of an auth file means, where the key is a host or a URL: `host`, `host/`, `host/v2/`, `https://host/v1/`.
+ * Another path without a scheme is a namespace: it comes back with its path, and so equals no registry.
  */
 export function registryOfKey(key: string, options: { readonly ignorePath?: boolean | undefined } = {}): string {
   const address = key.replace(/^https?:\/\//, '');
-  const isUrl = address !== key;
-  return canonicalRegistry(isUrl || options.ignorePath === true ? address.replace(/\/.*$/s, '') : address);
+  const hasNoNamespace = address !== key || options.ignorePath === true;
+  return canonicalRegistry(address.replace(hasNoNamespace ? /\/.*$/s : /(?:\/v[12])?\/+$/, ''));
 }
 
 /** The keys that an image's credentials may stand under, the most specific first: `host/ns/repo`, `host/ns`, `host`. */

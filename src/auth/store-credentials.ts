@@ -129,7 +129,7 @@ async function forget(path: string, { registry, onWarning }: LogoutOptions): Pro
 
 function reachFailure(error: unknown): string | undefined {
   const code = error instanceof AuthFileError ? systemErrorCode(error.cause) : undefined;
-  return code !== undefined && ['ENOENT', 'ENOTDIR', 'EACCES', 'EPERM'].includes(code) ? code : undefined;
+  return code !== undefined && ['ENOENT', 'ENOTDIR', 'EISDIR', 'EACCES', 'EPERM'].includes(code) ? code : undefined;
 }
 
 async function eraseIfThere({ helper, server }: NamedHelper, options: LogoutOptions): Promise<boolean> {

@@ -51,6 +51,20 @@ const keys: readonly {
     registry: 'reg.test:5000',
     expected: 'http://reg.test:5000/v2/',
   },
+  ...['reg.test/', 'reg.test/v1/', 'reg.test/v2/'].map((key) => ({
+    name: `the host that ${key} means`,
+    auths: ['other.test/', key],
+    registry: 'reg.test',
+    repository: 'ns/app',
+    expected: key,
+  })),
+  {
+    name: 'a namespace with a slash after it',
+    auths: ['reg.test', 'reg.test/ns/'],
+    registry: 'reg.test',
+    repository: 'ns/app',
+    expected: 'reg.test/ns/',
+  },
   {
     name: 'the host before a URL',
     auths: ['https://reg.test', 'reg.test'],

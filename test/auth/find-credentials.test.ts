@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmod } from 'node:fs/promises';
+import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { AuthFileError } from '../../src/auth/auth-file.ts';
@@ -112,6 +112,16 @@ test('a named file that is not there, or a directory in its place, is an error',
   await assert.rejects(findCredentials({ ...options, authFile: home.path }), /cannot be read \(EISDIR\)/);
 });
 
+test('a directory in the place of a usual file is ignored with a warning, as docker leaves one behind', async (t) => {
+  const home = await makeAuthHome(t);
+  await home.write('.dockercfg', { 'reg.test': entryFor('anna') });
+  await mkdir(join(home.path, '.docker/config.json'), { recursive: true });
+  const warnings: string[] = [];
+  const options = { ...home.environment, registry: 'reg.test', onWarning: (text: string) => warnings.push(text) };
+  assert.equal(await whoIsFound(options), 'anna');
+  assert.match(warnings.join('\n'), /^auth file .*config\.json is ignored: it is a directory$/);
+});
+
 test(
   'a usual file that belongs to somebody else is left out with a warning',
   { skip: process.getuid?.() === 0 && 'root reads every file' },
@@ -122,7 +132,7 @@ test(
     const warnings: string[] = [];
     const options = { ...home.environment, registry: 'reg.test', onWarning: (text: string) => warnings.push(text) };
     assert.equal(await whoIsFound(options), 'anna');
-    assert.match(warnings.join('\n'), /^auth file .*config\.json is left out: it cannot be read \(EACCES\)$/);
+    assert.match(warnings.join('\n'), /^auth file .*config\.json is ignored: it cannot be read \(EACCES\)$/);
   },
 );
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { HELPER_TIMEOUT_MS } from '../../src/auth/credential-helper.ts';
 import { findCredentials, type FoundCredentials } from '../../src/auth/find-credentials.ts';
 import { type AuthHome, entryFor, makeAuthHome } from './auth-home.ts';
 
@@ -101,6 +102,16 @@ const failures: readonly {
     warning: /^credential helper docker-credential-one: is not installed; it is named in .*config\.json for reg\.test/,
   },
   { name: 'fails', script: `echo 'keychain is locked'; exit 3`, warning: /get failed: keychain is locked/ },
+  {
+    name: 'fails with its reason on standard error',
+    script: `echo >&2; echo 'session expired, run acme login' >&2; exit 1`,
+    warning: /get failed: session expired, run acme login; /,
+  },
+  {
+    name: 'fails with a reason on both',
+    script: `echo 'no session'; echo 'run acme login' >&2; exit 1`,
+    warning: /get failed: no session: run acme login; /,
+  },
   { name: 'fails with a secret in its output', script: `echo '{"Secret":"hush"}'; exit 1`, warning: /get failed; / },
   {
     name: 'knows nothing',
@@ -116,6 +127,25 @@ const failures: readonly {
   { name: 'does not end', script: 'exec sleep 60', warning: /gave no answer within 100 ms/, timeoutMs: 100 },
   { name: 'prints without end', script: 'exec yes hush', warning: /printed more than 1048576 bytes/ },
 ];
+
+for (const [name, answer] of [
+  ['in lower case', '{"serverurl":"reg.test","username":"anna","secret":"p}w"}'],
+  ['with text after it', '{"Username":"anna","Secret":"p}w"}\nA newer version of this helper is available {1.2}'],
+] as const) {
+  test(`an answer ${name} is read, as Go reads it`, async (t) => {
+    const home = await makeAuthHome(t);
+    const file = await home.write('answer', answer);
+    await home.installHelper('one', `cat '${file}'`);
+    await home.write(CONFIG, { credHelpers: { 'reg.test': 'one' } });
+    const { found, warnings } = await search(home, 'reg.test');
+    assert.deepEqual(found?.credentials, { kind: 'basic', username: 'anna', password: 'p}w' });
+    assert.deepEqual(warnings, []);
+  });
+}
+
+test('a helper may take more than a minute, in which somebody logs in', () => {
+  assert.ok(HELPER_TIMEOUT_MS >= 120_000);
+});
 
 for (const { name, script, warning, timeoutMs } of failures) {
   test(`a helper that ${name} is a warning, and the search goes on (behaviour 47)`, async (t) => {

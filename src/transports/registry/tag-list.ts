@@ -1,7 +1,6 @@
 import { ImgcopyError } from '../../errors/imgcopy-error.ts';
 import {
   atOrigin,
-  header,
   readBody,
   requestTarget,
   resolveUrl,
@@ -9,6 +8,7 @@ import {
   type HttpResponse,
 } from '../../http/index.ts';
 import type { WaitOptions } from '../../types/blob-info.ts';
+import { parseLinks } from './link-header.ts';
 import type { Endpoint } from './registry-access.ts';
 import { toRegistryError } from './registry-error.ts';
 
@@ -41,29 +41,32 @@ export async function* listTags(
 }
 
 function tagsOf(body: Buffer, repository: string): readonly string[] {
-  const { tags } = parseAnswer(body);
-  // A repository whose tags were all deleted has null.
-  if (tags === null) return [];
-  if (Array.isArray(tags) && tags.every((tag) => typeof tag === 'string')) return tags;
-  throw new ImgcopyError(`the list of the tags of ${repository} is no list of texts`, {
+  const answer = parseAnswer(body);
+  // Where all tags were deleted, registries write null, or leave the field out.
+  const tags = answer !== undefined && !('errors' in answer) ? (answer['tags'] ?? []) : undefined;
+  const given: readonly unknown[] = Array.isArray(tags) ? tags.filter((tag) => tag !== null) : [undefined];
+  if (given.every((tag) => typeof tag === 'string')) return given;
+  throw new ImgcopyError(`the list of the tags of ${repository} is invalid: expected {"tags": ["…"]}`, {
     code: 'ERR_TAG_LIST',
     side: 'source',
-    hint: 'what answers may be no registry; check the host and port',
+    hint: 'the server may not be a registry; check the host and port',
   });
 }
 
-function parseAnswer(body: Buffer): { readonly tags?: unknown } {
+function parseAnswer(body: Buffer): Readonly<Record<string, unknown>> | undefined {
   try {
     const answer: unknown = JSON.parse(body.toString('utf8'));
-    return typeof answer === 'object' && answer !== null ? answer : {};
+    return typeof answer === 'object' && answer !== null && !Array.isArray(answer) ? { ...answer } : undefined;
   } catch {
-    return {};
+    return undefined;
   }
 }
 
 /** Only the path and query of a Link count: behind a TLS proxy a registry may believe that it has another scheme or host. */
-function nextPage(response: HttpResponse, url: URL): URL | undefined {
-  const [, target] = /<([^>]*)>\s*;[^,]*\brel="?next"?/i.exec(header(response, 'link') ?? '') ?? [];
-  const next = target === undefined ? undefined : resolveUrl(target, url);
+function nextPage({ headers }: HttpResponse, url: URL): URL | undefined {
+  const links = parseLinks([headers['link'] ?? []].flat().join(', '));
+  // A registry that names no relation means the next page.
+  const link = links.find(({ rel }) => rel?.includes('next')) ?? links.find(({ rel }) => rel === undefined);
+  const next = link && resolveUrl(link.target, url);
   return next && atOrigin(next, url.origin);
 }

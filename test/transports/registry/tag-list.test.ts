@@ -25,6 +25,9 @@ const links: readonly (readonly [name: string, link: string])[] = [
   ['relative', '</v2/app/tags/list?n=1000&last=b>; rel="next"'],
   ['absolute, with another scheme and host', '<https://internal.test/v2/app/tags/list?n=1000&last=b>; rel=next'],
   ['one of several', '</v2/>; rel="first", </v2/app/tags/list?n=1000&last=b>; title="x"; rel="next"'],
+  ['after a quoted comma', '</v2/app/tags/list?n=1000&last=b>; title="b, c; d"; rel="next"'],
+  ['without a relation', '</v2/app/tags/list?n=1000&last=b>'],
+  ['with several relations', '</v2/>; rel="prev", </v2/app/tags/list?n=1000&last=b>; REL="Next last"'],
 ];
 
 for (const [name, link] of links) {
@@ -51,16 +54,24 @@ test('ends where pages lead back to one that was read', async () => {
   assert.deepEqual(await tagsOf(registry), ['a']);
 });
 
-test('a repository whose tags were deleted has none', async () => {
-  await using registry = await startRegistry();
-  registry.behave(page(/tags/, null));
-  assert.deepEqual(await tagsOf(registry), []);
-});
+for (const [form, tags, expected] of [
+  ['null', null, []],
+  ['no field', undefined, []],
+  ['null among others', ['a', null, 'b'], ['a', 'b']],
+] as const) {
+  test(`tags that were deleted are none, as ${form}`, async () => {
+    await using registry = await startRegistry();
+    registry.behave(page(/tags/, tags));
+    assert.deepEqual(await tagsOf(registry), expected);
+  });
+}
 
 for (const [name, body] of [
   ['a web page', '<html></html>'],
   ['a list of numbers', '{"tags":[1]}'],
   ['a bare list', '["a"]'],
+  ['a list of errors', '{"errors":[{"code":"UNKNOWN"}]}'],
+  ['a text', '{"tags":"a"}'],
 ] as const) {
   test(`${name} is no list of tags`, async () => {
     await using registry = await startRegistry();
