@@ -74,8 +74,9 @@ export async function runCopy(
       }),
     );
   } catch (error) {
-    progress.stop();
-    throw duringCopy(error, source, destination);
+    const failure = duringCopy(error, source, destination);
+    progress.fail(failure);
+    throw failure;
   }
   progress.finish(result);
   if (flags.digestfile !== undefined) await writeDigest(flags.digestfile, result.digest);
@@ -86,7 +87,7 @@ export async function runCopy(
 function warnOfOneTag(source: string, progress: Progress): void {
   const reference = parseReference(source);
   if (reference.transport !== 'docker' || (reference.tag ?? reference.digest) !== undefined) return;
-  progress.show({ type: 'warning', message: '--all is for all platforms; of the tags, latest alone is copied' });
+  progress.show({ type: 'warning', message: '--all means all platforms, not all tags; only the tag latest is copied' });
 }
 
 /** An error that does not say what was going on is told. */

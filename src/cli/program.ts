@@ -96,8 +96,8 @@ function outputOptions(): readonly Option[] {
   return [
     new Option('--digestfile <file>', 'write the digest there'),
     new Option('--json', 'print one JSON object instead of the reference'),
-    new Option('--progress <how>', 'auto, tty, plain, json or none: how progress is shown, on standard error')
-      .choices(['auto', 'tty', 'plain', 'json', 'none'])
+    new Option('--progress <how>', 'auto, tty, plain, json, github or none: how progress is shown, on standard error')
+      .choices(['auto', 'tty', 'plain', 'json', 'github', 'none'])
       .default(undefined, 'auto'),
     new Option('-q, --quiet', 'print errors and the result only'),
     new Option('-v, --verbose', 'print what is not essential, too'),

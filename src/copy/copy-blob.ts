@@ -37,6 +37,8 @@ export interface CopiedBlob {
   readonly size: number;
   readonly bytesFetched: number;
   readonly bytesReused: number;
+  /** Of `bytesReused`, what an interrupted run had left. Default 0. */
+  readonly bytesResumed?: number | undefined;
   readonly reused?: Extract<ReusedBlob, { reused: true }> | undefined;
 }
 
@@ -63,7 +65,7 @@ export async function copyBlob(
   try {
     run.emit({ type: 'blob-started', digest: info.digest, size: info.size, name });
     const copied = await climbDown(run, blob, options.mayReuse ?? true);
-    const { outcome, bytesFetched, bytesReused, reused } = copied;
+    const { outcome, bytesFetched, bytesReused, bytesResumed = 0, reused } = copied;
     run.emit({
       type: 'blob-done',
       digest: info.digest,
@@ -71,6 +73,7 @@ export async function copyBlob(
       outcome,
       bytesFetched,
       bytesReused,
+      bytesResumed,
       from: reused?.mountedFrom,
     });
     return copied;
@@ -149,8 +152,8 @@ async function putPartial(run: CopyRun, blob: BlobToCopy, meter: Meter): Promise
     const { layerIndex, platform } = blob;
     const { cache, memory } = run;
     const options = { cache, memory, layerIndex, platform, reusePieces: mayReusePieces(run), signal };
-    const { digest, size, bytesReused } = await destination.putBlobPartial(meter.measuring(source), blob.info, options);
-    return { outcome: bytesReused > 0 ? 'partial' : 'copied', digest, size, bytesFetched: meter.bytes, bytesReused };
+    const put = await destination.putBlobPartial(meter.measuring(source), blob.info, options);
+    return { ...put, outcome: put.bytesReused > 0 ? 'partial' : 'copied', bytesFetched: meter.bytes };
   } catch (error) {
     if (!(error instanceof PartialBlobUnavailableError)) throw error;
     meter.restart();

@@ -10,6 +10,8 @@ export interface ImgcopyErrorOptions {
   /** Default: the cause's kind where it has one, else `failed`. */
   readonly kind?: ErrorKind;
   readonly side?: Side;
+  /** The request that failed, for people and logs: `GET https://registry.test/v2/app/manifests/1`, without secrets. */
+  readonly request?: string;
   /** What the user can do about it, one sentence without a final full stop. */
   readonly hint?: string;
   readonly cause?: unknown;
@@ -17,12 +19,13 @@ export interface ImgcopyErrorOptions {
 
 /**
  * The base of every error that imgcopy throws on purpose. The message says what failed, with what was expected and found;
- * `cause` leads to the request or the system call underneath. Kind, side and hint are taken over from the cause where they are not given.
+ * `cause` leads to the request or the system call underneath. Kind, side, request and hint are taken from the cause where they are not given.
  */
 export class ImgcopyError extends Error {
   readonly code: string;
   readonly kind: ErrorKind;
   readonly side: Side | undefined;
+  readonly request: string | undefined;
   readonly hint: string | undefined;
 
   constructor(message: string, options: ImgcopyErrorOptions) {
@@ -32,6 +35,7 @@ export class ImgcopyError extends Error {
     this.code = options.code;
     this.kind = options.kind ?? cause?.kind ?? 'failed';
     this.side = options.side ?? cause?.side;
+    this.request = options.request ?? cause?.request;
     this.hint = options.hint ?? cause?.hint;
   }
 }

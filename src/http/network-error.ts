@@ -31,6 +31,7 @@ export class NetworkError extends ImgcopyError {
     super(`${request.method} ${redactUrl(request.url)}: ${reason(cause)}`, {
       code: CODES[failure],
       side: request.side,
+      request: `${request.method} ${redactUrl(request.url)}`,
       hint: HINTS[failure],
       cause,
     });

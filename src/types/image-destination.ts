@@ -59,6 +59,8 @@ export interface PutBlobPartialOptions extends WaitOptions {
 export interface PartialBlob extends UploadedBlob {
   /** Bytes of the blob that came from data at the destination instead of the source. */
   readonly bytesReused: number;
+  /** How many of them an interrupted run had left of this blob. Default 0. */
+  readonly bytesResumed?: number | undefined;
 }
 
 export interface PutBlobOptions extends WaitOptions {

@@ -25,6 +25,8 @@ export type CopyEvent =
       readonly outcome: BlobOutcome;
       readonly bytesFetched: number;
       readonly bytesReused: number;
+      /** Of `bytesReused`, what an earlier, interrupted run had left of this blob. */
+      readonly bytesResumed: number;
       readonly from?: string | undefined;
     }
   | {

@@ -38,10 +38,52 @@ describe('the output of a copy', { concurrency: 4 }, () => {
     await assertHoldsOnly(path, image);
   });
 
-  test('a log has a line for each blob and a summary', async () => {
+  test('a log has a line for each blob that is copied, and each of its lines names the image', async () => {
     const { stderr } = await home.run([source, `dir:${join(home.path, 'log')}`]);
-    assert.equal(stderr.match(/^(?:layer|config) [0-9a-f]{12} \d.*: copied$/gm)?.length, 4);
-    assert.match(stderr, /^dir:.*\/log: 4 blobs: 4 copied; 15\d kB fetched of 15\d kB in \d+\.\d s\n$/m);
+    const lines = stderr.trimEnd().split('\n');
+    assert.match(lines[0] ?? '', /^copying docker:.*\/app:1 to dir:.*\/log$/);
+    assert.equal(stderr.match(/^dir:.*\/log: (?:layer|config) [0-9a-f]{12} \d.*: copied$/gm)?.length, 4);
+    assert.match(lines.at(-1) ?? '', /^dir:.*\/log: 4 blobs: 4 copied; downloaded 15\d kB of 15\d kB in \d+\.\d s$/);
+    assert.equal(lines.length, 6);
+  });
+
+  test('a log counts the blobs that were already there, and lists none of them', async () => {
+    registry.seed('there', 'old', image);
+    const directory = `dir:${join(home.path, 'there')}`;
+    await home.run([source, directory]);
+    const { stderr } = await home.run(['--no-cache', directory, `${registry.host}/there:new`]);
+    assert.match(stderr, /\/there:new: 4 blobs: 4 already there; downloaded 0 B of 15\d kB/);
+    assert.equal(stderr.trimEnd().split('\n').length, 2);
+  });
+
+  test('--progress json ends with what failed', async () => {
+    const { status, stderr } = await home.run([
+      '--progress=json',
+      `${registry.host}/app:none`,
+      `dir:${join(home.path, 'none')}`,
+    ]);
+    const events = stderr.split('\n').filter((line) => line.startsWith('{'));
+    const { message, hint, ...failed } = JSON.parse(events.at(-1) ?? '') as Record<string, string>;
+    assert.deepEqual([status, typeof message, typeof hint], [3, 'string', 'string']);
+    assert.deepEqual(failed, {
+      type: 'failed',
+      code: 'ERR_NOT_FOUND',
+      kind: 'not-found',
+      side: 'source',
+      request: `GET http://${registry.host}/v2/app/manifests/none`,
+    });
+  });
+
+  test('GitHub Actions gets a group that can be folded, and an annotation for a failure', async () => {
+    const env = { GITHUB_ACTIONS: 'true' };
+    const good = await home.run([source, `dir:${join(home.path, 'github')}`], { env });
+    const lines = good.stderr.trimEnd().split('\n');
+    assert.match(lines[0] ?? '', /^::group::imgcopy docker:.*\/app:1 dir:.*\/github$/);
+    assert.deepEqual(lines.slice(-2, -1), ['::endgroup::']);
+    const bad = await home.run([`${registry.host}/app:none`, `dir:${join(home.path, 'bad%20')}`], { env });
+    const annotations = bad.stderr.split('\n').filter((line) => line.startsWith('::'));
+    assert.equal(annotations.length, 1);
+    assert.match(annotations[0] ?? '', /^::error::imgcopy: copying .*bad%2520: GET http.*: 404 .* hint: /);
   });
 
   test('a second copy says that there is nothing to do, and gives the same result', async () => {
@@ -49,7 +91,7 @@ describe('the output of a copy', { concurrency: 4 }, () => {
     const first = await home.run(args);
     const second = await home.run(args);
     assert.deepEqual([second.status, second.stdout], [0, first.stdout]);
-    assert.match(second.stderr, /^docker:.*\/again:1 has this image already \(.*\)\n$/);
+    assert.match(second.stderr, /^docker:.*\/again:1 is already up to date \(.*\)\n$/m);
   });
 
   test('--quiet leaves the result alone, by option or by variable', async () => {
@@ -67,7 +109,7 @@ describe('the output of a copy', { concurrency: 4 }, () => {
     const env = { IMGCOPY_QUIET: '0', IMGCOPY_JSON: '', IMGCOPY_PROGRESS: 'json' };
     const { stdout, stderr } = await home.run(['--progress=plain', source, `${registry.host}/loud:1`], { env });
     assert.match(stdout, /^docker:/);
-    assert.match(stderr, /^layer [0-9a-f]{12}/m);
+    assert.match(stderr, /\/loud:1: layer [0-9a-f]{12}/m);
   });
 
   test('--json prints one object with what the copy came to', async () => {
@@ -128,7 +170,7 @@ describe('the output of a copy', { concurrency: 4 }, () => {
   test('--all says that the other tags stay, where none is named', async () => {
     const { status, stderr } = await home.run(['--all', `${registry.host}/app`, `dir:${join(home.path, 'all')}`]);
     assert.equal(status, 0);
-    assert.match(stderr, /^warning: .*latest alone is copied/);
+    assert.match(stderr, /warning: .*only the tag latest is copied/);
   });
 
   test('several platforms make a new index, which a warning says', async () => {
@@ -142,7 +184,7 @@ describe('the output of a copy', { concurrency: 4 }, () => {
       `dir:${join(home.path, 'two')}`,
     ]);
     assert.equal(status, 0, stderr);
-    assert.match(stderr, /^warning: /m);
+    assert.match(stderr, /: warning: /m);
     assert.ok(!stdout.includes(digest));
   });
 });

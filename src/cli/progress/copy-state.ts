@@ -1,7 +1,7 @@
 import type { BlobOutcome, CopyEvent } from '../../index.ts';
 import { Rate } from './rate.ts';
 
-/** A blob that is under way, or has come to its end. Sizes are in bytes. */
+/** A blob that is being copied, or is done. Sizes are in bytes. */
 export interface BlobState {
   readonly digest: string;
   /** `layer` or `config`. */
@@ -23,15 +23,22 @@ export interface CopyTotals {
   readonly blobs: number;
   readonly blobsDone: number;
   readonly bytes: number;
-  /** Of blobs that need not move, too. */
+  /** Blobs that are already there count as well. */
   readonly bytesDone: number;
   /** Whether all blobs are known. */
   readonly isFinal: boolean;
-  /** That come from the source. */
+  /** Bytes that come from the source. */
   readonly bytesPerSecond: number;
-  /** Undefined while it cannot be told. */
+  /** Undefined in the first seconds, and while nothing moves. */
   readonly msLeft: number | undefined;
 }
+
+/** No time left is shown before a copy has run for so long, in ms. */
+const FIRST_ESTIMATE_MS = 3_000;
+/** The time left follows from the speed over so long, in ms: a shorter time would make it jump. */
+const ESTIMATE_WINDOW_MS = 15_000;
+/** The last bytes of a blob may have left the source and not arrived yet: up to so many. */
+const IN_TRANSIT_BYTES = 4 * 1024 * 1024;
 
 interface Blob {
   readonly digest: string;
@@ -44,7 +51,10 @@ interface Blob {
 
 /** How far a copy is, by the events of the library. */
 export class CopyState {
+  /** Of bytes that the source gives. */
   readonly #rate: Rate;
+  /** Of bytes that have arrived at the destination, as far as that is known; starts with the first blob. */
+  #arrivals: { readonly rate: Rate; readonly since: number } | undefined;
   readonly #blobs = new Map<string, Blob>();
   #planned: { readonly blobs: number; readonly bytes: number } | undefined;
   #source: string | undefined;
@@ -66,6 +76,7 @@ export class CopyState {
         break;
       case 'blob-started': {
         const { digest, name, size } = event;
+        this.#arrivals ??= { rate: new Rate(now, ESTIMATE_WINDOW_MS), since: now };
         this.#blobs.set(digest, { digest, name, size, rate: new Rate(now), bytes: 0, end: undefined });
         break;
       }
@@ -74,7 +85,16 @@ export class CopyState {
         break;
       case 'blob-done': {
         const { type: _type, digest, size, ...end } = event;
-        const blob = this.#blobs.get(digest) ?? { digest, name: 'blob', size, rate: new Rate(now), bytes: 0 };
+        const blob = this.#blobs.get(digest) ?? {
+          digest,
+          name: 'blob',
+          size,
+          rate: new Rate(now),
+          bytes: 0,
+          end: undefined,
+        };
+        // What came from elsewhere than the source says nothing about the speed of the rest.
+        this.#arrive(Math.max(0, Math.min(size, end.bytesFetched) - arrived(blob)), now);
         this.#blobs.set(digest, { ...blob, bytes: size, end: { ...end, at: now } });
         break;
       }
@@ -116,16 +136,33 @@ export class CopyState {
       bytesDone,
       isFinal,
       bytesPerSecond,
-      msLeft: bytesPerSecond < 1 ? undefined : ((bytes - bytesDone) / bytesPerSecond) * 1000,
+      msLeft: this.#msLeft(bytes - sum(arrived), now),
     };
+  }
+
+  #msLeft(bytesLeft: number, now: number): number | undefined {
+    if (this.#arrivals === undefined || now - this.#arrivals.since < FIRST_ESTIMATE_MS) return undefined;
+    const bytesPerSecond = this.#arrivals.rate.perSecond(now);
+    return bytesPerSecond < 1 ? undefined : (bytesLeft / bytesPerSecond) * 1000;
+  }
+
+  #arrive(bytes: number, now: number): void {
+    this.#arrivals?.rate.add(bytes, now);
   }
 
   #progress(digest: string, bytes: number, now: number): void {
     const blob = this.#blobs.get(digest);
     if (blob === undefined) return;
     const more = Math.max(0, bytes - blob.bytes);
+    const before = arrived(blob);
     blob.bytes = bytes;
+    this.#arrive(Math.max(0, arrived(blob) - before), now);
     blob.rate.add(more, now);
     this.#rate.add(more, now);
   }
+}
+
+/** How much of a blob is surely at the destination, in bytes. */
+function arrived({ bytes, size, end }: Blob): number {
+  return end === undefined ? Math.max(0, Math.min(bytes, size - IN_TRANSIT_BYTES)) : size;
 }

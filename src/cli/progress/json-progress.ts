@@ -1,10 +1,21 @@
-import type { CopyEvent } from '../../index.ts';
+import { ImgcopyError, isAbort, type CopyEvent, type ErrorKind, type Side } from '../../index.ts';
 import type { Progress } from './progress.ts';
 
-/** Between two lines on how far one blob is, in ms. */
+/** Between two lines about one blob's progress, in ms. */
 const INTERVAL_MS = 100;
 
-/** The events of the library, a JSON object a line; those on how far a blob is at most ten times a second each. */
+/** The last event of a copy that failed. */
+interface FailedEvent {
+  readonly type: 'failed';
+  readonly code: string;
+  readonly kind: ErrorKind;
+  readonly message: string;
+  readonly hint?: string | undefined;
+  readonly side?: Side | undefined;
+  readonly request?: string | undefined;
+}
+
+/** The library's events, one JSON object per line; a blob's progress at most ten times a second. */
 export function openJsonProgress(): Progress {
   const shownAt = new Map<string, number>();
   const show = (event: CopyEvent): void => {
@@ -19,8 +30,17 @@ export function openJsonProgress(): Progress {
     show,
     warn: (message) => print({ type: 'warning', message }),
     finish: () => undefined,
-    stop: () => undefined,
+    fail: (error) => print(failedEvent(error)),
   };
+}
+
+function failedEvent(error: unknown): FailedEvent {
+  const message = error instanceof Error ? error.message : String(error);
+  if (error instanceof ImgcopyError) {
+    const { code, kind, hint, side, request } = error;
+    return { type: 'failed', code, kind, message, hint, side, request };
+  }
+  return { type: 'failed', code: isAbort(error) ? 'ERR_INTERRUPTED' : 'ERR_FAILED', kind: 'failed', message };
 }
 
 function print(event: object): void {

@@ -1,39 +1,47 @@
 import type { CopyEvent } from '../../index.ts';
-import { CopyState, type BlobEnd } from './copy-state.ts';
-import { formatBytes, formatDuration, printable, shortDigest } from '../format.ts';
+import { formatBytes, formatDuration, formatTimeLeft, printable, shortDigest } from '../format.ts';
+import { CopyState } from './copy-state.ts';
 import type { Progress, ProgressOptions } from './progress.ts';
-import { OUTCOMES, summarize } from './summary.ts';
+import { describeEnd, summarize } from './summary.ts';
 
 /** Between two lines that say how far the copy is, in ms. */
 const INTERVAL_MS = 5_000;
 /** A wait that is worth a line, in ms. */
 const LONG_WAIT_MS = 2_000;
 
-/** Lines for logs: one at each blob's end, and one every few seconds while nothing ends. */
+/**
+ * Lines for logs: one when the copy starts, one when a blob is done that was not already there, and one every few seconds while nothing
+ * is done. Every line names the image, since several copies may write to one log.
+ */
 export function openPlainProgress({ verbose }: Pick<ProgressOptions, 'verbose'>): Progress {
   const state = new CopyState(performance.now());
+  const say = (line: string): void => print(`${imageOf(state)}${line}`);
   const heartbeat = setInterval(() => {
     const line = describeState(state, performance.now());
-    if (line !== undefined) print(line);
+    if (line !== undefined) say(line);
   }, INTERVAL_MS);
   heartbeat.unref();
 
   return {
     show: (event) => {
       state.apply(event, performance.now());
+      if (event.type === 'started') {
+        print(`copying ${event.source} to ${event.destination}`);
+        return;
+      }
       const line = describeEvent(event, state, verbose);
       if (line === undefined) return;
-      print(line);
+      say(line);
       heartbeat.refresh();
     },
     warn: (message) => {
-      if (verbose) print(`warning: ${message}`);
+      if (verbose) say(`warning: ${message}`);
     },
     finish: (result) => {
       clearInterval(heartbeat);
       print(summarize(result));
     },
-    stop: () => clearInterval(heartbeat),
+    fail: () => clearInterval(heartbeat),
   };
 }
 
@@ -41,38 +49,45 @@ export function openPlainProgress({ verbose }: Pick<ProgressOptions, 'verbose'>)
 export function describeState(state: CopyState, now: number): string | undefined {
   const { blobs, blobsDone, bytes, bytesDone, bytesPerSecond, msLeft, isFinal } = state.totals(now);
   if (blobs === 0) return undefined;
-  const left = msLeft === undefined || !isFinal ? '' : `, ${formatDuration(msLeft)} left`;
+  const left = msLeft === undefined || !isFinal ? '' : `, ${formatTimeLeft(msLeft)} left`;
   return `${blobsDone} of ${blobs} blobs, ${formatBytes(bytesDone)} of ${formatBytes(bytes)}, ${formatBytes(bytesPerSecond)}/s${left}`;
 }
 
-/** What came of a blob: `copied`, `mounted from host/name`, `built from pieces, 2 MB fetched and 80 MB reused`. */
-export function describeEnd({ outcome, from, bytesFetched, bytesReused }: BlobEnd): string {
-  const pieces =
-    outcome === 'partial' ? `, ${formatBytes(bytesFetched)} fetched and ${formatBytes(bytesReused)} reused` : '';
-  return `${OUTCOMES[outcome]}${from === undefined ? '' : ` from ${from}`}${pieces}`;
+/** A request that is sent again. The request itself is named once. */
+export function describeRetry(
+  { side, what, why, delayMs }: Extract<CopyEvent, { type: 'retry' }>,
+  { withRequest }: { readonly withRequest: boolean },
+): string {
+  const reason = why.startsWith(`${what}: `) ? why.slice(what.length + 2) : why;
+  return `${side}: ${withRequest ? `${what}: ` : ''}${reason}; retrying in ${formatDuration(delayMs)}`;
 }
 
 function describeEvent(event: CopyEvent, state: CopyState, verbose: boolean): string | undefined {
   switch (event.type) {
     case 'blob-done': {
+      // The summary counts what was already there.
+      if (event.outcome === 'reused' && !verbose) return undefined;
       const { name = 'blob' } = state.blobs(0).find(({ digest }) => digest === event.digest) ?? {};
       return `${name} ${shortDigest(event.digest)} ${formatBytes(event.size)}: ${describeEnd({ ...event, at: 0 })}`;
     }
     case 'retry':
-      if (!verbose && event.delayMs < LONG_WAIT_MS) return undefined;
-      return `${event.side}: ${event.what}: ${event.why}; again in ${formatDuration(event.delayMs)}`;
+      return verbose || event.delayMs >= LONG_WAIT_MS ? describeRetry(event, { withRequest: true }) : undefined;
     case 'warning':
       return `warning: ${event.message}`;
     case 'manifest':
       return verbose ? `manifest ${shortDigest(event.digest)} ${event.platform ?? event.mediaType}` : undefined;
     case 'started':
-      return verbose ? `${event.source} to ${event.destination}` : undefined;
     case 'planned':
     case 'blob-started':
     case 'blob-progress':
     case 'done':
   }
   return undefined;
+}
+
+/** The destination, as people call it. */
+function imageOf({ destination }: CopyState): string {
+  return destination === undefined ? '' : `${destination.replace(/^docker:\/\//, '')}: `;
 }
 
 function print(line: string): void {

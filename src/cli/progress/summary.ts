@@ -1,21 +1,31 @@
 import type { BlobOutcome, CopyResult } from '../../index.ts';
 import { count, formatBytes, formatDuration, printable } from '../format.ts';
+import type { BlobEnd } from './copy-state.ts';
 
 /** What became of a blob, for people. */
 export const OUTCOMES: Readonly<Record<BlobOutcome, string>> = {
-  reused: 'there already',
+  reused: 'already there',
   mounted: 'mounted',
   substituted: 'substituted',
-  partial: 'built from pieces',
+  partial: 'partly reused',
   copied: 'copied',
 };
+
+/** What became of a blob: `copied`, `mounted from host/name`, `partly reused: 9.0 MB (90 %) reused, 1.0 MB downloaded`. */
+export function describeEnd({ outcome, from, bytesFetched, bytesReused, bytesResumed }: BlobEnd): string {
+  if (outcome !== 'partial') return `${OUTCOMES[outcome]}${from === undefined ? '' : ` from ${from}`}`;
+  const downloaded = `${formatBytes(bytesFetched)} downloaded`;
+  if (bytesResumed >= bytesReused) return `resumed at ${formatBytes(bytesResumed)}, ${downloaded}`;
+  const share = Math.floor((bytesReused / Math.max(1, bytesReused + bytesFetched)) * 100);
+  return `${OUTCOMES.partial}: ${formatBytes(bytesReused)} (${share} %) reused, ${downloaded}`;
+}
 
 /** A copy in one sentence. */
 export function summarize(result: CopyResult): string {
   const { destination, skipped, blobs, bytes, durationMs, retries } = result;
   const time = formatDuration(durationMs);
-  if (skipped === 'same') return printable(`${destination} has this image already (${time})`);
-  if (skipped === 'exists') return printable(`${destination} exists and is left alone (${time})`);
+  if (skipped === 'same') return printable(`${destination} is already up to date (${time})`);
+  if (skipped === 'exists') return printable(`${destination} already exists; left unchanged (${time})`);
   const counts = [
     [blobs.copied, OUTCOMES.copied],
     [blobs.partial, OUTCOMES.partial],
@@ -23,7 +33,7 @@ export function summarize(result: CopyResult): string {
     [blobs.reused, OUTCOMES.reused],
   ] as const;
   const what = counts.flatMap(([number, word]) => (number === 0 ? [] : [`${number} ${word}`])).join(', ');
-  const moved = `${formatBytes(bytes.fetched)} fetched of ${formatBytes(bytes.total)}`;
+  const moved = `downloaded ${formatBytes(bytes.fetched)} of ${formatBytes(bytes.total)} in ${time}`;
   const trouble = retries === 0 ? '' : `, ${count(retries, 'retry', 'retries')}`;
-  return printable(`${destination}: ${count(blobs.total, 'blob')}: ${what}; ${moved} in ${time}${trouble}`);
+  return printable(`${destination}: ${count(blobs.total, 'blob')}: ${what}; ${moved}${trouble}`);
 }

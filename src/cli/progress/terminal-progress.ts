@@ -1,15 +1,18 @@
 import { chalkStderr as chalk } from 'chalk';
 import ora from 'ora';
+import stringWidth from 'string-width';
 import { CopyState } from './copy-state.ts';
-import { formatDuration, printable, shortDigest } from '../format.ts';
-import { describeEnd } from './plain-progress.ts';
+import { printable, shortDigest } from '../format.ts';
+import { describeRetry } from './plain-progress.ts';
 import type { Progress, ProgressOptions } from './progress.ts';
-import { summarize } from './summary.ts';
+import { describeEnd, summarize } from './summary.ts';
 import { drawCopy } from './terminal-view.ts';
 
 const REDRAW_MS = 100;
+/** The spinner and a space stand before the first line. */
+const SPINNER_WIDTH = 2;
 
-/** A spinner's line with the whole, a line for each blob under way, and, once the copy has ended, a summary alone. */
+/** One line for the whole copy with a spinner, and one for each blob that is being copied. A summary replaces them at the end. */
 export function openTerminalProgress({ verbose }: Pick<ProgressOptions, 'verbose'>): Progress {
   // NO_COLOR, which chalk does not know.
   const isColoured = process.stderr.hasColors();
@@ -23,10 +26,17 @@ export function openTerminalProgress({ verbose }: Pick<ProgressOptions, 'verbose
     isEnabled: true,
     color: isColoured && 'cyan',
   });
+  let drawn: readonly string[] = [];
   const draw = (): void => {
     const size = { columns: process.stderr.columns, rows: process.stderr.rows || 24 };
-    spinner.text = drawCopy(state, size, performance.now()).join('\n');
+    drawn = drawCopy(state, size, performance.now());
+    spinner.text = drawn.join('\n');
   };
+  const onResize = (): void => {
+    clearWrapped(drawn);
+    draw();
+  };
+  process.stderr.on('resize', onResize);
   const timer = setInterval(draw, REDRAW_MS);
   timer.unref();
   draw();
@@ -39,6 +49,7 @@ export function openTerminalProgress({ verbose }: Pick<ProgressOptions, 'verbose
   };
   const stop = (): void => {
     clearInterval(timer);
+    process.stderr.off('resize', onResize);
     spinner.stop();
   };
 
@@ -48,9 +59,7 @@ export function openTerminalProgress({ verbose }: Pick<ProgressOptions, 'verbose
       state.apply(event, now);
       if (event.type === 'warning') say(`${chalk.yellow('warning:')} ${printable(event.message)}`);
       if (event.type === 'retry') {
-        const { side, what, why, delayMs } = event;
-        const request = verbose ? `${what}: ` : '';
-        say(chalk.dim(printable(`${side}: ${request}${why}; again in ${formatDuration(delayMs)}`)));
+        say(chalk.dim(printable(describeRetry(event, { withRequest: verbose }))));
       }
       if (event.type === 'blob-done' && verbose) {
         say(`${chalk.green('✓')} ${shortDigest(event.digest)}  ${printable(describeEnd({ ...event, at: now }))}`);
@@ -63,6 +72,21 @@ export function openTerminalProgress({ verbose }: Pick<ProgressOptions, 'verbose
       stop();
       process.stderr.write(`${chalk.green('✓')} ${summarize(result)}\n`);
     },
-    stop,
+    fail: stop,
   };
+}
+
+/**
+ * Removes lines that the terminal has wrapped because it became narrower. Ora counts them as one row each, so the cursor is put where
+ * it expects it.
+ */
+function clearWrapped(lines: readonly string[]): void {
+  const { stderr } = process;
+  const widths = lines.map((line, index) => stringWidth(line) + (index === 0 ? SPINNER_WIDTH : 0));
+  const rows = widths.reduce((sum, width) => sum + Math.max(1, Math.ceil(width / stderr.columns)), 0);
+  if (rows <= lines.length) return;
+  stderr.cursorTo(0);
+  stderr.moveCursor(0, 1 - rows);
+  stderr.clearScreenDown();
+  stderr.write('\n'.repeat(lines.length - 1));
 }

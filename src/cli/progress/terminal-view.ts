@@ -1,7 +1,9 @@
 import { chalkStderr as chalk } from 'chalk';
+import cliTruncate from 'cli-truncate';
+import stringWidth from 'string-width';
+import { formatBytes, formatTimeLeft, printable, shortDigest } from '../format.ts';
 import type { BlobState, CopyState } from './copy-state.ts';
-import { formatBytes, formatDuration, printable, shortDigest } from '../format.ts';
-import { describeEnd } from './plain-progress.ts';
+import { describeEnd, OUTCOMES } from './summary.ts';
 
 /** How large the terminal is, in characters. */
 export interface ViewSize {
@@ -9,71 +11,94 @@ export interface ViewSize {
   readonly rows: number;
 }
 
-/** How long one sees what became of a blob, in ms. */
+/** How long the end of a blob is shown, in ms. */
 const LINGER_MS = 1_500;
 const BAR_WIDTH = { most: 30, least: 8 };
-/** `30.0 MB of 30.0 MB  12.3 MB/s` */
-const NUMBERS_WIDTH = 31;
+/** Left empty at the end of each line: a line that fills the last column would wrap, and so would the `^C` that a terminal adds. */
+const MARGIN = 3;
+/** The spinner and a space stand before the first line. */
+const SPINNER_WIDTH = 2;
 
-/** The lines that show a copy, none wider than the terminal and not more than it has room for; the first goes beside a spinner. */
+/** The lines that show a copy. None is wider than the terminal, and there are not more than it has room for; the first goes beside a spinner. */
 export function drawCopy(state: CopyState, { columns, rows }: ViewSize, now: number): readonly string[] {
   const all = state.blobs(now);
   const active = all.filter(({ end }) => end === undefined);
   const ended = all.filter(({ end }) => end !== undefined && now - end.at < LINGER_MS);
-  // The spinner and a space come before the first line; the last row stays empty, or the terminal would scroll.
+  // The last row stays empty, or the terminal would scroll.
   const room = Math.max(1, rows - 2);
   const shown = [...active, ...ended.toReversed()].slice(0, room);
   const hidden = active.length - shown.filter(({ end }) => end === undefined).length;
-  const head = `${headline(state, now)}${hidden > 0 ? `  (${hidden} more under way)` : ''}`;
-  const lines = shown.map((blob) => (blob.end === undefined ? activeLine(blob, columns) : endedLine(blob)));
-  return [clip(head, columns - 2), ...lines.map((line) => clip(line, columns))];
+  const width = columns - MARGIN;
+  const arriving = state.destination?.startsWith('docker:') ? 'uploading' : 'writing';
+  return [
+    widestThatFits(headlines(state, hidden, now), width - SPINNER_WIDTH),
+    ...shown.map((blob) =>
+      widestThatFits(blob.end === undefined ? activeLines(blob, arriving, width) : endedLines(blob), width),
+    ),
+  ];
 }
 
-function headline(state: CopyState, now: number): string {
+/** The first line that fits, of several that say less and less. */
+function widestThatFits(lines: readonly string[], width: number): string {
+  return lines.find((line) => stringWidth(line) <= width) ?? cliTruncate(lines.at(-1) ?? '', Math.max(1, width));
+}
+
+function headlines(state: CopyState, hidden: number, now: number): readonly string[] {
   const { blobs, blobsDone, bytes, bytesDone, bytesPerSecond, msLeft, isFinal } = state.totals(now);
-  if (state.source === undefined) return 'opening source and destination';
-  if (blobs === 0) return printable(`reading ${state.source}`);
-  if (blobsDone === blobs && isFinal) return printable(`writing ${state.destination}`);
-  const left = msLeft === undefined || !isFinal ? '' : `  ${formatDuration(msLeft)} left`;
+  if (state.source === undefined) return ['connecting to source and destination', 'connecting'];
+  if (blobs === 0) return [printable(`reading ${state.source}`), 'reading'];
+  if (blobsDone === blobs && isFinal) return [printable(`writing ${state.destination}`), 'writing'];
+  const done = `${blobsDone} of ${blobs} blobs`;
+  const moved = `${formatBytes(bytesDone)} of ${formatBytes(bytes)}`;
   const rate = `${formatBytes(bytesPerSecond)}/s`;
-  return `${blobsDone} of ${blobs} blobs  ${formatBytes(bytesDone)} of ${formatBytes(bytes)}  ${rate}${left}`;
+  const left = msLeft === undefined || !isFinal ? [] : [`${formatTimeLeft(msLeft)} left`];
+  const more = hidden > 0 ? [`(+${hidden} more)`] : [];
+  return [
+    [done, moved, rate, ...left, ...more],
+    [done, moved, ...left, ...more],
+    [moved, ...left],
+    [moved],
+    [percent(bytesDone, bytes)],
+  ].map((columns) => columns.join('  '));
 }
 
-function activeLine(blob: BlobState, columns: number): string {
+function activeLines(blob: BlobState, arriving: string, width: number): readonly string[] {
   const { bytes, size, bytesPerSecond } = blob;
-  const start = `  ${nameOf(blob)}`;
-  const width = Math.min(BAR_WIDTH.most, columns - start.length - NUMBERS_WIDTH - 4);
-  const progress = bar(size === 0 ? 1 : Math.min(1, bytes / size), width);
+  const name = `  ${nameOf(blob)}`;
   const done = `${formatBytes(bytes).padStart(8)} of ${formatBytes(size).padStart(8)}`;
-  const rate = bytesPerSecond < 1 ? '' : `  ${formatBytes(bytesPerSecond)}/s`;
-  return `${start}${progress}  ${done}${rate}`;
+  // All bytes have left the source: what is still to do, the destination does.
+  const speed = bytes >= size && size > 0 ? arriving : `${formatBytes(bytesPerSecond)}/s`.padStart(9);
+  const without = [name, done, speed].join('  ');
+  const room = Math.min(BAR_WIDTH.most, width - stringWidth(without) - 2);
+  const bars =
+    room < BAR_WIDTH.least
+      ? []
+      : [[name, bar(size === 0 ? 1 : Math.min(1, bytes / size), room), done, speed].join('  ')];
+  return [...bars, without, [name, done].join('  '), `${name}  ${percent(bytes, size)}`, `  ${percent(bytes, size)}`];
 }
 
-function endedLine(blob: BlobState): string {
-  const end = blob.end === undefined ? '' : printable(describeEnd(blob.end));
-  return `${chalk.green('✓')} ${nameOf(blob)}  ${chalk.dim(`${formatBytes(blob.size)} ${end}`)}`;
+function endedLines(blob: BlobState): readonly string[] {
+  const { end, size } = blob;
+  const name = `${chalk.green('✓')} ${nameOf(blob)}`;
+  if (end === undefined) return [name];
+  const words = [
+    `${formatBytes(size)} ${printable(describeEnd(end))}`,
+    `${formatBytes(size)} ${OUTCOMES[end.outcome]}`,
+    OUTCOMES[end.outcome],
+  ];
+  return [...words.map((text) => `${name}  ${chalk.dim(text)}`), name];
 }
 
 function nameOf({ name, digest }: BlobState): string {
   return `${name.padEnd(6)} ${shortDigest(digest)}`;
 }
 
+function percent(bytes: number, size: number): string {
+  return `${size === 0 ? 100 : Math.min(100, Math.floor((bytes / size) * 100))} %`;
+}
+
 /** Both halves can be told apart without colours. */
 function bar(share: number, width: number): string {
-  if (width < BAR_WIDTH.least) return '';
   const full = Math.floor(share * width);
-  return `  ${chalk.cyan('━'.repeat(full))}${chalk.dim('╌'.repeat(width - full))}`;
+  return `${chalk.cyan('━'.repeat(full))}${chalk.dim('╌'.repeat(width - full))}`;
 }
-
-/** Cuts a line: a wrapped one could not be drawn over. Colours have no width. */
-function clip(line: string, width: number): string {
-  let seen = 0;
-  return line.replaceAll(COLOUR_OR_CHARACTER, (part) => {
-    if (part.length > 1 && part.startsWith('\u001B')) return part;
-    seen += 1;
-    return seen > width ? '' : part;
-  });
-}
-
-// oxlint-disable-next-line no-control-regex -- a colour begins with the escape character
-const COLOUR_OR_CHARACTER = /\u001B\[[\d;]*m|./gu;

@@ -138,9 +138,9 @@ class DirDestination implements ImageDestination {
       signal,
     });
     const input = { accessor, info, own: this.#own, candidates, memory, signal };
-    const { bytesReused, tail } = await keepingPart(file, () => writeAssembled(file, input));
+    const { tail, ...reuse } = await keepingPart(file, () => writeAssembled(file, input));
     if (tail !== undefined) cache?.recordChunkedBlob({ digest, size, format: tail.format });
-    return { digest, size, bytesReused };
+    return { digest, size, ...reuse };
   }
 
   async putBlobWithOptions(stream: Readable, info: PutBlobInfo, { signal }: PutBlobOptions): Promise<UploadedBlob> {

@@ -8,6 +8,8 @@ import { PartialBlobUnavailableError } from '../../types/errors.ts';
 
 export interface AssembledFile {
   readonly bytesReused: number;
+  /** Of these, what an interrupted run had left. */
+  readonly bytesResumed: number;
   /** The blob's table of contents, where it was read. */
   readonly tail: BlobAssembly['tail'];
 }
@@ -24,11 +26,11 @@ export async function writeAssembled(file: BlobFile, input: Omit<AssembleBlobInp
   const { tail, reused } = await writeOnce(file, input);
   try {
     await file.publish();
-    return { bytesReused: sumOf(reused) + file.resumed, tail };
+    return { bytesReused: sumOf(reused) + file.resumed, bytesResumed: file.resumed, tail };
   } catch (error) {
     if (!(error instanceof ContentMismatchError)) throw error;
     await fetchSuspects(file, input, reused, error);
-    return { bytesReused: 0, tail };
+    return { bytesReused: 0, bytesResumed: 0, tail };
   }
 }
 

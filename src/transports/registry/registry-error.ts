@@ -21,13 +21,20 @@ export class RegistryError extends ImgcopyError {
 
   constructor(
     message: string,
-    options: { status: number; codes: readonly string[]; side: Side; hint: string | undefined },
+    options: {
+      status: number;
+      codes: readonly string[];
+      side: Side;
+      request?: string | undefined;
+      hint: string | undefined;
+    },
   ) {
-    const { status, codes, side, hint } = options;
+    const { status, codes, side, request, hint } = options;
     super(message, {
       code: codeOf(status, codes),
       kind: kindOf(status, codes),
       side,
+      ...(request !== undefined && { request }),
       ...(hint !== undefined && { hint }),
     });
     this.status = status;
@@ -44,10 +51,12 @@ export async function toRegistryError(request: HttpRequest, response: HttpRespon
   const { codes, message } = parseErrorBody(text);
   const { status } = response;
   const said = message === '' ? '' : ` (${message})`;
-  return new RegistryError(`${request.method} ${redactUrl(request.url)}: ${status}${said}`, {
+  const sent = `${request.method} ${redactUrl(request.url)}`;
+  return new RegistryError(`${sent}: ${status}${said}`, {
     status,
     codes,
     side: request.side,
+    request: sent,
     hint: hintOf(status, codes, request),
   });
 }

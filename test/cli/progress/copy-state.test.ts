@@ -34,16 +34,38 @@ test('a blob that need not move counts as done, and not as speed', () => {
   assert.deepEqual([bytesDone, blobsDone, bytesPerSecond, msLeft], [1000, 1, 0, undefined]);
 });
 
-test('the rate is that of the last seconds, and the time left follows from it', () => {
+test('the rate is that of the last four seconds', () => {
   const { digest } = blobStarted(1, 0);
   const state = stateAfter(
     [0, blobStarted(1, 100_000)],
     [1000, { type: 'blob-progress', digest, bytes: 40_000 }],
     [9000, { type: 'blob-progress', digest, bytes: 60_000 }],
   );
-  const { bytesPerSecond, msLeft } = state.totals(10_000);
-  assert.deepEqual([bytesPerSecond, msLeft], [5000, 8000]);
+  assert.equal(state.totals(10_000).bytesPerSecond, 5000);
   assert.equal(state.totals(14_000).bytesPerSecond, 0);
+});
+
+test('no time left is told in the first three seconds; then it follows from the last fifteen', () => {
+  const { digest } = blobStarted(1, 0);
+  const state = stateAfter(
+    [0, blobStarted(1, 104_000_000)],
+    [1000, { type: 'blob-progress', digest, bytes: 10_000_000 }],
+  );
+  assert.equal(state.totals(2_999).msLeft, undefined);
+  state.apply({ type: 'blob-progress', digest, bytes: 50_000_000 }, 5_000);
+  // 50 MB in 5 s, and 54 MB to go.
+  assert.equal(state.totals(5_000).msLeft, 5_400);
+  // A pause of a second does not make it jump.
+  assert.equal(Math.round(state.totals(6_000).msLeft ?? 0), 6_480);
+});
+
+test('bytes that have left the source and are not at the destination yet count as time left', () => {
+  const blobs = [1, 2, 3, 4].map((number) => blobStarted(number, 1_000_000));
+  const state = stateAfter(...blobs.map((event) => [0, event] as const));
+  for (const { digest } of blobs) state.apply({ type: 'blob-progress', digest, bytes: 1_000_000 }, 1_000);
+  assert.equal(state.totals(4_000).msLeft, undefined);
+  state.apply(blobDone(1, 1_000_000, { bytesFetched: 1_000_000 }), 4_000);
+  assert.equal(state.totals(4_000).msLeft, 12_000);
 });
 
 test('a blob that starts again does not slow down what was fast', () => {

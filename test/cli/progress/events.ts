@@ -12,8 +12,17 @@ export function blobStarted(number: number, size: number): Started {
 export function blobDone(
   number: number,
   size: number,
-  end: Partial<Pick<Done, 'outcome' | 'bytesFetched' | 'bytesReused' | 'from'>> = {},
+  end: Partial<Pick<Done, 'outcome' | 'bytesFetched' | 'bytesReused' | 'bytesResumed' | 'from'>> = {},
 ): Done {
   const { digest } = blobStarted(number, size);
-  return { type: 'blob-done', digest, size, outcome: 'copied', bytesFetched: 0, bytesReused: 0, ...end };
+  return {
+    type: 'blob-done',
+    digest,
+    size,
+    outcome: 'copied',
+    bytesFetched: 0,
+    bytesReused: 0,
+    bytesResumed: 0,
+    ...end,
+  };
 }

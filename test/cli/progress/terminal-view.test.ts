@@ -25,10 +25,10 @@ function plain(lines: readonly string[]): readonly string[] {
 
 test('a copy is a line for the whole, one for each blob under way, and what became of those that just ended', () => {
   assert.deepEqual(plain(drawCopy(midway(), { columns: 100, rows: 24 }, 2000)), [
-    '1 of 3 blobs  15.0 MB of 30.0 MB  2.5 MB/s  6.0 s left',
-    '  layer  d4735e3a265e  ━━━━━━━━━━━━━━━╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌    5.0 MB of  10.0 MB  2.5 MB/s',
-    '  layer  4e07408562be  ╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌       0 B of  10.0 MB',
-    '✓ layer  6b86b273ff34  10.0 MB built from pieces, 1.0 MB fetched and 9.0 MB reused',
+    '1 of 3 blobs  15.0 MB of 30.0 MB  2.5 MB/s',
+    '  layer  d4735e3a265e  ━━━━━━━━━━━━━━━╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌    5.0 MB of  10.0 MB   2.5 MB/s',
+    '  layer  4e07408562be  ╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌       0 B of  10.0 MB      0 B/s',
+    '✓ layer  6b86b273ff34  10.0 MB partly reused: 9.0 MB (90 %) reused, 1.0 MB downloaded',
   ]);
 });
 
@@ -36,14 +36,41 @@ test('a blob that has ended goes after a while', () => {
   assert.equal(drawCopy(midway(), { columns: 100, rows: 24 }, 4000).length, 3);
 });
 
-for (const columns of [10, 20, 40, 60, 80, 200]) {
-  test(`no line is wider than a terminal of ${columns} columns, colours or not`, () => {
+test('a narrow terminal drops columns, and cuts none', () => {
+  const shown = (columns: number): readonly string[] => plain(drawCopy(midway(), { columns, rows: 24 }, 2000));
+  assert.deepEqual(shown(60), [
+    '1 of 3 blobs  15.0 MB of 30.0 MB  2.5 MB/s',
+    '  layer  d4735e3a265e    5.0 MB of  10.0 MB   2.5 MB/s',
+    '  layer  4e07408562be       0 B of  10.0 MB      0 B/s',
+    '✓ layer  6b86b273ff34  10.0 MB partly reused',
+  ]);
+  assert.deepEqual(shown(40), [
+    '1 of 3 blobs  15.0 MB of 30.0 MB',
+    '  layer  d4735e3a265e  50 %',
+    '  layer  4e07408562be  0 %',
+    '✓ layer  6b86b273ff34  partly reused',
+  ]);
+});
+
+test('a blob whose bytes have all left the source is told as uploading', () => {
+  const state = new CopyState(0);
+  state.apply({ ...started, destination: 'docker://b.test/app:1' }, 0);
+  state.apply(blobStarted(1, 10_000_000), 0);
+  state.apply({ type: 'blob-progress', digest: blobStarted(1, 0).digest, bytes: 10_000_000 }, 1000);
+  assert.match(
+    plain(drawCopy(state, { columns: 100, rows: 24 }, 1000))[1] ?? '',
+    /10\.0 MB of {2}10\.0 MB {2}uploading$/,
+  );
+});
+
+for (const columns of [10, 20, 40, 60, 80, 120, 200]) {
+  test(`every line leaves the last columns of a terminal of ${columns} free, colours or not`, () => {
     const level = chalkStderr.level;
     chalkStderr.level = 1;
     try {
       const [head = '', ...lines] = plain(drawCopy(midway(), { columns, rows: 24 }, 2000));
-      assert.ok(head.length <= columns - 2);
-      for (const line of lines) assert.ok(line.length <= columns, line);
+      assert.ok(head.length <= columns - 5);
+      for (const line of lines) assert.ok(line.length <= columns - 3, line);
     } finally {
       chalkStderr.level = level;
     }
@@ -56,13 +83,13 @@ test('a low terminal is not scrolled: the rest is counted', () => {
   for (let number = 0; number < 10; number += 1) state.apply(blobStarted(number, 1000), 0);
   const lines = drawCopy(state, { columns: 100, rows: 6 }, 0);
   assert.equal(lines.length, 5);
-  assert.match(lines[0] ?? '', /\(6 more under way\)/);
+  assert.match(lines[0] ?? '', /\(\+6 more\)/);
 });
 
 test('it says what it waits for while there are no blobs, and when all are done', () => {
   const state = new CopyState(0);
   const head = (): string | undefined => plain(drawCopy(state, { columns: 100, rows: 24 }, 0))[0];
-  assert.equal(head(), 'opening source and destination');
+  assert.equal(head(), 'connecting to source and destination');
   state.apply(started, 0);
   assert.equal(head(), 'reading docker://a.test/app:1');
   state.apply({ type: 'planned', blobs: 1, bytes: 5 }, 0);
