@@ -15,6 +15,9 @@ import type { Progress, ProgressMode } from './progress/progress.ts';
 import { within } from './within.ts';
 import { keepYoungGenerationSmall } from './young-generation.ts';
 
+/** What a copy prints on standard output. */
+type OutputForm = 'reference' | 'image' | 'digest' | 'json';
+
 /** What commander makes of the options of copy. */
 export interface CopyFlags extends BothEndpointsFlags, PatienceFlags {
   readonly all?: boolean;
@@ -33,6 +36,7 @@ export interface CopyFlags extends BothEndpointsFlags, PatienceFlags {
   readonly cache: boolean;
   readonly digestfile?: string;
   readonly json?: boolean;
+  readonly output?: OutputForm;
   readonly progress?: ProgressMode;
   readonly quiet?: boolean;
   readonly verbose?: boolean;
@@ -46,6 +50,8 @@ export async function runCopy(
   signal: AbortSignal,
 ): Promise<void> {
   keepYoungGenerationSmall();
+  const output = flags.json ? 'json' : (flags.output ?? 'reference');
+  if (output === 'image') refuseImageOutput(destination);
   const endpoints = await endpointsOf(flags, signal);
   const { verbose = false, debug = false } = flags;
   const progress = await openProgress(flags.quiet ? 'none' : (flags.progress ?? 'auto'), { verbose, debug });
@@ -80,8 +86,26 @@ export async function runCopy(
   }
   progress.finish(result);
   if (flags.digestfile !== undefined) await writeDigest(flags.digestfile, result.digest);
-  process.stdout.write(flags.json ? `${JSON.stringify(toJson(result))}\n` : `${result.reference}\n`);
+  process.stdout.write(`${FORMATS[output](result)}\n`);
 }
+
+/** @throws ImgcopyError of kind `usage` where the destination is not in a registry, so that no image field could hold it. */
+function refuseImageOutput(destination: string): void {
+  if (parseReference(destination).transport === 'docker') return;
+  throw new ImgcopyError(`--output image needs a registry as destination, not ${destination}`, {
+    code: 'ERR_USAGE',
+    kind: 'usage',
+    hint: 'use --output reference or --output digest',
+  });
+}
+
+const FORMATS: Readonly<Record<OutputForm, (result: CopyResult) => string>> = {
+  reference: ({ reference }) => reference,
+  // What crane, docker and the image fields of Kubernetes take.
+  image: ({ reference }) => reference.replace(/^docker:\/\//, ''),
+  digest: ({ digest }) => digest,
+  json: (result) => JSON.stringify(toJson(result)),
+};
 
 /** For those who know `crane cp -a`, which copies all tags. */
 function warnOfOneTag(source: string, progress: Progress): void {

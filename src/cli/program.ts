@@ -95,7 +95,13 @@ function transferOptions(): readonly Option[] {
 function outputOptions(): readonly Option[] {
   return [
     new Option('--digestfile <file>', 'write the digest there'),
-    new Option('--json', 'print one JSON object instead of the reference'),
+    new Option(
+      '--output <what>',
+      'reference (docker://host/name@sha256:…), image (host/name@sha256:…), digest or json: what to print',
+    )
+      .choices(['reference', 'image', 'digest', 'json'])
+      .default(undefined, 'reference'),
+    new Option('--json', 'the same as --output json').conflicts('output'),
     new Option('--progress <how>', 'auto, tty, plain, json, github or none: how progress is shown, on standard error')
       .choices(['auto', 'tty', 'plain', 'json', 'github', 'none'])
       .default(undefined, 'auto'),

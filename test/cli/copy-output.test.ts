@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
+import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { createCliHome, type CliHome } from '../support/cli.ts';
@@ -110,6 +110,26 @@ describe('the output of a copy', { concurrency: 4 }, () => {
     const { stdout, stderr } = await home.run(['--progress=plain', source, `${registry.host}/loud:1`], { env });
     assert.match(stdout, /^docker:/);
     assert.match(stderr, /\/loud:1: layer [0-9a-f]{12}/m);
+  });
+
+  test('--output chooses what is printed: the image as Kubernetes takes it, the digest, or JSON', async () => {
+    const printed = async (output: string, to: string): Promise<string> =>
+      (await home.run(['-q', '--output', output, source, to])).stdout;
+    assert.equal(await printed('image', `${registry.host}/printed:1`), `${registry.host}/printed@${digest}\n`);
+    assert.equal(await printed('digest', `${registry.host}/printed:1`), `${digest}\n`);
+    assert.equal(
+      await printed('reference', `${registry.host}/printed:1`),
+      `docker://${registry.host}/printed@${digest}\n`,
+    );
+    const { digest: found } = JSON.parse(await printed('json', `${registry.host}/printed:1`)) as { digest: string };
+    assert.equal(found, digest);
+  });
+
+  test('--output image is refused for a directory, before anything is copied', async () => {
+    const { status, stdout, stderr } = await home.run(['--output=image', source, `dir:${join(home.path, 'no-image')}`]);
+    assert.deepEqual([status, stdout], [2, '']);
+    assert.match(stderr, /--output image needs a registry as destination/);
+    await assert.rejects(access(join(home.path, 'no-image')), { code: 'ENOENT' });
   });
 
   test('--json prints one object with what the copy came to', async () => {
