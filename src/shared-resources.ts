@@ -1,5 +1,6 @@
 import { homedir } from 'node:os';
 import { DEFAULT_RETRY_POLICY, type RetryPolicy } from './retry/attempts.ts';
+import { MemoryBudget } from './io/memory.ts';
 import { Semaphore } from './io/semaphore.ts';
 import type { CopierOptions } from './options.ts';
 import type { RegistryAccess } from './transports/registry/registry-access.ts';
@@ -24,7 +25,7 @@ export class SharedResources implements AsyncDisposable {
   readonly policy: RetryPolicy;
   readonly pool: Semaphore;
   readonly serialPool: Semaphore = new Semaphore(1);
-  readonly memory: Semaphore = new Semaphore(MEMORY_BUDGET);
+  readonly memory: MemoryBudget = new MemoryBudget(MEMORY_BUDGET);
   #access: Promise<RegistryAccess> | undefined;
   #cache: Promise<BlobInfoCache> | undefined;
   #openedCache: BlobInfoCache | undefined;

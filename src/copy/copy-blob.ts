@@ -2,6 +2,7 @@ import { Readable } from 'node:stream';
 import type { Digest } from '../digest/digest.ts';
 import type { Platform } from '../manifest/descriptor.ts';
 import { duringOperation } from '../errors/imgcopy-error.ts';
+import type { MemoryAccount } from '../io/memory.ts';
 import { annotatedFormat, isAnnotatedChunked } from '../partial/plan-blob.ts';
 import { Attempts } from '../retry/attempts.ts';
 import type { BlobInfoCache } from '../types/blob-info-cache.ts';
@@ -85,11 +86,14 @@ export async function copyBlob(
 }
 
 async function climbDown(run: CopyRun, blob: BlobToCopy, mayReuse: boolean): Promise<CopiedBlob> {
-  await using early = mayReuse && mayOpenEarly(run, blob) ? prefetch(run, blob.info) : undefined;
+  const memory = run.memory.openAccount();
+  await using early = mayReuse && mayOpenEarly(run, blob) ? prefetch(run, blob.info, memory) : undefined;
   const reused = mayReuse ? await tryReusing(run, blob) : undefined;
   if (reused !== undefined) return reused;
   const meter = new Meter(run, blob.info);
-  const copied = (await putPartial(run, blob, meter)) ?? (await putWhole(run, blob, meter, early));
+  // What is fetched already has no pieces to save.
+  const partial = early?.isWhole ? undefined : await putPartial(run, blob, { meter, memory });
+  const copied = partial ?? (await putWhole(run, blob, { meter, memory, early }));
   const format = annotatedFormat(blob.info);
   if (format !== undefined) run.cache.recordChunkedBlob({ digest: copied.digest, size: copied.size, format });
   return copied;
@@ -137,7 +141,17 @@ function mayReusePieces({ partial, source, destination }: CopyRun): boolean {
   return partial === 'always' || near === undefined || far === undefined || far <= near * FARTHER + FARTHER_MS;
 }
 
-async function putPartial(run: CopyRun, blob: BlobToCopy, meter: Meter): Promise<CopiedBlob | undefined> {
+interface PutOptions {
+  readonly meter: Meter;
+  /** All that is held of the blob is taken from here. */
+  readonly memory: MemoryAccount;
+}
+
+async function putPartial(
+  run: CopyRun,
+  blob: BlobToCopy,
+  { meter, memory }: PutOptions,
+): Promise<CopiedBlob | undefined> {
   const { source, destination, signal } = run;
   if (
     run.partial === 'never' ||
@@ -150,7 +164,7 @@ async function putPartial(run: CopyRun, blob: BlobToCopy, meter: Meter): Promise
     return undefined;
   try {
     const { layerIndex, platform } = blob;
-    const { cache, memory } = run;
+    const { cache } = run;
     const options = { cache, memory, layerIndex, platform, reusePieces: mayReusePieces(run), signal };
     const put = await destination.putBlobPartial(meter.measuring(source), blob.info, options);
     return { ...put, outcome: put.bytesReused > 0 ? 'partial' : 'copied', bytesFetched: meter.bytes };
@@ -165,8 +179,7 @@ async function putPartial(run: CopyRun, blob: BlobToCopy, meter: Meter): Promise
 async function putWhole(
   run: CopyRun,
   blob: BlobToCopy,
-  meter: Meter,
-  early: Prefetch | undefined,
+  { meter, memory, early }: PutOptions & { readonly early: Prefetch | undefined },
 ): Promise<CopiedBlob> {
   const { source, destination, policy, cache, signal } = run;
   const { info, isConfig, emptyLayer, layerIndex } = blob;
@@ -181,7 +194,7 @@ async function putWhole(
     try {
       let content: LayerContent | undefined;
       const body = isToBeLearnt(run, blob) ? await learning(stream, (learnt) => (content = learnt)) : stream;
-      const options = { cache, isConfig, emptyLayer, layerIndex, signal };
+      const options = { cache, memory, isConfig, emptyLayer, layerIndex, signal };
       const put = await destination.putBlobWithOptions(meter.count(body), info, options);
       if (content !== undefined) record(cache, info, content);
       return { outcome: 'copied', digest: put.digest, size: info.size, bytesFetched: meter.bytes, bytesReused: 0 };

@@ -1,4 +1,5 @@
 import type { RetryPolicy } from '../retry/attempts.ts';
+import type { MemoryBudget } from '../io/memory.ts';
 import type { Semaphore } from '../io/semaphore.ts';
 import type { BlobInfoCache } from '../types/blob-info-cache.ts';
 import type { ImageDestination } from '../types/image-destination.ts';
@@ -17,7 +18,7 @@ export interface CopyRun {
   /** Blobs in flight, over all copies that share it. */
   readonly pool: Semaphore;
   /** Bytes of bodies in memory, over all copies that share it. */
-  readonly memory: Semaphore;
+  readonly memory: MemoryBudget;
   readonly policy: RetryPolicy;
   readonly partial: PartialMode;
   /** Whether blobs of the same content in another compression may stand in, and the manifest change with them. */

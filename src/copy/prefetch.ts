@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream';
+import type { MemoryAccount, MemoryShare } from '../io/memory.ts';
 import type { BlobInfo } from '../types/blob-info.ts';
 import type { CopyRun } from './copy-run.ts';
 
@@ -7,6 +8,8 @@ const PREFETCHED_BLOB = 4 * 1024 * 1024;
 
 /** A blob that is being fetched although it may not be needed. Disposing of it ends what is still under way. */
 export interface Prefetch extends AsyncDisposable {
+  /** Whether all of it is fetched, in memory, and not its first bytes alone. */
+  readonly isWhole: boolean;
   /** The blob's stream, the first time; undefined after that. */
   take(): Promise<Readable | undefined>;
 }
@@ -15,15 +18,18 @@ export interface Prefetch extends AsyncDisposable {
  * Fetches a blob while its destination is still being asked. A small one is read to its end at once, within the run's memory budget; of a larger
  * one only the answer's head is waited for.
  */
-export function prefetch(run: CopyRun, info: BlobInfo): Prefetch {
+export function prefetch(run: CopyRun, info: BlobInfo, memory: MemoryAccount): Prefetch {
   const controller = new AbortController();
   const signal = AbortSignal.any([run.signal, controller.signal]);
-  let fetched: Promise<Fetched> | undefined =
-    info.size <= PREFETCHED_BLOB ? fetchSmall(run, info, signal) : fetchLarge(run, info, signal);
+  const isWhole = info.size <= PREFETCHED_BLOB;
+  let fetched: Promise<Fetched> | undefined = isWhole
+    ? fetchSmall(run, info, { memory, signal })
+    : fetchLarge(run, info, signal);
   // Who never takes it does not want to hear of its end either.
   fetched.catch(() => undefined);
   const started = fetched;
   return {
+    isWhole,
     async take(): Promise<Readable | undefined> {
       const mine = fetched;
       fetched = undefined;
@@ -31,20 +37,30 @@ export function prefetch(run: CopyRun, info: BlobInfo): Prefetch {
     },
     async [Symbol.asyncDispose](): Promise<void> {
       if (fetched !== undefined) controller.abort();
-      const { stream, release } = await started.catch((): Partial<Fetched> => ({}));
+      const { stream, share } = await started.catch((): Fetched => ({}));
       if (fetched !== undefined) stream?.on('error', () => undefined).destroy();
-      release?.();
+      share?.[Symbol.dispose]();
     },
   };
 }
 
 interface Fetched {
-  readonly stream: Readable;
-  readonly release: () => void;
+  readonly stream?: Readable;
+  readonly share?: MemoryShare;
 }
 
-async function fetchSmall({ source, cache, memory }: CopyRun, info: BlobInfo, signal: AbortSignal): Promise<Fetched> {
-  const release = await memory.acquire({ weight: info.size, signal });
+interface FetchSmallOptions {
+  readonly memory: MemoryAccount;
+  readonly signal: AbortSignal;
+}
+
+async function fetchSmall(
+  { source, cache }: CopyRun,
+  info: BlobInfo,
+  { memory, signal }: FetchSmallOptions,
+): Promise<Fetched> {
+  const share = await memory.take(info.size, { signal });
+  if (share === undefined) return {};
   try {
     const { stream } = await source.getBlob(info, { cache, signal });
     const chunks: Buffer[] = [];
@@ -55,14 +71,14 @@ async function fetchSmall({ source, cache, memory }: CopyRun, info: BlobInfo, si
       // More than was promised is wrong, as whoever verifies it will find.
       if (length > info.size) break;
     }
-    return { stream: Readable.from(chunks, { objectMode: false }), release };
+    return { stream: Readable.from(chunks, { objectMode: false }), share };
   } catch (error) {
-    release();
+    share[Symbol.dispose]();
     throw error;
   }
 }
 
 async function fetchLarge({ source, cache }: CopyRun, info: BlobInfo, signal: AbortSignal): Promise<Fetched> {
   const { stream } = await source.getBlob(info, { cache, signal });
-  return { stream, release: () => undefined };
+  return { stream };
 }

@@ -4,6 +4,9 @@ interface Waiter {
   readonly grant: () => void;
 }
 
+/** Gives back what `acquire` took, all but so much of it (default 0). What was given back is not taken again. */
+export type Keep = (rest?: number) => void;
+
 /** Gives back what `acquire` took. Calling it again does nothing. */
 export type Release = () => void;
 
@@ -29,6 +32,11 @@ export class Semaphore {
     return this.#capacity;
   }
 
+  /** How much is in use. */
+  get used(): number {
+    return this.#used;
+  }
+
   /** How many wait for their turn. */
   get waiting(): number {
     return this.#waiters.length;
@@ -41,14 +49,14 @@ export class Semaphore {
   }
 
   /** Takes the weight if nobody waits and it is free now; undefined if not. */
-  tryAcquire(weight: number): Release | undefined {
+  tryAcquire(weight: number): Keep | undefined {
     if (this.#waiters.length > 0 || this.#used + weight > this.#capacity) return undefined;
     this.#used += weight;
     return this.#releaseOf(weight);
   }
 
   /** @throws the signal's reason, when it is aborted before the turn comes. */
-  async acquire(options: AcquireOptions = {}): Promise<Release> {
+  async acquire(options: AcquireOptions = {}): Promise<Keep> {
     const { priority = 0, signal } = options;
     const weight = Math.min(options.weight ?? 1, this.#capacity);
     signal?.throwIfAborted();
@@ -74,12 +82,12 @@ export class Semaphore {
     return this.#releaseOf(weight);
   }
 
-  #releaseOf(weight: number): Release {
-    let released = false;
-    return () => {
-      if (released) return;
-      released = true;
-      this.#used -= weight;
+  #releaseOf(weight: number): Keep {
+    let left = weight;
+    return (rest = 0) => {
+      const given = Math.max(0, left - rest);
+      left -= given;
+      this.#used -= given;
       this.#serve();
     };
   }

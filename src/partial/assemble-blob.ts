@@ -1,9 +1,8 @@
 import type { Readable } from 'node:stream';
-import type { Release } from '../io/semaphore.ts';
 import { PartialBlobUnavailableError } from '../types/errors.ts';
 import { assemble } from './assemble.ts';
 import { fetchAll, planBlob, type BlobPlan, type PlanBlobInput } from './plan-blob.ts';
-import { complement, planFromOffset, planOf, type ByteRange, type Plan } from './segments.ts';
+import { complement, planFromOffset, planOf, type ByteRange } from './segments.ts';
 import type { ChunkedTail } from './tail.ts';
 
 export interface AssembleBlobInput extends PlanBlobInput {
@@ -27,7 +26,7 @@ export interface BlobAssembly extends AsyncDisposable {
  */
 export async function assembleBlob(input: AssembleBlobInput): Promise<BlobAssembly> {
   const planned = await planOrRest(input);
-  return planned.kind === 'whole' ? wholeBlob(planned.stream, input.offset) : await assemblyOf(planned, input);
+  return planned.kind === 'whole' ? wholeBlob(planned.stream, input.offset) : assemblyOf(planned, input);
 }
 
 /** With some of the blob there, even a small rest is worth a range. */
@@ -38,20 +37,19 @@ async function planOrRest(input: AssembleBlobInput): Promise<BlobPlan> {
     const { offset, accessor, info } = input;
     const isRest = error instanceof PartialBlobUnavailableError && offset > 0 && accessor.rangeSupport.ranges !== false;
     if (!isRest) throw error;
-    return { kind: 'plan', plan: fetchAll(info), oldBlobs: [], tail: undefined };
+    return { kind: 'plan', plan: fetchAll(info), oldBlobs: [], tail: undefined, held: undefined };
   }
 }
 
-async function assemblyOf(
-  { plan: whole, oldBlobs, tail }: Extract<BlobPlan, { kind: 'plan' }>,
+function assemblyOf(
+  { plan: whole, oldBlobs, tail, held }: Extract<BlobPlan, { kind: 'plan' }>,
   input: AssembleBlobInput,
-): Promise<BlobAssembly> {
+): BlobAssembly {
   const plan = planFromOffset(whole, input.offset);
   const fallbacks: ByteRange[] = [];
   const leave = new AbortController();
   const signal = input.signal === undefined ? leave.signal : AbortSignal.any([input.signal, leave.signal]);
   const bytes = assemble(plan, { ...input, oldBlobs, signal }, (range) => fallbacks.push(range));
-  const release = await holdEnd(plan, input);
   return {
     bytes,
     tail,
@@ -59,15 +57,9 @@ async function assemblyOf(
     async [Symbol.asyncDispose](): Promise<void> {
       leave.abort();
       await bytes.return(undefined);
-      release?.();
+      held?.[Symbol.dispose]();
     },
   };
-}
-
-/** The end of a chunked blob stays in memory until its turn comes. */
-async function holdEnd({ segments }: Plan, { memory, signal }: AssembleBlobInput): Promise<Release | undefined> {
-  const weight = segments.reduce((sum, { kind, length }) => sum + (kind === 'have' ? length : 0), 0);
-  return weight === 0 ? undefined : await memory.acquire({ weight, signal });
 }
 
 function wholeBlob(stream: Readable, offset: number): BlobAssembly {

@@ -1,6 +1,6 @@
 import type { Digest } from '../digest/digest.ts';
 import { ImgcopyError } from '../errors/imgcopy-error.ts';
-import type { Semaphore } from '../io/semaphore.ts';
+import type { MemoryAccount } from '../io/memory.ts';
 import type { BlobChunkAccessor } from '../types/blob-chunk-accessor.ts';
 import type { BlobInfo } from '../types/blob-info.ts';
 import { fetchRanges } from './fetch-ranges.ts';
@@ -14,7 +14,7 @@ export interface PieceSources {
   /** The destination, and the blobs there that the plan reuses. */
   readonly own: BlobChunkAccessor;
   readonly oldBlobs: readonly BlobInfo[];
-  readonly memory: Semaphore;
+  readonly memory: MemoryAccount;
   readonly signal?: AbortSignal | undefined;
 }
 

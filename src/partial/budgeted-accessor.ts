@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import type { Release, Semaphore } from '../io/semaphore.ts';
+import type { MemoryShare } from '../io/memory.ts';
 import type {
   BlobChunkAccessor,
   GetBlobAtOptions,
@@ -7,21 +7,51 @@ import type {
   RangeSupport,
 } from '../types/blob-chunk-accessor.ts';
 import type { BlobInfo } from '../types/blob-info.ts';
+import { UnusableTailError } from './unusable-tail-error.ts';
 
 /** What is read of a table of contents takes several times its bytes while it is compared with others. */
 const WEIGHT = 4;
 
-/**
- * Reads parts of a blob that are kept in memory, within a run's budget: each request waits for its share, and all of them keep theirs
- * until the accessor is disposed of. A server that ignores ranges is reported by WholeBlobError.
- */
-export class BudgetedAccessor implements BlobChunkAccessor, Disposable {
-  readonly #accessor: BlobChunkAccessor;
-  readonly #memory: Semaphore;
-  #weight = 0;
-  #release: Release | undefined;
+/** The memory of the tables of contents that are compared with each other. */
+export class TailMemory {
+  readonly #share: MemoryShare;
+  #wanted = 0;
 
-  constructor(accessor: BlobChunkAccessor, memory: Semaphore) {
+  constructor(share: MemoryShare) {
+    this.#share = share;
+  }
+
+  /** How much memory so many bytes of tables of contents take, in bytes. */
+  static weightOf(bytes: number): number {
+    return bytes * WEIGHT;
+  }
+
+  /** What all of them would have needed, in bytes; more than there was where `isShort`. */
+  get wanted(): number {
+    return this.#wanted;
+  }
+
+  get isShort(): boolean {
+    return this.#wanted > this.#share.bytes;
+  }
+
+  /**
+   * Counts bytes that are about to be read. What was not foreseen is taken from what is free now.
+   * @throws UnusableTailError where there is no room for them.
+   */
+  spend(bytes: number): void {
+    this.#wanted += TailMemory.weightOf(bytes);
+    const lacking = this.#wanted - this.#share.bytes;
+    if (lacking > 0 && !this.#share.grow(lacking)) throw new UnusableTailError('there is no memory for it');
+  }
+}
+
+/** Reads tables of contents within their memory. A server that ignores ranges is reported by WholeBlobError. */
+export class BudgetedAccessor implements BlobChunkAccessor {
+  readonly #accessor: BlobChunkAccessor;
+  readonly #memory: TailMemory;
+
+  constructor(accessor: BlobChunkAccessor, memory: TailMemory) {
     this.#accessor = accessor;
     this.#memory = memory;
   }
@@ -35,14 +65,7 @@ export class BudgetedAccessor implements BlobChunkAccessor, Disposable {
     chunks: readonly ImageSourceChunk[],
     options: GetBlobAtOptions = {},
   ): AsyncGenerator<Readable> {
-    this.#weight += chunks.reduce((sum, { offset, length = info.size - offset }) => sum + length * WEIGHT, 0);
-    // Nobody waits with a share in hand: two that did could wait for each other.
-    this.#release?.();
-    this.#release = await this.#memory.acquire({ weight: this.#weight, signal: options.signal });
+    this.#memory.spend(chunks.reduce((sum, { offset, length = info.size - offset }) => sum + length, 0));
     yield* this.#accessor.getBlobAt(info, chunks, { ...options, takesWholeBlob: true });
-  }
-
-  [Symbol.dispose](): void {
-    this.#release?.();
   }
 }

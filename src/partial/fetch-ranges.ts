@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import { RangeBodyError } from '../http/range-errors.ts';
-import type { Semaphore } from '../io/semaphore.ts';
+import { SPARE_BYTES, type MemoryAccount, type MemoryShare } from '../io/memory.ts';
 import type { BlobChunkAccessor, RangeSupport } from '../types/blob-chunk-accessor.ts';
 import type { BlobInfo } from '../types/blob-info.ts';
 import { BadPartialRequestError, PartialBlobUnavailableError, WholeBlobError } from '../types/errors.ts';
@@ -11,15 +11,13 @@ import { MULTI_RANGE_GAP_BYTES, SINGLE_RANGE_GAP_BYTES, type ByteRange } from '.
 import { slicesOf } from './slices.ts';
 
 export interface FetchRangesOptions {
-  readonly memory: Semaphore;
+  readonly memory: MemoryAccount;
   readonly signal?: AbortSignal | undefined;
 }
 
 /** What a request asks for at the most, in bytes: with 80 ms of round trip and 12 MB/s, bytes move half of its time. Twice that took twice the memory
  * for a third more of throughput. */
 const SEGMENT_BYTES = 1024 * 1024;
-/** What is read into memory where the budget has no room for a segment, in bytes: what is needed next must not wait for others. */
-const SPARE_BYTES = 256 * 1024;
 /** A range as long as this is passed on as it comes where there is no room for it, or no need; then in so many bytes at a time. */
 const LONG_RANGE = 8 * 1024 * 1024;
 const STREAMED_BYTES = 2 * LONG_RANGE;
@@ -58,7 +56,7 @@ class RangeFetcher {
   readonly #accessor: BlobChunkAccessor;
   readonly #info: BlobInfo;
   readonly #queue: RangeQueue;
-  readonly #memory: Semaphore;
+  readonly #memory: MemoryAccount;
   readonly #signal: AbortSignal;
   readonly #window = new RangeWindow();
   #ahead: RangeRequest[] = [];
@@ -70,7 +68,7 @@ class RangeFetcher {
     accessor: BlobChunkAccessor,
     info: BlobInfo,
     ranges: readonly ByteRange[],
-    options: { readonly memory: Semaphore; readonly signal: AbortSignal },
+    options: { readonly memory: MemoryAccount; readonly signal: AbortSignal },
   ) {
     this.#accessor = accessor;
     this.#info = info;
@@ -110,38 +108,38 @@ class RangeFetcher {
     if (this.#accessor.rangeSupport.isLocal || this.#signal.aborted) return;
     while (!this.#isProbing && this.#ahead.length < this.#window.size) {
       if (this.#window.isFast && this.#isLong()) return;
-      const release = this.#memory.tryAcquire(SEGMENT_BYTES);
-      if (release === undefined) return;
+      const share = this.#memory.takeNow(SEGMENT_BYTES);
+      if (share === undefined) return;
       const batch = this.#queue.take(this.#limits());
-      if (batch === undefined) return release();
-      this.#ahead.push(this.#collect(batch, release));
+      if (batch === undefined) return share[Symbol.dispose]();
+      this.#ahead.push(this.#collect(batch, share));
     }
   }
 
-  /** Asks for what is needed next, without memory of the budget. */
+  /** Asks for what is needed next: for a little, which there is memory for in any case, or a long range, which is passed on as it comes. */
   #requestNext(): RangeRequest | undefined {
     const { isLocal } = this.#accessor.rangeSupport;
     const limits = this.#limits();
     if (!isLocal && !this.#isLong()) {
       const batch = this.#queue.take({ ...limits, bytes: SPARE_BYTES });
-      return batch && this.#collect(batch, () => undefined);
+      return batch && this.#collect(batch, this.#memory.takeSome(SPARE_BYTES));
     }
     const streamed = isLocal ? limits : { ...limits, ranges: 1, bytes: STREAMED_BYTES };
     const batch = this.#queue.take(this.#window.isFast ? { ...streamed, bytes: Infinity } : streamed);
-    return batch && this.#open(batch, { release: () => undefined });
+    return batch && this.#open(batch);
   }
 
-  #collect(batch: Batch, release: () => void): RangeRequest {
-    const request = this.#open(batch, { release });
+  #collect(batch: Batch, share: MemoryShare): RangeRequest {
+    const request = this.#open(batch, share);
     request.collect((timing) => this.#window.record(timing));
     return request;
   }
 
-  #open(batch: Batch, { release }: { readonly release: () => void }): RangeRequest {
+  #open(batch: Batch, share?: MemoryShare): RangeRequest {
     const { ranges, multiRange } = this.#accessor.rangeSupport;
     this.#isProbing = ranges !== true || (multiRange === undefined && batch.chunks.length > 1);
     const onAnswer = (): void => this.#learn(batch);
-    return new RangeRequest(this.#accessor, this.#info, batch, { release, onAnswer, signal: this.#signal });
+    return new RangeRequest(this.#accessor, this.#info, batch, { share, onAnswer, signal: this.#signal });
   }
 
   /** The server answers what a batch asked for: more of that kind may follow. */

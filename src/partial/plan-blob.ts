@@ -1,10 +1,10 @@
 import type { Readable } from 'node:stream';
 import { ImgcopyError } from '../errors/imgcopy-error.ts';
-import type { Semaphore } from '../io/semaphore.ts';
+import type { MemoryAccount, MemoryShare } from '../io/memory.ts';
 import type { BlobChunkAccessor } from '../types/blob-chunk-accessor.ts';
 import type { BlobInfo, WaitOptions } from '../types/blob-info.ts';
 import { BadPartialRequestError, PartialBlobUnavailableError, WholeBlobError } from '../types/errors.ts';
-import { BudgetedAccessor } from './budgeted-accessor.ts';
+import { BudgetedAccessor, TailMemory } from './budgeted-accessor.ts';
 import { learnRefusal } from './fetch-ranges.ts';
 import { isWorthwhile, planFromTails } from './plan.ts';
 import { dropWhole } from './range-request.ts';
@@ -28,8 +28,8 @@ export interface Candidate {
 }
 
 export interface PlanBlobInput extends WaitOptions {
-  /** Bytes in memory, shared with all that a run moves. */
-  readonly memory: Semaphore;
+  /** Of the blob. */
+  readonly memory: MemoryAccount;
   readonly accessor: BlobChunkAccessor;
   readonly info: BlobInfo;
   /** The destination's own blobs. */
@@ -45,6 +45,8 @@ export type BlobPlan =
       readonly plan: Plan;
       readonly oldBlobs: readonly BlobInfo[];
       readonly tail: ChunkedTail | undefined;
+      /** The memory of the bytes that are there already; to be disposed of. */
+      readonly held: MemoryShare | undefined;
     }
   | { readonly kind: 'whole'; readonly stream: Readable };
 
@@ -52,6 +54,8 @@ export type BlobPlan =
 export const MIN_CHUNKED_BLOB: number = 1024 * 1024;
 /** From here on a blob is fetched by ranges in any case, in bytes. */
 export const MIN_RANGED_BLOB: number = 16 * 1024 * 1024;
+/** How often a plan is begun again with more memory, when tables of contents turn out larger than expected. */
+const MAX_PLANNINGS = 3;
 /** Old blobs whose tables of contents are read. */
 const MAX_CANDIDATES = 4;
 
@@ -74,7 +78,7 @@ export async function planBlob(input: PlanBlobInput): Promise<BlobPlan> {
   }
   if (info.size < MIN_RANGED_BLOB)
     throw new PartialBlobUnavailableError(`${info.digest} is small, and there are no pieces of it`);
-  return { kind: 'plan', plan: fetchAll(info), oldBlobs: [], tail: undefined };
+  return { kind: 'plan', plan: fetchAll(info), oldBlobs: [], tail: undefined, held: undefined };
 }
 
 /** Everything from the source. */
@@ -95,12 +99,48 @@ async function planChunked(input: PlanBlobInput): Promise<BlobPlan | undefined> 
   const { accessor, info, own, memory, signal } = input;
   // Next to a source that is at hand, no other place gives pieces sooner.
   if (accessor.rangeSupport.isLocal || own.rangeSupport.ranges === false) return undefined;
-  const olds = await readOldTails(await promising(input), input);
+  let candidates = await promising(input);
+  let wanted = expectedMemory([info, ...candidates]);
+  while (candidates.length > 0 && wanted > memory.most) {
+    candidates = candidates.slice(0, -1);
+    wanted = expectedMemory([info, ...candidates]);
+  }
+  for (let attempt = 0; candidates.length > 0 && attempt < MAX_PLANNINGS; attempt += 1) {
+    const share = await memory.take(wanted, { signal });
+    if (share === undefined) return undefined;
+    const room = new TailMemory(share);
+    let planned: BlobPlan | undefined;
+    try {
+      planned = await planFrom(candidates, input, room, share);
+      if (planned !== undefined || !room.isShort || room.wanted > memory.most) return planned;
+    } finally {
+      if (planned === undefined) share[Symbol.dispose]();
+    }
+    // Nobody waits with memory in hand: what was read is read again, once there is room for all of it.
+    wanted = room.wanted;
+  }
+  return undefined;
+}
+
+/** The memory that tables of contents will take by what is known of them now, in bytes. */
+function expectedMemory(blobs: readonly BlobInfo[]): number {
+  const bytes = blobs.reduce((sum, info) => sum + info.size - (locateTail(info)?.offset ?? info.size), 0);
+  return TailMemory.weightOf(bytes);
+}
+
+/** @param share  the memory of all tables of contents; what is left of it when there is a plan is that of the blob's end. */
+async function planFrom(
+  candidates: readonly BlobInfo[],
+  input: PlanBlobInput,
+  room: TailMemory,
+  share: MemoryShare,
+): Promise<BlobPlan | undefined> {
+  const { accessor, info, signal } = input;
+  const olds = await readOldTails(candidates, input, room);
   if (olds.length === 0) return undefined;
 
   const tailGuess = Math.max(...olds.map(({ tailLength }) => tailLength));
-  using budgeted = new BudgetedAccessor(accessor, memory);
-  const tail = await readTail(budgeted, info, { signal, tailGuess });
+  const tail = await readTail(new BudgetedAccessor(accessor, room), info, { signal, tailGuess });
   if (tail === undefined) return undefined;
   accessor.rangeSupport.ranges = true;
   const plan = planFromTails({
@@ -110,13 +150,14 @@ async function planChunked(input: PlanBlobInput): Promise<BlobPlan | undefined> 
   });
   const gap = accessor.rangeSupport.multiRange === false ? SINGLE_RANGE_GAP_BYTES : MULTI_RANGE_GAP_BYTES;
   const coalesced = plan && coalesceFetches(plan, gap);
+  share.shrinkTo(tail.end.bytes.length);
   if (coalesced !== undefined && isWorthwhile(coalesced))
-    return { kind: 'plan', plan: coalesced, oldBlobs: olds.map(({ old }) => old), tail };
+    return { kind: 'plan', plan: coalesced, oldBlobs: olds.map(({ old }) => old), tail, held: share };
   // What was read of the tail is not fetched twice.
   const { offset, bytes } = tail.end;
   const before: Segment[] = offset === 0 ? [] : [{ kind: 'fetch', offset: 0, length: offset }];
   const rest = planOf([...before, { kind: 'have', offset, length: bytes.length, bytes }]);
-  return { kind: 'plan', plan: rest, oldBlobs: [], tail };
+  return { kind: 'plan', plan: rest, oldBlobs: [], tail, held: share };
 }
 
 /** Old blobs whose tables of contents are worth a look: none where the new blob gives no reason to believe that it has one. */
@@ -139,19 +180,26 @@ interface OldTail {
   readonly tailLength: number;
 }
 
-async function readOldTails(blobs: readonly BlobInfo[], input: PlanBlobInput): Promise<readonly OldTail[]> {
+async function readOldTails(
+  blobs: readonly BlobInfo[],
+  input: PlanBlobInput,
+  room: TailMemory,
+): Promise<readonly OldTail[]> {
   const read = blobs.map(async (old) => {
-    const tail = await readOldTail(old, input);
+    const tail = await readOldTail(old, input, room);
     return tail === undefined ? [] : [{ old, pieces: tail.pieces, tailLength: tail.tailBytes.length }];
   });
   return (await Promise.all(read)).flat();
 }
 
 /** Pieces are a help, not a need: of a blob that cannot be read there are none. */
-async function readOldTail(old: BlobInfo, { own, memory, signal }: PlanBlobInput): Promise<ChunkedTail | undefined> {
-  using budgeted = new BudgetedAccessor(own, memory);
+async function readOldTail(
+  old: BlobInfo,
+  { own, signal }: PlanBlobInput,
+  room: TailMemory,
+): Promise<ChunkedTail | undefined> {
   try {
-    return await readTail(budgeted, old, { signal });
+    return await readTail(new BudgetedAccessor(own, room), old, { signal });
   } catch (error) {
     if (error instanceof WholeBlobError) own.rangeSupport.ranges = false;
     else if (!(error instanceof ImgcopyError)) throw error;

@@ -1,3 +1,4 @@
+import type { MemoryShare } from '../io/memory.ts';
 import type { BlobChunkAccessor } from '../types/blob-chunk-accessor.ts';
 import type { BlobInfo } from '../types/blob-info.ts';
 import { WholeBlobError } from '../types/errors.ts';
@@ -12,8 +13,8 @@ export interface RangeRequestOptions {
   readonly signal: AbortSignal;
   /** Called when the first bytes are about to come. */
   readonly onAnswer: () => void;
-  /** Gives back the memory that the request took; called once or more often. */
-  readonly release: () => void;
+  /** The memory that its bytes take, where it reads into memory; given back when it is released. */
+  readonly share: MemoryShare | undefined;
 }
 
 /** One request for a batch of ranges: read into memory ahead of its turn, or passed on as it comes. */
@@ -57,7 +58,7 @@ export class RangeRequest {
   }
 
   release(): void {
-    this.#options.release();
+    this.#options.share?.[Symbol.dispose]();
   }
 
   async #collect(onDone: (timing: RangeTiming) => void): Promise<readonly Buffer[]> {

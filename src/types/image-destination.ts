@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import type { Semaphore } from '../io/semaphore.ts';
+import type { MemoryAccount } from '../io/memory.ts';
 import type { Digest } from '../digest/digest.ts';
 import type { Platform } from '../manifest/descriptor.ts';
 import type { BlobChunkAccessor } from './blob-chunk-accessor.ts';
@@ -51,8 +51,8 @@ export interface PutBlobPartialOptions extends WaitOptions {
   readonly platform?: Platform | undefined;
   /** Whether pieces of other blobs are used, which a distant destination is slow to give. Default true. */
   readonly reusePieces?: boolean | undefined;
-  /** Bytes of bodies in memory, shared with all that a run moves. */
-  readonly memory: Semaphore;
+  /** Of this blob: what is held of its bytes is taken from here. */
+  readonly memory: MemoryAccount;
   readonly layerIndex?: number | undefined;
 }
 
@@ -65,6 +65,8 @@ export interface PartialBlob extends UploadedBlob {
 
 export interface PutBlobOptions extends WaitOptions {
   readonly cache?: BlobInfoCache | undefined;
+  /** Of this blob: what is held of its bytes is taken from here. */
+  readonly memory?: MemoryAccount | undefined;
   readonly isConfig?: boolean | undefined;
   readonly emptyLayer?: boolean | undefined;
   readonly layerIndex?: number | undefined;

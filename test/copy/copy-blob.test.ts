@@ -155,17 +155,20 @@ test('tells the destination what it may want to know of the blob', async () => {
     destination: {
       tryReusingBlobWithOptions: async (_info, options) => (asked.push(options), { reused: false }),
       supportsPutBlobPartial: () => true,
-      putBlobPartial: async (_accessor, _info, options) => (asked.push(options), { digest, size, bytesReused: 1 }),
+      putBlobPartial: async (_accessor, _info, { memory: _, ...options }) => (
+        asked.push(options),
+        { digest, size, bytesReused: 1 }
+      ),
     },
   });
   const substitutable = { manifestMediaType: 'application/vnd.oci.image.manifest.v1+json' };
   await copyBlob(run, { ...blob, layerIndex: 3, emptyLayer: true, platform });
   await copyBlob({ ...run, partial: 'never' }, { ...blob, substitutable });
-  const { cache, memory, signal } = run;
+  const { cache, signal } = run;
   const reuse = { cache, canSubstitute: false, manifestMediaType: undefined, srcRef: repository, signal };
   assert.deepEqual(asked, [
     { ...reuse, emptyLayer: true, layerIndex: 3 },
-    { cache, memory, layerIndex: 3, platform, reusePieces: true, signal },
+    { cache, layerIndex: 3, platform, reusePieces: true, signal },
     { ...reuse, ...substitutable, canSubstitute: true, emptyLayer: false, layerIndex: 0 },
   ]);
 });

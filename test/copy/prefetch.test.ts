@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { copyBlob } from '../../src/copy/copy-blob.ts';
 import { ImgcopyError } from '../../src/errors/imgcopy-error.ts';
-import { Semaphore } from '../../src/io/semaphore.ts';
+import { MemoryBudget } from '../../src/io/memory.ts';
 import { BlobAttemptError } from '../../src/types/errors.ts';
 import type { ReusedBlob } from '../../src/types/image-destination.ts';
 import { fakeRun, layerOf, type FakeRun, type FakeRunOptions } from '../support/fakes.ts';
@@ -74,7 +74,7 @@ const ranged = [
 ] as const;
 for (const { what, info, partial, opened } of ranged) {
   test(`${opened === 1 ? 'opens' : 'does not open'} ${what} before the answer`, async () => {
-    const { run, calls, answer, asked } = asking({ run: { partial, memory: new Semaphore(32 * MiB) } });
+    const { run, calls, answer, asked } = asking({ run: { partial, memory: new MemoryBudget(32 * MiB) } });
     const copy = copyBlob(run, layerOf(bytes, { info }));
     await asked;
     await new Promise(setImmediate);
@@ -93,7 +93,7 @@ test('drops a body that is not needed, and fetches no more of it', async () => {
       signal?.addEventListener('abort', () => endless.destroy(signal?.reason as Error));
       return { stream: endless, size: claimed };
     };
-    const memory = new Semaphore(MiB);
+    const memory = new MemoryBudget(MiB);
     const { run, answer, asked } = asking({ source: { getBlob }, run: { memory } });
     const copy = copyBlob(run, layerOf(bytes, { info: { size: claimed } }));
     await asked;
@@ -101,7 +101,7 @@ test('drops a body that is not needed, and fetches no more of it', async () => {
     assert.equal((await copy).outcome, 'reused');
     assert.equal(endless.destroyed, true);
     assert.equal(signal?.aborted, true);
-    assert.ok(memory.tryAcquire(MiB), 'the memory is given back');
+    assert.equal(memory.used, 0, 'the memory is given back');
   }
 });
 
@@ -111,36 +111,36 @@ test('holds memory for a small blob until it is stored, and none for a larger on
     { claimed: size, held: size },
     { claimed: 4 * MiB + 1, held: 0 },
   ]) {
-    const memory = new Semaphore(budget);
-    const free: boolean[] = [];
+    const memory = new MemoryBudget(budget);
+    const used: number[] = [];
     const { run, answer } = asking({
       run: { memory },
       destination: {
         putBlobWithOptions: async (stream) => {
           await stream.toArray();
-          free.push(isFree(memory, budget), isFree(memory, budget - held));
+          used.push(memory.used);
           return { digest, size };
         },
       },
     });
     answer(missing);
     await copyBlob(run, layerOf(bytes, { info: { size: claimed } }));
-    assert.deepEqual(free, [held === 0, true], `${claimed} bytes`);
-    assert.ok(isFree(memory, budget));
+    assert.deepEqual(used, [held], `${claimed} bytes`);
+    assert.equal(memory.used, 0);
   }
 });
 
 test('asks the destination although memory has to be waited for, and needs none for a blob that is there', async () => {
-  const memory = new Semaphore(size);
-  const release = await memory.acquire({ weight: size });
+  const memory = new MemoryBudget(size);
+  const others = await memory.openAccount().take(size);
   const { run, calls, answer, asked } = asking({ run: { memory } });
   const copy = copyBlob(run, blob);
   await asked;
   answer(present);
   assert.equal((await copy).outcome, 'reused');
   assert.deepEqual(calls, ['tryReusingBlobWithOptions']);
-  release();
-  assert.ok(isFree(memory, size), 'who has stopped waiting takes nothing');
+  others?.[Symbol.dispose]();
+  assert.equal(memory.used, 0, 'who has stopped waiting takes nothing');
 });
 
 test('gives memory back when the blob cannot be fetched, asked for or stored', async () => {
@@ -152,11 +152,11 @@ test('gives memory back when the blob cannot be fetched, asked for or stored', a
     { destination: { putBlobWithOptions: failing } },
   ];
   for (const place of places) {
-    const memory = new Semaphore(size);
+    const memory = new MemoryBudget(size);
     const { run, answer } = asking({ ...place, run: { memory } });
     answer(missing);
     await assert.rejects(copyBlob(run, blob), { cause: failure });
-    assert.ok(isFree(memory, size));
+    assert.equal(memory.used, 0);
   }
 });
 
@@ -185,12 +185,6 @@ test('opens a new stream for the attempt after the one with the early one', asyn
   assert.deepEqual(attempts, [bytes, bytes]);
   assert.equal(calls.filter((call) => call === 'getBlob').length, 2);
 });
-
-function isFree(memory: Semaphore, weight: number): boolean {
-  const release = memory.tryAcquire(weight);
-  release?.();
-  return release !== undefined;
-}
 
 test('reads no more of a body that never ends than shows that it is too long', async () => {
   let packets = 0;

@@ -2,11 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { digestOf } from '../../src/digest/digest.ts';
 import { ImgcopyError } from '../../src/errors/imgcopy-error.ts';
-import { Semaphore } from '../../src/io/semaphore.ts';
+import { MemoryBudget } from '../../src/io/memory.ts';
 import { assembleBlob, type AssembleBlobInput } from '../../src/partial/assemble-blob.ts';
 import { PartialBlobUnavailableError } from '../../src/types/errors.ts';
 import { fixtureImage } from '../support/fixture-images.ts';
 import { randomBytes } from '../support/images.ts';
+import { locateTail } from '../../src/partial/tail.ts';
 import { MemoryAccessor, type MemoryAccessorOptions } from '../support/memory-accessor.ts';
 import { infoOf } from '../support/registry-transport.ts';
 
@@ -31,7 +32,7 @@ function chunkedJob(
   const own = new MemoryAccessor(new Map([[old.digest, oldBytes]]), options.own);
   const candidates = (): ReturnType<AssembleBlobInput['candidates']> =>
     Promise.resolve([{ info: old, isPredecessor: true, isKnownChunked: false }]);
-  const memory = new Semaphore(48 * MiB);
+  const memory = new MemoryBudget(48 * MiB).openAccount();
   return {
     source,
     own,
@@ -43,7 +44,7 @@ function plainJob(blob: Buffer, offset: number, options: MemoryAccessorOptions =
   const source = new MemoryAccessor(blob, options);
   const own = new MemoryAccessor(new Map());
   const candidates = (): ReturnType<AssembleBlobInput['candidates']> => Promise.resolve([]);
-  const memory = new Semaphore(48 * MiB);
+  const memory = new MemoryBudget(48 * MiB).openAccount();
   return { source, own, input: { accessor: source, own, info: infoOf(blob), candidates, memory, offset } };
 }
 
@@ -57,7 +58,7 @@ async function collect(input: AssembleBlobInput): Promise<{ bytes: Buffer; reuse
 async function assertNothingLeft({ source, own, input: { memory } }: Job): Promise<void> {
   await new Promise(setImmediate);
   assert.equal(source.open + own.open, 0, 'no stream is left open');
-  assert.ok(memory.tryAcquire(memory.capacity) !== undefined, 'all memory was given back');
+  assert.equal(memory.held, 0, 'all memory was given back');
 }
 
 test('a chunked layer is put together out of its predecessor, from any byte on', async () => {
@@ -143,8 +144,7 @@ test('the tail that was read takes its memory until its turn is over', async () 
   {
     await using assembly = await assembleBlob(job.input);
     assert.ok(assembly.tail !== undefined);
-    assert.equal(memory.tryAcquire(memory.capacity), undefined);
-    assert.ok(memory.tryAcquire(memory.capacity - assembly.tail.end.bytes.length) !== undefined);
+    assert.equal(memory.held, assembly.tail.end.bytes.length);
   }
 });
 
@@ -156,9 +156,21 @@ test('an abort while it is planned ends it, and leaves nothing', async () => {
 });
 
 test('blobs that are planned at once do not wait for each other’s memory, however little there is', async () => {
-  const memory = new Semaphore(1);
-  const jobs = Array.from({ length: 8 }, () => chunkedJob());
-  const copies = await Promise.all(jobs.map(({ input }) => collect({ ...input, memory })));
-  for (const copy of copies) assert.equal(digestOf(copy.bytes), layer.digest);
-  assert.ok(memory.tryAcquire(1) !== undefined);
+  const tails = [layer, old].map((info) => info.size - locateTail(info)!.offset);
+  for (const budget of [4 * (tails[0]! + tails[1]!), MiB]) {
+    const memory = new MemoryBudget(budget);
+    const jobs = Array.from({ length: 8 }, () => chunkedJob());
+    const copies = jobs.map(({ input }) => collect({ ...input, memory: memory.openAccount() }));
+    for (const copy of await Promise.all(copies)) assert.equal(digestOf(copy.bytes), layer.digest);
+    assert.equal(memory.used, 0);
+  }
+});
+
+test('tables of contents that there is no memory for, ever, are not read', async () => {
+  const job = chunkedJob();
+  await assert.rejects(
+    collect({ ...job.input, memory: new MemoryBudget(1).openAccount() }),
+    PartialBlobUnavailableError,
+  );
+  assert.deepEqual([job.own.requests, job.source.requests], [[], []]);
 });

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { digestOf } from '../../src/digest/digest.ts';
 import { ImgcopyError } from '../../src/errors/imgcopy-error.ts';
-import { Semaphore } from '../../src/io/semaphore.ts';
+import { MemoryBudget } from '../../src/io/memory.ts';
 import { assemble } from '../../src/partial/assemble.ts';
 import { planOf, type ByteRange, type Plan, type Segment } from '../../src/partial/segments.ts';
 import { BadPartialRequestError } from '../../src/types/errors.ts';
@@ -63,7 +63,7 @@ async function run(
     readonly budget?: number;
   } = {},
 ): Promise<Run> {
-  const memory = new Semaphore(options.budget ?? 48_000_000);
+  const memory = new MemoryBudget(options.budget ?? 48_000_000).openAccount();
   const source = new MemoryAccessor(blob, options.source);
   const own = new MemoryAccessor(known, options.own);
   const fallbacks: ByteRange[] = [];
@@ -72,7 +72,7 @@ async function run(
   try {
     for await (const part of assemble(plan, sources, (range) => fallbacks.push(range))) parts.push(part);
   } finally {
-    assert.ok(memory.tryAcquire(memory.capacity) !== undefined, 'all memory was given back');
+    assert.equal(memory.held, 0, 'all memory was given back');
     await new Promise(setImmediate);
     assert.equal(source.open + own.open, 0, 'no stream is left open');
   }

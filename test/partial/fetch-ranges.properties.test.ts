@@ -3,6 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { isAbort } from '../../src/errors/imgcopy-error.ts';
+import { MemoryBudget } from '../../src/io/memory.ts';
 import { Semaphore } from '../../src/io/semaphore.ts';
 import { fetchRanges } from '../../src/partial/fetch-ranges.ts';
 import type { ByteRange } from '../../src/partial/segments.ts';
@@ -57,12 +58,6 @@ function bytesOf(wanted: readonly ByteRange[]): Buffer {
   return Buffer.concat(wanted.map(({ offset, length }) => blob.subarray(offset, offset + length)));
 }
 
-function assertFree(memory: Semaphore): void {
-  const release = memory.tryAcquire(memory.capacity);
-  assert.ok(release !== undefined, 'all memory was given back');
-  release();
-}
-
 /** Requests whose ranges are in order, inside the blob, and few enough. */
 function assertPolite({ requests }: MemoryAccessor): void {
   for (const chunks of requests) {
@@ -83,7 +78,7 @@ test('exactly the wanted bytes come, or an error, whatever the server refuses an
   const latencies = fc.infiniteStream(fc.nat(3));
   await fc.assert(
     fc.asyncProperty(ranges, budgets, ladders, latencies, async (wanted, budget, ladder, latency) => {
-      const memory = new Semaphore(budget);
+      const memory = new MemoryBudget(budget).openAccount();
       const accessor = new MemoryAccessor(blob, {
         answer: async (chunks) => {
           await turns(latency.next().value ?? 0);
@@ -100,7 +95,7 @@ test('exactly the wanted bytes come, or an error, whatever the server refuses an
       await turns(2);
       assert.equal(accessor.open, 0, 'no stream is left open');
       assertPolite(accessor);
-      assertFree(memory);
+      assert.equal(memory.held, 0, 'all memory was given back');
     }),
     { numRuns: 60 },
   );
@@ -115,7 +110,7 @@ test('a failure or an abort at any point ends it with that error, and nothing is
   });
   await fc.assert(
     fc.asyncProperty(ranges, budgets, ends, fc.infiniteStream(fc.nat(3)), async (wanted, budget, end, latency) => {
-      const memory = new Semaphore(budget);
+      const memory = new MemoryBudget(budget).openAccount();
       const controller = new AbortController();
       let asked = 0;
       const accessor = new MemoryAccessor(blob, {
@@ -140,7 +135,7 @@ test('a failure or an abort at any point ends it with that error, and nothing is
       assert.ok(found.equals(bytesOf(wanted).subarray(0, found.length)), 'what came is right');
       await turns(2);
       assert.equal(accessor.open, 0, 'no stream is left open');
-      assertFree(memory);
+      assert.equal(memory.held, 0, 'all memory was given back');
     }),
     { numRuns: 60 },
   );
@@ -151,10 +146,11 @@ test('many blobs at once share a budget and the places at a host, however their 
   const consumers = fc.array(fc.record({ wanted: ranges, first: fc.nat(5) }), { minLength: 2, maxLength: 6 });
   await fc.assert(
     fc.asyncProperty(consumers, budgets, places, async (blobs, budget, limit) => {
-      const memory = new Semaphore(budget);
+      const budgetOfAll = new MemoryBudget(budget);
       const host = new Semaphore(limit);
       const fetches = blobs.map(({ wanted, first }) => {
         const accessor = new HostAccessor(host);
+        const memory = budgetOfAll.openAccount();
         return { wanted, first, pieces: [] as Buffer[], bytes: fetchRanges(accessor, info, wanted, { memory }) };
       });
       // Each takes some of its bytes, then waits for all that come after it.
@@ -168,8 +164,8 @@ test('many blobs at once share a budget and the places at a host, however their 
         for await (const piece of bytes) pieces.push(piece);
         assert.ok(Buffer.concat(pieces).equals(bytesOf(wanted)));
       }
-      assertFree(memory);
-      assertFree(host);
+      assert.equal(budgetOfAll.used, 0, 'all memory was given back');
+      assert.equal(host.used, 0);
     }),
     { numRuns: 25 },
   );

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { test } from 'node:test';
 import { RangeBodyError } from '../../src/http/range-errors.ts';
-import { Semaphore } from '../../src/io/semaphore.ts';
+import { MemoryBudget } from '../../src/io/memory.ts';
 import { fetchRanges } from '../../src/partial/fetch-ranges.ts';
 import type { ByteRange } from '../../src/partial/segments.ts';
 import { BadPartialRequestError, PartialBlobUnavailableError } from '../../src/types/errors.ts';
@@ -26,11 +26,10 @@ function bytesOf(ranges: readonly ByteRange[]): Buffer {
 }
 
 async function fetchAll(accessor: MemoryAccessor, ranges: readonly ByteRange[], budget = 48 * MiB): Promise<Buffer> {
-  const memory = new Semaphore(budget);
+  const memory = new MemoryBudget(budget).openAccount();
   const pieces: Buffer[] = [];
   for await (const piece of fetchRanges(accessor, info, ranges, { memory })) pieces.push(piece);
-  const release = memory.tryAcquire(budget);
-  assert.ok(release !== undefined, 'all memory was given back');
+  assert.equal(memory.held, 0, 'all memory was given back');
   return Buffer.concat(pieces);
 }
 
@@ -132,7 +131,9 @@ test('nothing is asked for ahead of the first answer, and a window of segments a
       return answer.promise;
     },
   });
-  const bytes = fetchRanges(accessor, info, [{ offset: 0, length: 20 * MiB }], { memory: new Semaphore(48 * MiB) });
+  const bytes = fetchRanges(accessor, info, [{ offset: 0, length: 20 * MiB }], {
+    memory: new MemoryBudget(48 * MiB).openAccount(),
+  });
   const first = bytes.next();
   await nextTurn();
   assert.equal(answers.length, 1);

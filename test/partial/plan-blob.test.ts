@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ImgcopyError } from '../../src/errors/imgcopy-error.ts';
-import { Semaphore } from '../../src/io/semaphore.ts';
+import { MemoryBudget } from '../../src/io/memory.ts';
 import { fetchAll, isAnnotatedChunked, planBlob, type BlobPlan, type Candidate } from '../../src/partial/plan-blob.ts';
 import { assertTiling } from '../../src/partial/segments.ts';
 import type { BlobInfo } from '../../src/types/blob-info.ts';
@@ -53,10 +53,11 @@ async function plan({
 }: Job): Promise<Planned> {
   const source = new MemoryAccessor(layer.bytes, options.source);
   const own = new MemoryAccessor(new Map(olds.map(({ info, bytes }) => [info.digest, bytes])), options.own);
-  const memory = new Semaphore(48 * MiB);
+  const memory = new MemoryBudget(48 * MiB).openAccount();
   const input = { accessor: source, own, info: layer.info, memory, candidates: () => Promise.resolve(candidates) };
   const result = await planBlob(input).catch((error: Error) => error);
-  assert.ok(memory.tryAcquire(memory.capacity) !== undefined, 'all memory was given back');
+  if (!(result instanceof Error) && result.kind === 'plan') result.held?.[Symbol.dispose]();
+  assert.equal(memory.held, 0, 'all memory was given back');
   if (!(result instanceof Error) && result.kind === 'plan') assertTiling(result.plan.segments, layer.info.size);
   return { result, source, own };
 }

@@ -5,6 +5,7 @@ import type { BlobToCopy } from '../../src/copy/copy-blob.ts';
 import type { CopyRun } from '../../src/copy/copy-run.ts';
 import { digestOf } from '../../src/digest/digest.ts';
 import { DEFAULT_RETRY_POLICY } from '../../src/retry/attempts.ts';
+import { MemoryBudget } from '../../src/io/memory.ts';
 import { Semaphore } from '../../src/io/semaphore.ts';
 import type { BlobInfo, RawManifest } from '../../src/types/blob-info.ts';
 import type { ImageDestination } from '../../src/types/image-destination.ts';
@@ -110,7 +111,7 @@ export function fakeRun(options: FakeRunOptions = {}): FakeRun {
     destination: noting(destination, calls),
     cache: noCache(),
     pool: new Semaphore(16),
-    memory: new Semaphore(1024 * 1024),
+    memory: new MemoryBudget(1024 * 1024),
     policy: {
       ...DEFAULT_RETRY_POLICY,
       random: () => 1,

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { openUploadState, type UploadState } from '../../../src/cache/upload-state.ts';
-import { Semaphore } from '../../../src/io/semaphore.ts';
+import { MemoryBudget } from '../../../src/io/memory.ts';
 import type { BlobChunkAccessor } from '../../../src/types/blob-chunk-accessor.ts';
 import type { BlobInfo } from '../../../src/types/blob-info.ts';
 import type { PartialBlob } from '../../../src/types/image-destination.ts';
@@ -28,14 +28,14 @@ export async function putBlob(
   info: BlobInfo,
   options: UploadRunOptions,
 ): Promise<PartialBlob> {
-  const memory = new Semaphore(MEMORY);
+  const memory = new MemoryBudget(MEMORY).openAccount();
   await using access = openAccess({ uploadState: options.state });
   await using destination = await destinationAt(access, registry, 'app:v1');
   await options.before?.(destination);
   try {
     return await destination.putBlobPartial(source, info, { ...options, memory });
   } finally {
-    assert.ok(memory.tryAcquire(MEMORY) !== undefined, 'all memory was given back');
+    assert.equal(memory.held, 0, 'all memory was given back');
   }
 }
 
