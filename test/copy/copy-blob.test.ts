@@ -32,7 +32,16 @@ test('takes a blob that the destination has, and opens nothing at the source (be
   assert.deepEqual([copied.bytesFetched, copied.bytesReused], [0, size]);
   assert.deepEqual(events, [
     { type: 'blob-started', digest, size, name: 'layer' },
-    { type: 'blob-done', digest, size, outcome: 'reused', bytesFetched: 0, bytesReused: size, from: undefined },
+    {
+      type: 'blob-done',
+      digest,
+      size,
+      outcome: 'reused',
+      bytesFetched: 0,
+      bytesReused: size,
+      bytesResumed: 0,
+      from: undefined,
+    },
   ]);
 });
 
@@ -155,7 +164,8 @@ test('tells the destination what it may want to know of the blob', async () => {
     destination: {
       tryReusingBlobWithOptions: async (_info, options) => (asked.push(options), { reused: false }),
       supportsPutBlobPartial: () => true,
-      putBlobPartial: async (_accessor, _info, { memory: _, ...options }) => (
+      putBlobPartial: async (_accessor, _info, { memory, ...options }) => (
+        assert.equal(memory.held, 0),
         asked.push(options),
         { digest, size, bytesReused: 1 }
       ),
