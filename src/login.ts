@@ -1,4 +1,5 @@
 import { homedir } from 'node:os';
+import { NO_CREDENTIALS } from './auth/credential-search.ts';
 import type { BasicCredentials } from './auth/credentials.ts';
 import { duringOperation, ImgcopyError } from './errors/imgcopy-error.ts';
 import { openOptions, type QueryOptions } from './image-queries.ts';
@@ -89,9 +90,12 @@ async function isAsked(
     ...endpoint,
     side: 'source',
     scopes: [],
-    credentials: () => {
-      asked = true;
-      return Promise.resolve(credentials);
+    credentials: {
+      find: () => {
+        asked = true;
+        return Promise.resolve({ ...NO_CREDENTIALS, credentials, isGiven: true });
+      },
+      areAtHand: () => Promise.resolve(true),
     },
   });
   await pingRegistry(reached, { signal: open.signal });

@@ -2,6 +2,12 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { homedir } from 'node:os';
 import { ImgcopyError, systemErrorCode } from './errors/imgcopy-error.ts';
+import {
+  type CredentialLookUp,
+  type CredentialSearch,
+  type CredentialSource,
+  NO_CREDENTIALS,
+} from './auth/credential-search.ts';
 import type { Credentials } from './auth/credentials.ts';
 import type { TlsOptions } from './http/undici-send.ts';
 import type { RequestObserver } from './http/send.ts';
@@ -75,30 +81,39 @@ export async function registryEndpoint(
   { registry, repository }: Pick<RegistryReference, 'registry'> & Partial<Pick<RegistryReference, 'repository'>>,
   options: OpenOptions,
 ): Promise<RegistryEndpoint> {
-  const { endpoint, observer, signal, env, onWarning } = options;
-  const lookUp = async (): Promise<Credentials | undefined> => {
-    const { findCredentials } = await import('./auth/find-credentials.ts');
-    const found = await findCredentials({
-      registry,
-      repository,
-      authFile: endpoint.authFile,
-      env,
-      homeDir: homedir(),
-      onWarning,
-    });
-    return found?.credentials;
-  };
-  const credentials = endpoint.noCreds ? undefined : (givenCredentials(endpoint) ?? lookUp);
-  return { credentials, observer, signal, plainHttp: endpoint.plainHttp, tls: tlsSettings(endpoint, env) };
+  const { endpoint, observer, signal } = options;
+  const credentials = endpoint.noCreds
+    ? NO_CREDENTIALS
+    : (givenCredentials(endpoint) ?? lookUp(registry, repository, options));
+  return { credentials, observer, signal, plainHttp: endpoint.plainHttp, tls: tlsSettings(endpoint, options.env) };
 }
 
-function givenCredentials({ registryToken, username, password = '' }: EndpointOptions): Credentials | undefined {
-  if (registryToken !== undefined) return { kind: 'registry-token', token: registryToken };
-  return username === undefined ? undefined : { kind: 'basic', username, password };
+function givenCredentials({ registryToken, username, password = '' }: EndpointOptions): CredentialSearch | undefined {
+  const credentials: Credentials | undefined =
+    registryToken !== undefined
+      ? { kind: 'registry-token', token: registryToken }
+      : username === undefined
+        ? undefined
+        : { kind: 'basic', username, password };
+  return credentials && { ...NO_CREDENTIALS, credentials, isGiven: true };
+}
+
+/** A search in auth files, which is loaded when a registry wants credentials. */
+function lookUp(
+  registry: string,
+  repository: string | undefined,
+  { endpoint, env, onWarning }: OpenOptions,
+): CredentialLookUp {
+  const { authFile } = endpoint;
+  const options = { registry, repository, authFile, env, homeDir: homedir(), onWarning };
+  return {
+    find: async () => (await import('./auth/find-credentials.ts')).findCredentials(options),
+    areAtHand: async () => (await import('./auth/find-credentials.ts')).areCredentialsAtHand(options),
+  };
 }
 
 export interface RegistryEndpoint {
-  readonly credentials: Credentials | (() => Promise<Credentials | undefined>) | undefined;
+  readonly credentials: CredentialSource;
   readonly observer: RequestObserver;
   readonly signal: AbortSignal;
   readonly plainHttp: boolean | undefined;

@@ -4,7 +4,8 @@ import { dumpBody, readBody } from '../http/body.ts';
 import { redactUrl } from '../http/network-error.ts';
 import type { HttpRequest, HttpResponse, Send } from '../http/send.ts';
 import { type Challenge, isSupported, parseChallenges, selectChallenge, type SupportedChallenge } from './challenge.ts';
-import { basicAuthorization, type Credentials } from './credentials.ts';
+import { type CredentialSearch, type CredentialSource, NO_CREDENTIALS } from './credential-search.ts';
+import { basicAuthorization } from './credentials.ts';
 import type { OriginChallenge } from './origin-challenge.ts';
 import { includesScopes, mergeScopes, orderScopes, splitScopes } from './scope.ts';
 import { orAborted } from './shared-call.ts';
@@ -12,8 +13,8 @@ import type { CachedToken, TokenCache } from './token-cache.ts';
 import { TokenRequestError } from './token.ts';
 
 export interface AuthenticateOptions {
-  /** A function is called once, when the registry first asks for credentials. Undefined, or an answer of undefined: anonymous. */
-  readonly credentials?: Credentials | (() => Promise<Credentials | undefined>) | undefined;
+  /** Undefined: anonymous. */
+  readonly credentials?: CredentialSource | undefined;
   /** The registry's origin, e.g. `https://registry.test`; requests to any other origin go through as they are. */
   readonly origin: string;
   /** Token scopes of requests that name none themselves; the one that matters most comes first. */
@@ -37,6 +38,8 @@ interface Attempt {
   /** Undefined when the request went out bare. */
   readonly authorization: Authorization | undefined;
   readonly response: HttpResponse;
+  /** Whether credentials may be what a bare request lacked. */
+  readonly isRefused?: boolean;
 }
 
 /** More than any registry has to say about a refusal. */
@@ -44,6 +47,9 @@ const MAX_REFUSAL_BYTES = 1024 * 1024;
 
 /** The address that tells what a registry is, and whether it wants credentials. */
 const ROOT = '/v2/';
+
+/** Statuses by which a registry may hide what is there. */
+const MAY_HIDE: ReadonlySet<number> = new Set([403, 404]);
 
 /** What may mend the refusal of a token; each is tried once a request. */
 type Remedy = 'renew' | 'widen';
@@ -56,7 +62,7 @@ export class AuthenticatedRegistry {
   readonly #challenges = new Map<string, readonly SupportedChallenge[]>();
   /** What to ask a token for, where a challenge named other scopes than ours: a gateway may know the repository by another name. */
   readonly #widened = new Map<string, readonly string[]>();
-  #credentials: Promise<Credentials | undefined> | undefined;
+  #search: Promise<CredentialSearch> | undefined;
 
   constructor(options: AuthenticateOptions, shared: SharedAuthorization) {
     this.#options = options;
@@ -84,26 +90,41 @@ export class AuthenticatedRegistry {
       const isPrepared = this.#knowsCredentials() || this.#challengesOf(origin).length > 0;
       const authorization = isPrepared ? await this.#authorize(request, origin) : undefined;
       const response = await exchange(request, authorization, next);
+      const isBare = authorization === undefined;
+      // A redirect that was followed is an answer, too: registry.k8s.io has no others.
+      if (isBare && (response.status < 400 || response.url.origin !== origin)) learned.open();
       if (response.url.origin !== origin) return { authorization, response };
-      const unsupported = await learned.learn(response, () => ping(request, origin, next));
+      const isRefused = response.status === 401 || (isBare && (await this.#isHidden(request, response, learned)));
+      const unsupported = await learned.learn(response, { isRefused, ping: () => ping(request, origin, next) });
       if (unsupported.length > 0) this.#warnOf(unsupported, origin);
-      if (authorization === undefined) this.#noteScopes(request, origin, response);
-      return { authorization, response };
+      if (isBare) this.#noteScopes(request, origin, response);
+      return { authorization, response, isRefused };
     } finally {
       leave();
     }
   }
 
+  /**
+   * Whether an image that is not there, or forbidden, may be there for somebody who is known: some registries hide what is not public, and
+   * send no challenge. Not where a bare request has succeeded before, or there are no credentials that could help.
+   */
+  async #isHidden(request: HttpRequest, { status }: HttpResponse, learned: OriginChallenge): Promise<boolean> {
+    if (!MAY_HIDE.has(status) || learned.isOpen || isOneShot(request)) return false;
+    const { credentials } = this.#options;
+    if (credentials === undefined) return false;
+    return 'find' in credentials ? credentials.areAtHand() : credentials.credentials !== undefined;
+  }
+
   /** A better Authorization than that of a refused request; undefined when there is none, and the refusal stands. */
   async #mend(
-    { authorization, response }: Attempt,
+    { authorization, response, isRefused = false }: Attempt,
     { request, origin, tried }: { readonly request: HttpRequest; readonly origin: string; readonly tried: Set<Remedy> },
   ): Promise<Authorization | undefined> {
     const { status } = response;
-    if (status !== 401 && status !== 403) return undefined;
     // A host that the registry redirects to has no say in where credentials go.
     if (response.url.origin !== origin) return undefined;
-    if (authorization === undefined) return status === 401 ? this.#authorize(request, origin) : undefined;
+    if (authorization === undefined) return isRefused ? this.#authorize(request, origin) : undefined;
+    if (status !== 401 && status !== 403) return undefined;
     const { token } = authorization;
     if (token === undefined) return undefined;
 
@@ -151,7 +172,7 @@ export class AuthenticatedRegistry {
     origin: string,
     options: { readonly scopes?: readonly string[]; readonly rejected?: string } = {},
   ): Promise<Authorization | undefined> {
-    const credentials = await this.#lookUpCredentials(request.signal);
+    const { credentials } = await this.#lookUpCredentials(request.signal);
     if (credentials?.kind === 'registry-token') return { header: `Bearer ${credentials.token}` };
     const challenge = selectChallenge(this.#challengesOf(origin), credentials);
     if (challenge === undefined) return undefined;
@@ -195,13 +216,14 @@ export class AuthenticatedRegistry {
   }
 
   #knowsCredentials(): boolean {
-    return this.#credentials !== undefined || typeof this.#options.credentials === 'object';
+    const { credentials } = this.#options;
+    return this.#search !== undefined || (credentials !== undefined && !('find' in credentials));
   }
 
-  #lookUpCredentials(signal: AbortSignal | undefined): Promise<Credentials | undefined> {
-    const { credentials } = this.#options;
-    this.#credentials ??= typeof credentials === 'function' ? credentials() : Promise.resolve(credentials);
-    return orAborted(this.#credentials, signal);
+  #lookUpCredentials(signal: AbortSignal | undefined): Promise<CredentialSearch> {
+    const { credentials = NO_CREDENTIALS } = this.#options;
+    this.#search ??= 'find' in credentials ? credentials.find() : Promise.resolve(credentials);
+    return orAborted(this.#search, signal);
   }
 
   #warnOf(schemes: readonly string[], origin: string): void {
@@ -222,7 +244,7 @@ async function exchange(
 ): Promise<HttpResponse> {
   const headers = { ...request.headers, ...(authorization !== undefined && { authorization: authorization.header }) };
   const response = await next({ ...request, headers });
-  if (response.status !== 401 && response.status !== 403) return response;
+  if (response.status !== 401 && !MAY_HIDE.has(response.status)) return response;
   const body = await readBody(response, request, MAX_REFUSAL_BYTES);
   return { ...response, body: Readable.from([body]) };
 }

@@ -2,6 +2,7 @@ import { systemErrorCode } from '../errors/imgcopy-error.ts';
 import { type AuthEnvironment, explicitAuthFile, legacyDockerFile, usualAuthFiles } from './auth-file-paths.ts';
 import {
   type AuthFile,
+  type AuthFileEntry,
   AuthFileError,
   credHelperFor,
   credsStoreFor,
@@ -12,6 +13,7 @@ import {
   readAuthFile,
 } from './auth-file.ts';
 import { CredentialHelperError, getFromHelper, helperProgram } from './credential-helper.ts';
+import type { CredentialSearch } from './credential-search.ts';
 import type { Credentials } from './credentials.ts';
 import { canonicalRegistry } from './registry-key.ts';
 
@@ -20,17 +22,11 @@ export interface FindCredentialsOptions extends AuthEnvironment {
   readonly registry: string;
   /** Entries for a namespace or a repository go before the registry's. */
   readonly repository?: string | undefined;
-  /** Told when credentials that a file points to cannot be had, and the search goes on without them. */
+  /** Told of each problem, when credentials that a file points to cannot be had, and the search goes on without them. */
   readonly onWarning?: ((message: string) => void) | undefined;
   /** How long a credential helper may take. Default `HELPER_TIMEOUT_MS`. */
   readonly helperTimeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
-}
-
-export interface FoundCredentials {
-  readonly credentials: Credentials;
-  /** The file, variable or helper that they came from: for messages. */
-  readonly from: string;
 }
 
 /**
@@ -39,16 +35,33 @@ export interface FoundCredentials {
  * config.json and `.dockercfg`. In each: the registry's own credential helper, the entry with the longest matching path, the file's
  * credential store. The first credentials found end the search. A helper that fails is a warning, since the image may be public.
  *
- * @returns undefined when there are none: the registry is to be asked anonymously.
  * @throws AuthFileError when the file that the user names cannot be read, or any of the files is no auth file.
  * @see https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md
  */
-export async function findCredentials(options: FindCredentialsOptions): Promise<FoundCredentials | undefined> {
-  for await (const file of authFiles(options)) {
-    const found = await findInFile(file, options);
-    if (found !== undefined) return found;
+export async function findCredentials(options: FindCredentialsOptions): Promise<CredentialSearch> {
+  const searched: string[] = [];
+  const problems: string[] = [];
+  const onWarning = (problem: string): void => {
+    problems.push(problem);
+    options.onWarning?.(problem);
+  };
+  for await (const file of authFiles({ ...options, onWarning })) {
+    const found = await findInFile(file, { ...options, onWarning });
+    if (found !== undefined) return { ...found, searched, problems };
+    searched.push(file.name);
   }
-  return undefined;
+  return { searched, problems };
+}
+
+/**
+ * Whether there are credentials in files for a registry. No helper is started to find out, and nothing is warned of.
+ *
+ * @throws what `findCredentials` throws.
+ */
+export async function areCredentialsAtHand(options: FindCredentialsOptions): Promise<boolean> {
+  const { onWarning: _, ...quiet } = options;
+  for await (const file of authFiles(quiet)) if (findEntry(file, quiet)?.credentials !== undefined) return true;
+  return false;
 }
 
 async function* authFiles(options: FindCredentialsOptions): AsyncGenerator<AuthFile> {
@@ -82,22 +95,31 @@ async function* usualAuthFile(
   }
 }
 
+type FoundCredentials = Pick<CredentialSearch, 'credentials' | 'from'>;
+
 async function findInFile(file: AuthFile, options: FindCredentialsOptions): Promise<FoundCredentials | undefined> {
   const registry = canonicalRegistry(options.registry);
   const own = credHelperFor(file, registry);
   if (own !== undefined) return askHelper(own, { file, isExpected: true }, options);
 
-  const match = matchingEntry(file, registry, options.repository);
-  const credentials = match && entryCredentials(match.entry);
-  if (credentials !== undefined) return { credentials, from: file.name };
+  const match = findEntry(file, options);
+  if (match?.credentials !== undefined) return { credentials: match.credentials, from: file.name };
   if (match?.entry.auth !== undefined) {
     options.onWarning?.(
-      `auth file ${file.name}: the entry ${match.key} is left out: its "auth" is not user:password in base64`,
+      `auth file ${file.name}: the entry ${match.key} is ignored: its "auth" is not user:password in base64`,
     );
   }
 
   const store = credsStoreFor(file, registry);
   return store && askHelper(store, { file, isExpected: match !== undefined }, options);
+}
+
+function findEntry(
+  file: AuthFile,
+  { registry, repository }: FindCredentialsOptions,
+): { readonly key: string; readonly entry: AuthFileEntry; readonly credentials: Credentials | undefined } | undefined {
+  const match = matchingEntry(file, registry, repository);
+  return match && { ...match, credentials: entryCredentials(match.entry) };
 }
 
 async function askHelper(

@@ -9,6 +9,7 @@ import { orAborted } from './shared-call.ts';
 export class OriginChallenge {
   #challenges: readonly SupportedChallenge[] = [];
   #isAnswered = false;
+  #isOpen = false;
   #hasPinged = false;
   #hasUnsupported = false;
   #first: Promise<void> | undefined;
@@ -16,6 +17,17 @@ export class OriginChallenge {
   /** The challenges to choose from. Empty when they are not known yet, or when the origin asks for nothing that imgcopy supports. */
   get challenges(): readonly SupportedChallenge[] {
     return this.#challenges;
+  }
+
+  /** Whether a request without credentials has succeeded: a later refusal is no reason to look for a challenge. */
+  get isOpen(): boolean {
+    return this.#isOpen;
+  }
+
+  /** Notes that a request without credentials has succeeded. */
+  open(): void {
+    this.#isAnswered = true;
+    this.#isOpen = true;
   }
 
   /**
@@ -37,12 +49,16 @@ export class OriginChallenge {
   }
 
   /**
-   * Takes the challenges of a refusal, unless some are known already.
-   * @param ping  asks the origin's root; called where a 401 comes without a challenge, once.
+   * Takes the challenges of an answer, unless some are known already.
+   * @param isRefused  whether credentials may be what the request lacks.
+   * @param ping  asks the origin's root; called where a refusal comes without a challenge, once.
    * @returns the schemes offered when none of them is supported: the first time only.
    */
-  async learn(response: HttpResponse, ping: () => Promise<readonly Challenge[]>): Promise<readonly string[]> {
-    const isNews = response.status === 401 && this.#challenges.length === 0;
+  async learn(
+    response: HttpResponse,
+    { isRefused, ping }: { readonly isRefused: boolean; readonly ping: () => Promise<readonly Challenge[]> },
+  ): Promise<readonly string[]> {
+    const isNews = isRefused && this.#challenges.length === 0;
     const offered = isNews ? await this.#offered(response, ping) : [];
     this.#isAnswered = true;
     if (this.#challenges.length === 0) this.#challenges = offered.filter(isSupported);

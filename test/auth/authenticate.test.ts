@@ -190,3 +190,71 @@ test('a 401 without any challenge comes back as it is, and is pinged for once', 
     ['/1', '/v2/', '/2'],
   );
 });
+
+for (const status of [403, 404]) {
+  test(`a ${status} without a challenge is followed by one ping where credentials are at hand, as GitHub Packages wants it`, async (t) => {
+    const server = await startServer(t, ({ path, headers }) => {
+      if (headers.authorization === annaBasic) return { status: 200 };
+      if (path === '/v2/') return { status: 401, headers: { 'www-authenticate': 'Basic realm="r"' } };
+      return { status, body: 'hidden' };
+    });
+    for (const credentials of [anna, () => Promise.resolve(anna)]) {
+      server.requests.length = 0;
+      const client = clientOf({ origin: server.origin, scopes, credentials, areAtHand: true });
+      assert.deepEqual(await Promise.all(['/1', '/2'].map((path) => statusOf(client(path)))), [200, 200]);
+      assert.deepEqual(
+        server.requests.map(({ path }) => path),
+        ['/1', '/v2/', '/1', '/2'],
+      );
+    }
+  });
+
+  test(`a ${status} without a challenge stands where there are no credentials, or a helper would have to be started`, async (t) => {
+    const server = await startServer(t, () => ({ status, body: 'why' }));
+    const helper = (): Promise<never> => Promise.reject(new Error('a helper was started'));
+    for (const credentials of [undefined, helper]) {
+      server.requests.length = 0;
+      const client = clientOf({ origin: server.origin, scopes, credentials });
+      assert.deepEqual(await answerOf(client('/1')), [status, 'why']);
+      assert.equal(server.requests.length, 1);
+    }
+  });
+
+  test(`a ${status} stands after a ping without a challenge, and no second ping is sent`, async (t) => {
+    const server = await startServer(t, ({ path }) => (path === '/v2/' ? { status: 200 } : { status, body: 'why' }));
+    const client = clientOf({ origin: server.origin, scopes, credentials: anna });
+    for (const path of ['/1', '/2']) assert.deepEqual(await answerOf(client(path)), [status, 'why']);
+    assert.deepEqual(
+      server.requests.map(({ path }) => path),
+      ['/1', '/v2/', '/2'],
+    );
+  });
+
+  test(`a ${status} after a request that succeeded without credentials is not followed by a ping`, async (t) => {
+    const server = await startServer(t, ({ path }) => ({ status: path === '/1' ? 200 : status }));
+    const client = clientOf({ origin: server.origin, scopes, credentials: anna });
+    for (const path of ['/1', '/2']) await statusOf(client(path));
+    assert.deepEqual(
+      server.requests.map(({ path }) => path),
+      ['/1', '/2'],
+    );
+  });
+}
+
+test('a redirect that was followed is an answer without a challenge, as at registry.k8s.io', async (t) => {
+  const both = Promise.withResolvers<void>();
+  let waiting = 0;
+  const server = await startServer(t, () => ({ status: 200 }));
+  const redirecting: Send = async (request) => {
+    if (request.url.pathname !== '/1') {
+      waiting += 1;
+      if (waiting === 2) both.resolve();
+      await both.promise;
+    }
+    return send({ ...request, url: new URL(request.url.pathname, server.origin) });
+  };
+  const client = clientOf({ origin: 'https://registry.test', scopes, credentials: anna, next: redirecting });
+  assert.equal(await statusOf(client('/1')), 200);
+  assert.deepEqual(await Promise.all(['/2', '/3'].map((path) => statusOf(client(path)))), [200, 200]);
+  assert.equal(server.requests.length, 3);
+});

@@ -1,12 +1,18 @@
 import { text } from 'node:stream/consumers';
 import { type AuthenticateOptions, Authorizer } from '../../src/auth/authenticate.ts';
+import { type CredentialSource, NO_CREDENTIALS } from '../../src/auth/credential-search.ts';
+import type { Credentials } from '../../src/auth/credentials.ts';
 import type { HttpRequest, HttpResponse, Send } from '../../src/http/send.ts';
 import { send } from './test-server.ts';
 
 export const anna = { kind: 'basic', username: 'anna', password: 'secret' } as const;
 export const annaBasic: string = `Basic ${Buffer.from('anna:secret').toString('base64')}`;
 
-export interface ClientOptions extends AuthenticateOptions {
+export interface ClientOptions extends Omit<AuthenticateOptions, 'credentials'> {
+  /** A function is called when they are looked up. */
+  readonly credentials?: Credentials | (() => Promise<Credentials | undefined>) | undefined;
+  /** Whether those of a function can be had without a helper. Default false. */
+  readonly areAtHand?: boolean;
   /** Shared with other clients; default one of its own. */
   readonly authorizer?: Authorizer;
   /** The layer's next; default the wire. */
@@ -19,9 +25,17 @@ export type Client = (path: string, more?: Partial<HttpRequest>) => Promise<Http
 /** A client of a registry whose requests go through the authenticating layer. */
 export function clientOf(options: ClientOptions): Client {
   const { authorizer = new Authorizer({ send: options.next ?? send }), next = send } = options;
-  const authorized = authorizer.layer(options)(next);
+  const authorized = authorizer.layer({ ...options, credentials: sourceOf(options) })(next);
   return (path, more = {}) =>
     authorized({ method: 'GET', url: new URL(path, options.origin), side: 'destination', ...more });
+}
+
+function sourceOf({ credentials, areAtHand = false }: ClientOptions): CredentialSource {
+  if (typeof credentials !== 'function') return { ...NO_CREDENTIALS, credentials, isGiven: true };
+  return {
+    find: async () => ({ ...NO_CREDENTIALS, credentials: await credentials() }),
+    areAtHand: () => Promise.resolve(areAtHand),
+  };
 }
 
 /** The status of an answer whose body is read to its end. */

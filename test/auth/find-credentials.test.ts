@@ -8,9 +8,8 @@ import { entryFor, makeAuthHome } from './auth-home.ts';
 
 /** The user that is found, or the token of an identity or registry token. */
 async function whoIsFound(options: Parameters<typeof findCredentials>[0]): Promise<string | undefined> {
-  const found = await findCredentials(options);
-  if (found === undefined) return undefined;
-  return found.credentials.kind === 'basic' ? found.credentials.username : found.credentials.token;
+  const { credentials } = await findCredentials(options);
+  return credentials?.kind === 'basic' ? credentials.username : credentials?.token;
 }
 
 test('the files are searched in the order of podman, then docker (behaviour 47)', async (t) => {
@@ -123,7 +122,7 @@ test('a directory in the place of a usual file is ignored with a warning, as doc
 });
 
 test(
-  'a usual file that belongs to somebody else is left out with a warning',
+  'a usual file that belongs to somebody else is ignored with a warning',
   { skip: process.getuid?.() === 0 && 'root reads every file' },
   async (t) => {
     const home = await makeAuthHome(t);
@@ -136,7 +135,7 @@ test(
   },
 );
 
-test('an entry that is not user:password is left out with a warning that does not quote it', async (t) => {
+test('an entry that is not user:password is ignored with a warning that does not quote it', async (t) => {
   const home = await makeAuthHome(t);
   const broken = Buffer.from('secret without colon').toString('base64');
   await home.write('run/containers/auth.json', { auths: { 'reg.test': { auth: broken } } });
@@ -144,6 +143,6 @@ test('an entry that is not user:password is left out with a warning that does no
   const warnings: string[] = [];
   const options = { ...home.environment, registry: 'reg.test', onWarning: (text: string) => warnings.push(text) };
   assert.equal(await whoIsFound(options), 'anna');
-  assert.match(warnings.join('\n'), /^auth file .*auth\.json: the entry reg\.test is left out/);
+  assert.match(warnings.join('\n'), /^auth file .*auth\.json: the entry reg\.test is ignored/);
   assert.ok(!warnings.join().includes(broken));
 });

@@ -3,7 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { HELPER_TIMEOUT_MS } from '../../src/auth/credential-helper.ts';
-import { findCredentials, type FoundCredentials } from '../../src/auth/find-credentials.ts';
+import type { CredentialSearch } from '../../src/auth/credential-search.ts';
+import { areCredentialsAtHand, findCredentials } from '../../src/auth/find-credentials.ts';
 import { type AuthHome, entryFor, makeAuthHome } from './auth-home.ts';
 
 /** Answers with the helper's own name and the server it was asked for. */
@@ -11,7 +12,7 @@ const ECHO = `read -r server; echo "$0 $server" >> "$HOME/helper.log"
 echo "{\\"ServerURL\\":\\"$server\\",\\"Username\\":\\"\${0##*/docker-credential-}\\",\\"Secret\\":\\"$server\\"}"`;
 
 interface Search {
-  readonly found: FoundCredentials | undefined;
+  readonly found: CredentialSearch;
   readonly warnings: readonly string[];
 }
 
@@ -68,6 +69,8 @@ for (const { config, registry, username, server } of asked) {
     assert.deepEqual(found, {
       credentials: { kind: 'basic', username, password: server },
       from: `docker-credential-${username} (named in ${path})`,
+      searched: [],
+      problems: [],
     });
     assert.deepEqual(warnings, []);
     const log = await readFile(join(home.path, 'helper.log'), 'utf8');
@@ -79,7 +82,7 @@ test('an entry with credentials goes before the credential store (behaviour 47)'
   const home = await makeAuthHome(t);
   await home.write(CONFIG, { auths: { 'reg.test': entryFor('plain') }, credsStore: 'missing' });
   const { found, warnings } = await search(home, 'reg.test');
-  assert.equal(found?.from, join(home.path, CONFIG));
+  assert.equal(found.from, join(home.path, CONFIG));
   assert.deepEqual(warnings, []);
 });
 
@@ -87,7 +90,7 @@ test('the user <token> of a helper means an identity token (behaviour 47)', asyn
   const home = await makeAuthHome(t);
   await home.installHelper('one', `echo '{"Username":"<token>","Secret":"idt"}'`);
   await home.write(CONFIG, { credHelpers: { 'reg.test': 'one' } });
-  assert.deepEqual((await search(home, 'reg.test')).found?.credentials, { kind: 'identity-token', token: 'idt' });
+  assert.deepEqual((await search(home, 'reg.test')).found.credentials, { kind: 'identity-token', token: 'idt' });
 });
 
 const failures: readonly {
@@ -138,7 +141,7 @@ for (const [name, answer] of [
     await home.installHelper('one', `cat '${file}'`);
     await home.write(CONFIG, { credHelpers: { 'reg.test': 'one' } });
     const { found, warnings } = await search(home, 'reg.test');
-    assert.deepEqual(found?.credentials, { kind: 'basic', username: 'anna', password: 'p}w' });
+    assert.deepEqual(found.credentials, { kind: 'basic', username: 'anna', password: 'p}w' });
     assert.deepEqual(warnings, []);
   });
 }
@@ -154,7 +157,8 @@ for (const { name, script, warning, timeoutMs } of failures) {
     await home.write(CONFIG, { credHelpers: { 'reg.test': 'one' } });
     await home.write('.dockercfg', { 'reg.test': entryFor('anna') });
     const { found, warnings } = await search(home, 'reg.test', timeoutMs);
-    assert.deepEqual(found?.credentials, { kind: 'basic', username: 'anna', password: 'pw' });
+    assert.deepEqual(found.credentials, { kind: 'basic', username: 'anna', password: 'pw' });
+    assert.deepEqual(found.problems, warnings);
     assert.equal(warnings.length, 1);
     assert.match(warnings[0] ?? '', warning);
     assert.ok(!warnings[0]?.includes('hush'));
@@ -165,14 +169,15 @@ test('a credential store that knows nothing of a registry nobody logged in to is
   const home = await makeAuthHome(t);
   await home.installStore('two');
   await home.write(CONFIG, { credsStore: 'two' });
-  assert.deepEqual(await search(home, 'reg.test'), { found: undefined, warnings: [] });
+  const searched = [join(home.path, CONFIG)];
+  assert.deepEqual(await search(home, 'reg.test'), { found: { searched, problems: [] }, warnings: [] });
 });
 
 test('a helper that is named by a path is not run', async (t) => {
   const home = await makeAuthHome(t);
   await home.write(CONFIG, { credsStore: '../bin/evil' });
   const { found, warnings } = await search(home, 'reg.test');
-  assert.equal(found, undefined);
+  assert.equal(found.credentials, undefined);
   assert.match(warnings.join(), /expected a name, found a path/);
 });
 
@@ -184,4 +189,16 @@ test('an aborted search ends the helper and fails with the reason', async (t) =>
   await assert.rejects(findCredentials({ ...home.environment, registry: 'reg.test', signal }), {
     name: 'TimeoutError',
   });
+});
+
+test('whether credentials are at hand is found out without starting a helper', async (t) => {
+  const home = await makeAuthHome(t);
+  await home.installHelper('one', ECHO);
+  const options = { ...home.environment, registry: 'reg.test', repository: 'ns/app' };
+  assert.equal(await areCredentialsAtHand(options), false);
+  await home.write(CONFIG, { credHelpers: { 'reg.test': 'one' }, credsStore: 'one', auths: { 'reg.test': {} } });
+  assert.equal(await areCredentialsAtHand(options), false);
+  await home.write('.config/containers/auth.json', { auths: { 'reg.test/ns': entryFor('anna') } });
+  assert.equal(await areCredentialsAtHand(options), true);
+  await assert.rejects(readFile(join(home.path, 'helper.log')), { code: 'ENOENT' });
 });

@@ -38,7 +38,8 @@ for (const { name, env, file } of targets) {
       await readdir(dirname(path)).then((names) => names.filter((other) => other.startsWith(file.slice(-9)))),
       [file.slice(-9)],
     );
-    assert.deepEqual(await findCredentials(options), { credentials: anna, from: path });
+    const { credentials, from } = await findCredentials(options);
+    assert.deepEqual({ credentials, from }, { credentials: anna, from: path });
     assert.deepEqual(await removeCredentials(options), [path]);
     assert.deepEqual(await home.read(file), { auths: {} });
     assert.deepEqual(await removeCredentials(options), []);
@@ -68,7 +69,7 @@ test('an identity token is stored so that it is found again', async (t) => {
   const home = await makeAuthHome(t);
   const credentials = { kind: 'identity-token', token: 'idt', username: undefined } as const;
   await storeCredentials({ ...home.environment, registry, credentials });
-  assert.deepEqual((await findCredentials({ ...home.environment, registry }))?.credentials, credentials);
+  assert.deepEqual((await findCredentials({ ...home.environment, registry })).credentials, credentials);
 });
 
 test('a link to an auth file stays a link', async (t) => {
@@ -89,7 +90,7 @@ test("docker's credential store is used where there is one, and older entries no
   const options = { ...home.environment, registry };
   assert.equal(await storeCredentials({ ...options, credentials: anna }), 'docker-credential-safe');
   assert.deepEqual(await home.read('run/containers/auth.json'), { auths: {} });
-  assert.deepEqual((await findCredentials(options))?.credentials, anna);
+  assert.deepEqual((await findCredentials(options)).credentials, anna);
   assert.deepEqual(await removeCredentials(options), ['docker-credential-safe']);
   assert.deepEqual(await helperLog(home), [
     `store ${registry}`,
@@ -97,7 +98,7 @@ test("docker's credential store is used where there is one, and older entries no
     `get ${registry}`,
     `erase ${registry}`,
   ]);
-  assert.equal(await findCredentials(options), undefined);
+  assert.equal((await findCredentials(options)).credentials, undefined);
 });
 
 test('the helper that the auth file names for a registry is used instead of the file', async (t) => {
@@ -107,7 +108,7 @@ test('the helper that the auth file names for a registry is used instead of the 
   const options = { ...home.environment, registry, authFile };
   assert.equal(await storeCredentials({ ...options, credentials: anna }), 'docker-credential-safe');
   assert.deepEqual(await home.read('auth.json'), { credHelpers: { [registry]: 'safe' } });
-  assert.deepEqual((await findCredentials(options))?.credentials, anna);
+  assert.deepEqual((await findCredentials(options)).credentials, anna);
 });
 
 test('a helper that fails to store is an error, and nothing is written in the clear', async (t) => {

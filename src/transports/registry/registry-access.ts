@@ -1,5 +1,5 @@
 import { Authorizer } from '../../auth/authenticate.ts';
-import type { Credentials } from '../../auth/credentials.ts';
+import type { CredentialSource } from '../../auth/credential-search.ts';
 import type { UploadState } from '../../cache/upload-state.ts';
 import type { Side } from '../../errors/imgcopy-error.ts';
 import {
@@ -39,8 +39,7 @@ export interface EndpointOptions {
   readonly tls?: TlsSettings | undefined;
   /** http, without trying https. */
   readonly plainHttp?: boolean | undefined;
-  /** A function is asked once, when the registry wants credentials. */
-  readonly credentials?: Credentials | (() => Promise<Credentials | undefined>) | undefined;
+  readonly credentials?: CredentialSource | undefined;
   readonly observer?: RequestObserver | undefined;
 }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { NO_CREDENTIALS } from '../../../src/auth/credential-search.ts';
 import { digestOf } from '../../../src/digest/digest.ts';
 import type { RegistryClient, UploadLocation } from '../../../src/transports/registry/client.ts';
 import { RegistryError } from '../../../src/transports/registry/registry-error.ts';
@@ -112,7 +113,7 @@ test('sends no credentials to an upload on another origin (behaviour 44)', async
   });
   await using access = openAccess();
   const client = await clientOf(access, registry, 'app', {
-    credentials: () => Promise.resolve({ kind: 'basic', username: 'anna', password: 'secret' }),
+    credentials: { ...NO_CREDENTIALS, credentials: { kind: 'basic', username: 'anna', password: 'secret' } },
   });
   await client.closeUpload(await open(client), digest, blob);
   assert.deepEqual(registry.blob('app', digest), blob);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { NO_CREDENTIALS } from '../../../src/auth/credential-search.ts';
 import type { HttpRequest } from '../../../src/http/send.ts';
 import type { EndpointCall, RegistryAccess } from '../../../src/transports/registry/registry-access.ts';
 import { selfSignedCertificate } from '../../support/certificate.ts';
@@ -107,7 +108,7 @@ test('sends no credentials where they are not wanted: to other hosts', async () 
   const { origin, send, sendAnonymous } = await access.endpoint(registry.host, {
     ...call,
     plainHttp: true,
-    credentials: () => Promise.resolve(credentials),
+    credentials: { ...NO_CREDENTIALS, credentials },
   });
   const statuses: number[] = [];
   for (const way of [send, sendAnonymous]) {

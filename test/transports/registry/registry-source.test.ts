@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
+import { NO_CREDENTIALS } from '../../../src/auth/credential-search.ts';
 import { noCache } from '../../../src/cache/no-cache.ts';
 import { ContentMismatchError, digestOf, type Digest } from '../../../src/digest/digest.ts';
 import { parseReference } from '../../../src/reference/reference.ts';
@@ -124,7 +125,9 @@ test('takes no credentials along when a blob is redirected to storage (behaviour
   await using registry = await startRegistry({ redirectBlobs: true, auth: login });
   registry.seedBlob('app', blob);
   await using access = openAccess();
-  const source = await sourceAt(access, registry, 'app:v1', { credentials: () => Promise.resolve(login) });
+  const source = await sourceAt(access, registry, 'app:v1', {
+    credentials: { ...NO_CREDENTIALS, credentials: login },
+  });
   assert.deepEqual(await buffer((await source.getBlob(info)).stream), blob);
   const stored = registry.requests.at(-1);
   assert.deepEqual([stored?.server, stored?.authorization], ['storage', false]);
@@ -136,7 +139,9 @@ test('fetches a foreign layer from its own URL, without credentials (behaviour 3
   await using elsewhere = await startRegistry({ auth: { ...login, anonymousPull: true } });
   elsewhere.seedBlob('layers', blob);
   await using access = openAccess();
-  const source = await sourceAt(access, registry, 'app:v1', { credentials: () => Promise.resolve(login) });
+  const source = await sourceAt(access, registry, 'app:v1', {
+    credentials: { ...NO_CREDENTIALS, credentials: login },
+  });
   const known: string[] = [];
   const urls = [
     'ftp://other.test/x',
