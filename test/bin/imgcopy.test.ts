@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
@@ -22,6 +24,23 @@ for (const version of ['10.24.1', '20.20.2', '22.18.9']) {
     assert.match(stderr, new RegExp(`^imgcopy: needs Node.js 22.19 or newer, and this is ${version}\n  hint: `));
   });
 }
+
+test('compiled code is never kept below the working directory, whatever the variables say', async () => {
+  const cwd = await mkdtemp(join(tmpdir(), 'imgcopy-cwd-'));
+  try {
+    for (const env of [{ XDG_CACHE_HOME: 'cache', HOME: '' }, { HOME: 'home' }, { XDG_CACHE_HOME: '', HOME: '' }]) {
+      const { status } = spawnSync(process.execPath, [command, '--version'], { cwd, env });
+      assert.deepEqual({ status, files: await readdir(cwd) }, { status: 0, files: [] });
+    }
+    spawnSync(process.execPath, [command, '--version'], {
+      cwd,
+      env: { XDG_CACHE_HOME: 'cache', HOME: join(cwd, 'home') },
+    });
+    assert.deepEqual(await readdir(cwd), ['home']);
+  } finally {
+    await rm(cwd, { recursive: true });
+  }
+});
 
 function runOn(version: string): { status: number | null; stdout: string; stderr: string } {
   const pretend = `Object.defineProperty(process.versions, 'node', { value: '${version}' })`;
