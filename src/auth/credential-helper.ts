@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { ImgcopyError, isAbort, systemErrorCode } from '../errors/imgcopy-error.ts';
+import { printable } from '../errors/printable.ts';
 import {
   type BasicCredentials,
   type Credentials,
@@ -106,7 +107,7 @@ function runHelper(
 
 /** By the protocol a helper that fails prints the reason on its standard output; many use standard error. JSON may hold the secret. */
 function reasonIn(output: string): string {
-  const lines = output.split('\n').map((line) => line.replace(/[\p{Cc}\p{Cf}]/gu, '').trim());
+  const lines = output.split('\n').map((line) => printable(line).trim());
   const reason = lines.find((line) => line !== '') ?? '';
   return reason.includes('{') ? '' : reason.slice(0, MAX_MESSAGE_LENGTH);
 }

@@ -1,4 +1,5 @@
 import { ImgcopyError, type ErrorKind, type Side } from '../errors/imgcopy-error.ts';
+import { excerpt, quote } from '../errors/printable.ts';
 import { dumpBody, readBody } from '../http/body.ts';
 import { redactUrl } from '../http/network-error.ts';
 import type { HttpRequest, HttpResponse, RequestObserver, Send } from '../http/send.ts';
@@ -77,7 +78,7 @@ function checkedRealm({ realm, registryOrigin, side }: TokenRequest): URL {
   const url = realm === undefined ? null : URL.parse(realm);
   if (url === null || (url.protocol !== 'https:' && url.protocol !== 'http:')) {
     throw new ImgcopyError(
-      `${registryOrigin} asks for a token from ${JSON.stringify(realm?.slice(0, MAX_MESSAGE_LENGTH))}: expected an http(s) URL`,
+      `${registryOrigin} asks for a token from ${realm === undefined ? 'nowhere' : quote(realm, MAX_MESSAGE_LENGTH)}: expected an http(s) URL`,
       {
         code: 'ERR_INVALID_TOKEN_REALM',
         side,
@@ -187,10 +188,7 @@ function serverMessage(answer: Record<string, unknown>, credentials: TokenReques
   const text = candidates.find((candidate) => typeof candidate === 'string') ?? '';
   const secret = credentials?.kind === 'basic' ? credentials.password : credentials?.token;
   const safe = secret ? text.replaceAll(secret, '***') : text;
-  return safe
-    .replace(/[\p{Cc}\p{Cf}]+/gu, ' ')
-    .trim()
-    .slice(0, MAX_MESSAGE_LENGTH);
+  return excerpt(safe, MAX_MESSAGE_LENGTH);
 }
 
 function hintFor(status: number, { credentials, registryOrigin }: TokenRequest): string | undefined {

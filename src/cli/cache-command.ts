@@ -1,6 +1,6 @@
 import { homedir } from 'node:os';
-import { cachePath, cacheStats, clearCache, type CacheStats } from '../index.ts';
-import { formatBytes } from './format.ts';
+import { cachePath, cacheStats, clearCache, printable, printableJson, type CacheStats } from '../index.ts';
+import { forTerminal, formatBytes } from './format.ts';
 
 /** imgcopy cache path, stats or clear */
 export async function runCache(
@@ -9,19 +9,19 @@ export async function runCache(
 ): Promise<void> {
   const path = cachePath(process.env, homedir());
   if (action === 'path') {
-    process.stdout.write(`${path}\n`);
+    process.stdout.write(`${forTerminal(path)}\n`);
   } else if (action === 'stats') {
     const stats = await cacheStats(path);
-    process.stdout.write(json ? `${JSON.stringify(stats)}\n` : table(stats));
+    process.stdout.write(json ? `${printableJson(stats)}\n` : table(stats));
   } else {
     await clearCache(path);
-    process.stderr.write(`removed ${path}\n`);
+    process.stderr.write(`removed ${printable(path)}\n`);
   }
 }
 
 function table({ path, bytes, locations, pairs, chunkedBlobs, hosts }: CacheStats): string {
   const rows = [
-    ['file', path],
+    ['file', printable(path)],
     ['size', formatBytes(bytes)],
     ['places that blobs are known to be in', locations],
     ['blobs whose uncompressed digest is known', pairs],

@@ -4,11 +4,13 @@ import {
   duringOperation,
   ImgcopyError,
   parseReference,
+  printableJson,
   type CopyResult,
   type PartialMode,
   type Platform,
 } from '../index.ts';
 import { logRequest } from './debug-log.ts';
+import { forTerminal } from './format.ts';
 import { endpointsOf, patienceOf, type BothEndpointsFlags, type PatienceFlags } from './endpoint-flags.ts';
 import { openProgress } from './progress/open-progress.ts';
 import type { Progress, ProgressMode } from './progress/progress.ts';
@@ -86,7 +88,7 @@ export async function runCopy(
   }
   progress.finish(result);
   if (flags.digestfile !== undefined) await writeDigest(flags.digestfile, result.digest);
-  process.stdout.write(`${FORMATS[output](result)}\n`);
+  process.stdout.write(`${forTerminal(FORMATS[output](result))}\n`);
 }
 
 /** @throws ImgcopyError of kind `usage` where the destination is not in a registry, so that no image field could hold it. */
@@ -104,7 +106,7 @@ const FORMATS: Readonly<Record<OutputForm, (result: CopyResult) => string>> = {
   // What crane, docker and the image fields of Kubernetes take.
   image: ({ reference }) => reference.replace(/^docker:\/\//, ''),
   digest: ({ digest }) => digest,
-  json: (result) => JSON.stringify(toJson(result)),
+  json: (result) => printableJson(toJson(result)),
 };
 
 /** For those who know `crane cp -a`, which copies all tags. */

@@ -1,5 +1,4 @@
-import type { HttpRequest } from '../index.ts';
-import { printable } from './format.ts';
+import { printable, type HttpRequest } from '../index.ts';
 
 /** One line on stderr for a request that went out: no query and no headers, which may hold secrets. */
 export function logRequest(
@@ -10,7 +9,7 @@ export function logRequest(
   const range = request.headers?.['range'];
   const asked = range === undefined ? '' : ` (${range.length > 80 ? `${range.slice(0, 80)}…` : range})`;
   const end = 'status' in outcome ? `${outcome.status}` : messageOf(outcome.error);
-  process.stderr.write(`${side}: ${method} ${url.origin}${url.pathname}${asked}: ${printable(end)}\n`);
+  process.stderr.write(`${printable(`${side}: ${method} ${url.origin}${url.pathname}${asked}: ${end}`)}\n`);
 }
 
 function messageOf(error: unknown): string {

@@ -1,6 +1,5 @@
 import type { CommanderError } from 'commander';
-import { ImgcopyError, type ErrorKind } from '../index.ts';
-import { printable } from './format.ts';
+import { ImgcopyError, printable, type ErrorKind } from '../index.ts';
 
 const STATUS: Readonly<Record<ErrorKind, number>> = {
   failed: 1,
@@ -43,7 +42,7 @@ export function formatError(error: unknown, { stack, sides }: ErrorFormat): stri
     if (error.hint === undefined) lines[lines.length - 1] += `    ${code}`;
     else lines.push(`  hint: ${printable(error.hint)}    ${code}`);
   }
-  if (stack) lines.push(...causesOf(error).flatMap((cause) => (cause instanceof Error ? [cause.stack ?? ''] : [])));
+  if (stack) lines.push(...causesOf(error).flatMap(stackOf));
   return `${lines.join('\n')}\n`;
 }
 
@@ -64,6 +63,15 @@ function causesOf(error: unknown): readonly unknown[] {
   for (let cause = causeOf(error); cause !== undefined && causes.length < 10; cause = causeOf(cause))
     causes.push(cause);
   return causes;
+}
+
+/** Name and message in one line, and a line for each place: the message may be a server's, and must not look like one of them. */
+function stackOf(error: unknown): readonly string[] {
+  if (!(error instanceof Error)) return [];
+  const { name, message, stack = '' } = error;
+  const title = message === '' ? name : `${name}: ${message}`;
+  const places = stack.startsWith(title) ? stack.slice(title.length).split('\n').slice(1) : [];
+  return [title, ...places].map(printable);
 }
 
 function messageOf(error: unknown): string {

@@ -1,3 +1,5 @@
+import { printable } from '../index.ts';
+
 /** A size for people: `131 MB`, `4.2 kB`. @param bytes  not negative. */
 export function formatBytes(bytes: number): string {
   const units = ['B', 'kB', 'MB', 'GB', 'TB'];
@@ -32,7 +34,7 @@ export function shortDigest(digest: string): string {
   return digest.replace(/^(?:sha256|sha512):/, '').slice(0, 12);
 }
 
-/** What servers and files say may hold control characters that would steer the terminal, or turn text around. */
-export function printable(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ');
+/** A name for standard output: on a terminal without what could steer it, and exact where a program reads it. */
+export function forTerminal(text: string): string {
+  return process.stdout.isTTY ? printable(text) : text;
 }

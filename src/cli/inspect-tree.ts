@@ -1,5 +1,11 @@
-import { formatPlatform, type Descriptor, type ImageDescription, type ManifestDescription } from '../index.ts';
-import { count, formatBytes, printable } from './format.ts';
+import {
+  printable,
+  formatPlatform,
+  type Descriptor,
+  type ImageDescription,
+  type ManifestDescription,
+} from '../index.ts';
+import { count, formatBytes } from './format.ts';
 
 interface Branch {
   readonly columns: readonly string[];

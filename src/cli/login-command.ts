@@ -1,8 +1,7 @@
 import { text } from 'node:stream/consumers';
-import { ImgcopyError, login, logout } from '../index.ts';
+import { printable, ImgcopyError, login, logout } from '../index.ts';
 import { logRequest } from './debug-log.ts';
 import { patienceOf, type EndpointFlags, type PatienceFlags } from './endpoint-flags.ts';
-import { printable } from './format.ts';
 import { ask, askSecret, canAsk } from './prompt.ts';
 import { within } from './within.ts';
 

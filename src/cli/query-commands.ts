@@ -1,15 +1,17 @@
 import { once } from 'node:events';
 import {
+  escapeUnprintable,
   getImageDigest,
   getImageManifest,
   inspectImage,
   listTags,
+  printable,
+  printableJson,
   type ImageQueryOptions,
   type Platform,
 } from '../index.ts';
 import { logRequest } from './debug-log.ts';
 import { endpointOf, patienceOf, type BothEndpointsFlags, type PatienceFlags } from './endpoint-flags.ts';
-import { printable } from './format.ts';
 import { drawImage } from './inspect-tree.ts';
 import { within } from './within.ts';
 
@@ -47,12 +49,13 @@ export async function runDigest(reference: string, flags: QueryFlags, signal: Ab
 export async function runInspect(reference: string, flags: InspectFlags, signal: AbortSignal): Promise<void> {
   await query(flags, signal, async (options) => {
     if (flags.raw) {
-      await print((await getImageManifest(reference, options)).bytes);
+      const { bytes } = await getImageManifest(reference, options);
+      await print(process.stdout.isTTY ? escapeUnprintable(bytes.toString('utf8')) : bytes);
       return;
     }
     const image = await inspectImage(reference, options);
     const columns = (process.stdout.isTTY && process.stdout.columns) || undefined;
-    await print(flags.json ? `${JSON.stringify(image)}\n` : `${drawImage(image, columns).join('\n')}\n`);
+    await print(flags.json ? `${printableJson(image)}\n` : `${drawImage(image, columns).join('\n')}\n`);
   });
 }
 

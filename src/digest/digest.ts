@@ -1,5 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import { ImgcopyError } from '../errors/imgcopy-error.ts';
+import { quote } from '../errors/printable.ts';
 
 /** The hash algorithms that a digest may name. */
 export type DigestAlgorithm = 'sha256' | 'sha512';
@@ -12,12 +13,9 @@ const DIGEST = /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/;
 /** A text that should be a digest and is none. */
 export class InvalidDigestError extends ImgcopyError {
   constructor(text: string) {
-    super(
-      `invalid digest ${JSON.stringify(text.slice(0, 160))}: expected sha256:<64 hex digits> or sha512:<128 hex digits>`,
-      {
-        code: 'ERR_INVALID_DIGEST',
-      },
-    );
+    super(`invalid digest ${quote(text)}: expected sha256:<64 hex digits> or sha512:<128 hex digits>`, {
+      code: 'ERR_INVALID_DIGEST',
+    });
   }
 }
 

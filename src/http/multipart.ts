@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import { quote } from '../errors/printable.ts';
 import { type ContentRange, parseContentRange } from './content-range.ts';
 import { MultipartInput } from './multipart-input.ts';
 import { RangeBodyError } from './range-errors.ts';
@@ -41,7 +42,8 @@ export async function* multipartParts(body: Readable, boundary: string): AsyncGe
     while (!(await isClosing(input))) {
       const headers = parseHeaders(await input.takeUntil(END_OF_HEADERS, HEADER_LIMIT, 'the header of a part'));
       const range = parseContentRange(headers.get('content-range'));
-      if (range === undefined) throw malformed(`a part has no valid Content-Range: ${headers.get('content-range')}`);
+      if (range === undefined)
+        throw malformed(`a part has no valid Content-Range: ${quote(headers.get('content-range') ?? '')}`);
       const content = new PartContent(input, range.end - range.start);
       yield { headers, range, body: content };
       await content.skip();
@@ -77,12 +79,12 @@ async function takeDelimiter(input: MultipartInput, delimiter: Buffer): Promise<
 /** @param block  the rest of the delimiter's line, which may be padded with white space, and the header lines below it. */
 function parseHeaders(block: Buffer): Map<string, string> {
   const [padding = '', ...lines] = block.toString('latin1').split('\r\n');
-  if (padding.trim() !== '') throw malformed(`a boundary is followed by ${JSON.stringify(padding.slice(0, 80))}`);
+  if (padding.trim() !== '') throw malformed(`a boundary is followed by ${quote(padding, 80)}`);
   const headers = new Map<string, string>();
   for (const line of lines) {
     const [, name, value] = HEADER_LINE.exec(line) ?? [];
     if (name === undefined || value === undefined) {
-      throw malformed(`a part has a header line that is folded or has no name: ${JSON.stringify(line.slice(0, 80))}`);
+      throw malformed(`a part has a header line that is folded or has no name: ${quote(line, 80)}`);
     }
     const key = name.toLowerCase();
     const earlier = headers.get(key);

@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ImgcopyError } from '../errors/imgcopy-error.ts';
+import { quote } from '../errors/printable.ts';
 import { BadPartialRequestError } from '../types/errors.ts';
 import { dumpBody } from './body.ts';
 import { type ByteRange, describeRange } from './byte-ranges.ts';
@@ -57,10 +58,13 @@ async function refuseOtherThanBytes(response: HttpResponse): Promise<void> {
   }
   const encoding = header(response, 'content-encoding') ?? 'identity';
   if (encoding.toLowerCase() !== 'identity') {
-    throw new ImgcopyError(`a request for ranges: expected the bytes as they are, found Content-Encoding ${encoding}`, {
-      code: 'ERR_CONTENT_ENCODING',
-      hint: 'a proxy before the registry encodes its answers; ask its owner to leave blobs as they are',
-    });
+    throw new ImgcopyError(
+      `a request for ranges: expected the bytes as they are, found Content-Encoding ${quote(encoding)}`,
+      {
+        code: 'ERR_CONTENT_ENCODING',
+        hint: 'a proxy before the registry encodes its answers; ask its owner to leave blobs as they are',
+      },
+    );
   }
 }
 
@@ -87,7 +91,7 @@ async function* partialSpans(
 function singlePart(response: HttpResponse, ranges: readonly ByteRange[], size: number): Span {
   const value = response.headers['content-range'];
   const range = parseContentRange(typeof value === 'string' ? value : undefined);
-  if (range === undefined) throw wrongRange('one valid Content-Range with 206', String(value));
+  if (range === undefined) throw wrongRange('one valid Content-Range with 206', quote(String(value)));
   checkTotal(range, size);
   const asked = { start: ranges[0]?.start ?? 0, end: ranges.at(-1)?.end ?? size };
   if (range.start !== asked.start || range.end !== asked.end) {
@@ -103,7 +107,7 @@ function expectBoundary(response: HttpResponse): string {
   const contentType = header(response, 'content-type');
   const boundary = boundaryOf(contentType);
   if (boundary !== undefined) return boundary;
-  throw new RangeBodyError('ERR_BAD_MULTIPART', `a multipart answer names no boundary: ${contentType}`);
+  throw new RangeBodyError('ERR_BAD_MULTIPART', `a multipart answer names no boundary: ${quote(contentType ?? '')}`);
 }
 
 function checkTotal({ total }: ContentRange, size: number): void {
@@ -114,7 +118,7 @@ function checkTotal({ total }: ContentRange, size: number): void {
 function checkContentLength(response: HttpResponse, length: number): void {
   const announced = header(response, 'content-length');
   if (announced === undefined || Number(announced) === length) return;
-  throw wrongRange(`${length} bytes`, `${announced} by the Content-Length`);
+  throw wrongRange(`${length} bytes`, `${quote(announced)} by the Content-Length`);
 }
 
 function wrongRange(expected: string, found: string): RangeBodyError {

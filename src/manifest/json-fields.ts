@@ -1,3 +1,4 @@
+import { quote } from '../errors/printable.ts';
 import { InvalidManifestError } from './invalid-manifest-error.ts';
 
 /** A JSON object, and where in the document it stands (`layers[2]`), for messages. */
@@ -101,5 +102,5 @@ function quoteValue(value: unknown): string {
   if (value === undefined) return 'nothing';
   if (Array.isArray(value)) return 'a list';
   if (typeof value === 'object' && value !== null) return 'an object';
-  return JSON.stringify(value).slice(0, 200);
+  return typeof value === 'string' ? quote(value) : JSON.stringify(value);
 }

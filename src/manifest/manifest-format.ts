@@ -1,3 +1,4 @@
+import { quote } from '../errors/printable.ts';
 import { InvalidManifestError } from './invalid-manifest-error.ts';
 import { isPresent, type JsonNode, optionalNode, optionalString } from './json-fields.ts';
 import { isImageManifestType, isIndexType, isSchema1Type, MediaType } from './media-types.ts';
@@ -54,7 +55,7 @@ function refuseAmbiguity(document: JsonNode, mediaType: string): void {
   for (const name of Object.keys(document.fields)) {
     const field = [...FORMAT_FIELDS, ...OTHER_FIELDS].find((known) => foldCase(known) === foldCase(name));
     if (field === undefined || !isPresent(document, name)) continue;
-    if (field !== name) throw new InvalidManifestError(`it is ambiguous: ${JSON.stringify(name)} should be ${field}`);
+    if (field !== name) throw new InvalidManifestError(`it is ambiguous: ${quote(name)} should be ${field}`);
     if (FORMAT_FIELDS.includes(field) && !allowed.includes(field)) {
       throw new InvalidManifestError(`it is ambiguous: a ${mediaType} should have no ${field}`);
     }

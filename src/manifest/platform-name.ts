@@ -1,11 +1,12 @@
 import { arch as machineArch, endianness, platform as machineOs } from 'node:os';
 import { ImgcopyError } from '../errors/imgcopy-error.ts';
+import { quote } from '../errors/printable.ts';
 import type { Platform } from './descriptor.ts';
 
 /** A text that should be a platform and is none. */
 export class InvalidPlatformError extends ImgcopyError {
   constructor(text: string) {
-    super(`invalid platform ${JSON.stringify(text)}: expected OS/ARCH, OS/ARCH/VARIANT or local`, {
+    super(`invalid platform ${quote(text)}: expected OS/ARCH, OS/ARCH/VARIANT or local`, {
       code: 'ERR_INVALID_PLATFORM',
       kind: 'usage',
       hint: 'for example linux/amd64 or linux/arm/v7',

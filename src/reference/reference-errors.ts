@@ -1,4 +1,5 @@
 import { ImgcopyError } from '../errors/imgcopy-error.ts';
+import { quote } from '../errors/printable.ts';
 
 const KNOWN_TRANSPORTS: readonly string[] = ['docker://', 'dir:'];
 
@@ -17,7 +18,7 @@ export class InvalidReferenceError extends ImgcopyError {
 export class UnknownTransportError extends ImgcopyError {
   constructor(text: string, transport: string, options: { readonly hint: string }) {
     super(
-      `unknown transport ${JSON.stringify(transport)} in ${quoteReference(text)}: expected one of ${KNOWN_TRANSPORTS.join(', ')}`,
+      `unknown transport ${quote(transport)} in ${quoteReference(text)}: expected one of ${KNOWN_TRANSPORTS.join(', ')}`,
       { code: 'ERR_UNKNOWN_TRANSPORT', kind: 'usage', hint: options.hint },
     );
   }
@@ -25,8 +26,7 @@ export class UnknownTransportError extends ImgcopyError {
 
 /** A reference as messages show it: quoted, cut to a readable length, `***` for a user name and password. */
 export function quoteReference(text: string): string {
-  const shown = text.replace(USERINFO, '$1***@');
-  return JSON.stringify(shown.length > 300 ? `${shown.slice(0, 300)}…` : shown);
+  return quote(text.replace(USERINFO, '$1***@'), 300);
 }
 
 /** Whether a user name was written before the host, as in a URL. */

@@ -1,4 +1,5 @@
 import { isDigest, type Digest } from '../digest/digest.ts';
+import { quote } from '../errors/printable.ts';
 import { holdsUserinfo, InvalidReferenceError } from './reference-errors.ts';
 
 /** An image, or all images of a repository, in a registry. */
@@ -80,13 +81,13 @@ function checkRegistry(registry: string, text: string): void {
   const host = hasPort ? registry.slice(0, colon) : registry;
   const port = hasPort ? registry.slice(colon + 1) : undefined;
   const hint = 'what stands before the first slash is the host[:port] of a registry';
-  if (!HOST.test(host)) throw new InvalidReferenceError(text, `${JSON.stringify(host)} is no host name`, { hint });
+  if (!HOST.test(host)) throw new InvalidReferenceError(text, `${quote(host)} is no host name`, { hint });
   if (port !== undefined && !/^\d+$/.test(port)) {
-    throw new InvalidReferenceError(text, `the port ${JSON.stringify(port)} is not a number`, { hint });
+    throw new InvalidReferenceError(text, `the port ${quote(port)} is not a number`, { hint });
   }
   // docker's grammar lets through what no URL can hold: a port over 65535, 300.1.1.1, [::::].
   if (!URL.canParse(`https://${registry}/`)) {
-    throw new InvalidReferenceError(text, `${JSON.stringify(registry)} is no host and port`, { hint });
+    throw new InvalidReferenceError(text, `${quote(registry)} is no host and port`, { hint });
   }
 }
 
@@ -96,7 +97,7 @@ function checkRepository(repository: string, registry: string, text: string): vo
   if (repository === '') throw new InvalidReferenceError(text, 'it names no repository');
   if (components.includes('')) throw new InvalidReferenceError(text, 'a part of the repository is empty');
   if (repository !== lowerCase) {
-    throw new InvalidReferenceError(text, `the repository ${JSON.stringify(repository)} has upper-case letters`, {
+    throw new InvalidReferenceError(text, `the repository ${quote(repository)} has upper-case letters`, {
       hint: `repositories are lower-case: docker://${registry}/${lowerCase}`,
     });
   }
@@ -104,7 +105,7 @@ function checkRepository(repository: string, registry: string, text: string): vo
   if (wrong !== undefined) {
     throw new InvalidReferenceError(
       text,
-      `${JSON.stringify(wrong)} in the repository is not letters and digits, joined by one of . _ __ or dashes`,
+      `${quote(wrong)} in the repository is not letters and digits, joined by one of . _ __ or dashes`,
     );
   }
   const { length } = fullRepository(repository, registry);
@@ -129,7 +130,7 @@ function checkTag(tag: string | undefined, text: string): void {
   if (!isTag(tag)) {
     throw new InvalidReferenceError(
       text,
-      `the tag ${JSON.stringify(tag)} is not letters, digits and _ . - (the last two not in front)`,
+      `the tag ${quote(tag)} is not letters, digits and _ . - (the last two not in front)`,
     );
   }
 }

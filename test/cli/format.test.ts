@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { count, formatBytes, formatDuration, printable, shortDigest } from '../../src/cli/format.ts';
+import { count, formatBytes, formatDuration, shortDigest } from '../../src/cli/format.ts';
 
 const sizes: readonly (readonly [bytes: number, text: string])[] = [
   [0, '0 B'],
@@ -41,9 +41,4 @@ test('one is not many', () => {
 
 test('a digest is told by its beginning', () => {
   assert.equal(shortDigest(`sha256:0123456789abcdef${'0'.repeat(48)}`), '0123456789ab');
-});
-
-test('text of others cannot steer the terminal, nor turn around what follows it', () => {
-  assert.equal(printable('a\u001B[2Jb\r\nc\u202Ed\u2028e\u0007'), 'a [2Jb c d e ');
-  assert.equal(printable('näher → 日本'), 'näher → 日本');
 });

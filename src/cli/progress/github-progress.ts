@@ -1,5 +1,4 @@
-import { ImgcopyError, type CopyResult } from '../../index.ts';
-import { printable } from '../format.ts';
+import { printable, ImgcopyError, type CopyResult } from '../../index.ts';
 import { openPlainProgress } from './plain-progress.ts';
 import type { Progress, ProgressOptions } from './progress.ts';
 

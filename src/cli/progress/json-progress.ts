@@ -1,4 +1,4 @@
-import { ImgcopyError, isAbort, type CopyEvent, type ErrorKind, type Side } from '../../index.ts';
+import { ImgcopyError, isAbort, printableJson, type CopyEvent, type ErrorKind, type Side } from '../../index.ts';
 import type { Progress } from './progress.ts';
 
 /** Between two lines about one blob's progress, in ms. */
@@ -44,5 +44,5 @@ function failedEvent(error: unknown): FailedEvent {
 }
 
 function print(event: object): void {
-  process.stderr.write(`${JSON.stringify(event)}\n`);
+  process.stderr.write(`${printableJson(event)}\n`);
 }

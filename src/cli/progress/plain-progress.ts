@@ -1,5 +1,5 @@
-import type { CopyEvent } from '../../index.ts';
-import { formatBytes, formatDuration, formatTimeLeft, printable, shortDigest } from '../format.ts';
+import { printable, type CopyEvent } from '../../index.ts';
+import { formatBytes, formatDuration, formatTimeLeft, shortDigest } from '../format.ts';
 import { CopyState } from './copy-state.ts';
 import type { Progress, ProgressOptions } from './progress.ts';
 import { describeEnd, summarize } from './summary.ts';

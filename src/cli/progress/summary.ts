@@ -1,5 +1,5 @@
-import type { BlobOutcome, CopyResult } from '../../index.ts';
-import { count, formatBytes, formatDuration, printable } from '../format.ts';
+import { printable, type BlobOutcome, type CopyResult } from '../../index.ts';
+import { count, formatBytes, formatDuration } from '../format.ts';
 import type { BlobEnd } from './copy-state.ts';
 
 /** What became of a blob, for people. */

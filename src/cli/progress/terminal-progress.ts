@@ -1,8 +1,9 @@
 import { chalkStderr as chalk } from 'chalk';
 import ora from 'ora';
 import stringWidth from 'string-width';
+import { printable } from '../../index.ts';
 import { CopyState } from './copy-state.ts';
-import { printable, shortDigest } from '../format.ts';
+import { shortDigest } from '../format.ts';
 import { describeRetry } from './plain-progress.ts';
 import type { Progress, ProgressOptions } from './progress.ts';
 import { describeEnd, summarize } from './summary.ts';

@@ -1,7 +1,8 @@
 import { chalkStderr as chalk } from 'chalk';
 import cliTruncate from 'cli-truncate';
 import stringWidth from 'string-width';
-import { formatBytes, formatTimeLeft, printable, shortDigest } from '../format.ts';
+import { printable } from '../../index.ts';
+import { formatBytes, formatTimeLeft, shortDigest } from '../format.ts';
 import type { BlobState, CopyState } from './copy-state.ts';
 import { describeEnd, OUTCOMES } from './summary.ts';
 

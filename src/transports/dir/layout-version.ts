@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { replaceFile } from '../../blob-files/durable-files.ts';
 import { ImgcopyError, systemErrorCode } from '../../errors/imgcopy-error.ts';
+import { quote } from '../../errors/printable.ts';
 import { VERSION_FILE } from './layout.ts';
 
 /** Versions of the layout: 1.2 has names for digests other than sha256, and tools that know 1.1 alone refuse it. */
@@ -29,7 +30,7 @@ export async function readVersion(directory: string): Promise<LayoutVersion | un
   }
   const [, major, minor] = (VERSION_TEXT.exec(text) ?? []).map(Number);
   if (major === undefined || minor === undefined) {
-    throw versionError(`${path} does not name a version: it begins with ${JSON.stringify(text.slice(0, 60))}`);
+    throw versionError(`${path} does not name a version: it begins with ${quote(text, 60)}`);
   }
   if (major > 1 || (major === 1 && minor > 2)) {
     throw versionError(`${path} names version ${major}.${minor} of the layout, expected at most 1.2`);

@@ -1,4 +1,5 @@
 import { ImgcopyError, type ErrorKind, type Side } from '../../errors/imgcopy-error.ts';
+import { excerpt } from '../../errors/printable.ts';
 import {
   isPassingAnswer,
   isRateLimit,
@@ -11,7 +12,6 @@ import { apiHost } from '../../reference/reference.ts';
 
 /** Error bodies are read up to here, in bytes. */
 const MAX_ERROR_BODY = 1024 * 1024;
-const MAX_TEXT = 200;
 
 /** A registry answered a request with a status that says no. */
 export class RegistryError extends ImgcopyError {
@@ -69,14 +69,14 @@ export function parseErrorBody(text: string): { readonly codes: readonly string[
   const errors = jsonErrors(text);
   if (errors === undefined) {
     const isMarkup = text.trimStart().startsWith('<');
-    return { codes: [], message: isMarkup ? '' : printable(text) };
+    return { codes: [], message: isMarkup ? '' : excerpt(text) };
   }
   const codes = errors.map((error) => error.code).filter(isGiven);
   const message = errors
     .map(({ code, message: said }) => [code, said].filter(isGiven).join(': '))
     .filter(isGiven)
     .join('; ');
-  return { codes, message: printable(message) };
+  return { codes, message: excerpt(message) };
 }
 
 function isGiven(text: string): boolean {
@@ -100,12 +100,6 @@ function oneError(error: unknown): { code: string; message: string } {
   const [code = ''] = [fields['code']].filter((value) => typeof value === 'string');
   const [message = ''] = [fields['message'], fields['details']].filter((value) => typeof value === 'string');
   return { code, message };
-}
-
-/** Without control characters, which could steer a terminal, and not too long. */
-function printable(text: string): string {
-  const clean = text.replace(/[\p{Cc}\p{Cf}]+/gu, ' ').trim();
-  return clean.length > MAX_TEXT ? `${clean.slice(0, MAX_TEXT)}…` : clean;
 }
 
 function kindOf(status: number, codes: readonly string[]): ErrorKind {
