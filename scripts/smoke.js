@@ -1,33 +1,46 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildImage } from '../test/support/images.ts';
 import { startRealRegistry } from '../test/support/real-registries.ts';
+import { realTool } from '../test/support/real-tools.ts';
+import { startRegistry } from '../test/support/registry.ts';
 
-// Usage: smoke.js NODE... (this program itself wants Node.js 24)
+// Usage: smoke.js [NODE...] (this program itself needs Node.js 24; default: the Node.js that runs npm)
 //
-// Under each of these versions of Node.js, has the built command copy an image from a directory to a registry and back, and
-// compares what came back.
+// On each of these versions of Node.js, the built command copies an image from a directory to a registry and back. What came
+// back must be the same. The registry is docker-registry where that is installed, else the one of the tests.
 
 const command = fileURLToPath(new URL('../bin/imgcopy.js', import.meta.url));
-const registry = await startRealRegistry('docker-registry');
+const nodes = process.argv.length > 2 ? process.argv.slice(2) : [process.env.npm_node_execpath ?? process.execPath];
+const { host, stop } = await openRegistry();
 const work = mkdtempSync(join(tmpdir(), 'imgcopy-smoke-'));
 try {
   const original = writeImage('original');
-  for (const [index, node] of process.argv.slice(2).entries()) {
-    const tag = `docker://${registry.host}/smoke-${index}:1`;
+  for (const [index, node] of nodes.entries()) {
+    const tag = `docker://${host}/smoke-${index}:1`;
     const back = join(work, `back-${index}`);
-    imgcopy(node, ['--version']);
-    imgcopy(node, [`dir:${original}`, tag]);
-    imgcopy(node, [tag, `dir:${back}`]);
+    await imgcopy(node, ['--version']);
+    await imgcopy(node, [`dir:${original}`, tag]);
+    await imgcopy(node, [tag, `dir:${back}`]);
     assert.deepEqual(contents(back), contents(original));
   }
 } finally {
   rmSync(work, { recursive: true });
-  await registry.stop();
+  await stop();
+}
+
+async function openRegistry() {
+  if (realTool('docker-registry') !== undefined) {
+    const registry = await startRealRegistry('docker-registry');
+    return { host: registry.host, stop: () => registry.stop() };
+  }
+  const registry = await startRegistry();
+  return { host: registry.host, stop: () => registry.close() };
 }
 
 /** Writes a small image in the layout of dir:, and returns its path. */
@@ -41,10 +54,10 @@ function writeImage(name) {
   return path;
 }
 
-function imgcopy(node, args) {
-  const { stdout: version } = spawnSync(node, ['--version'], { encoding: 'utf8' });
-  process.stdout.write(`Node.js ${version.trim()}: imgcopy ${args.join(' ')}\n`);
-  const { status } = spawnSync(node, [command, ...args], { env: { ...process.env, HOME: work }, stdio: 'inherit' });
+async function imgcopy(node, args) {
+  process.stdout.write(`${node}: imgcopy ${args.join(' ')}\n`);
+  const child = spawn(node, [command, ...args], { env: { ...process.env, HOME: work }, stdio: 'inherit' });
+  const [status] = await once(child, 'exit');
   assert.equal(status, 0);
 }
 
