@@ -1,6 +1,6 @@
-import type { CompletedCommand, CompletedOption } from './completed-command.ts';
+import type { CompletedCommand, CompletedOption, CompletedProgram } from './completed-command.ts';
 
-export function bashCompletion(commands: readonly CompletedCommand[]): string {
+export function bashCompletion({ commands, transports }: CompletedProgram): string {
   const options = commands.flatMap((command) => command.options);
   const choices = new Map(
     options.flatMap((option) => (option.choices.length > 0 ? [[option.names.join('|'), option.choices] as const] : [])),
@@ -9,43 +9,61 @@ export function bashCompletion(commands: readonly CompletedCommand[]): string {
   const other = distinctNames(
     options.filter((option) => option.takesValue && option.choices.length === 0 && !option.isPath),
   );
+  const prefixes = transports.map(({ prefix }) => prefix).join(' ');
+  const pathPrefixes = transports.flatMap(({ prefix, isPath }) => (isPath ? [`${prefix}*`] : [])).join('|');
   return `# bash completion for imgcopy: source <(imgcopy completion bash)
 _imgcopy() {
-  local word=\${COMP_WORDS[COMP_CWORD]} before=\${COMP_WORDS[COMP_CWORD-1]} command=copy options= arguments= i
-  # Bash makes words of = and : too.
-  [[ $word == = || $word == : ]] && word=
-  [[ $before == = ]] && before=\${COMP_WORDS[COMP_CWORD-2]}
+  local line=\${COMP_LINE:0:COMP_POINT} command=copy options= arguments= operands=0 i
+  local -a words
+  # Bash splits words at = and : too; here they are whole.
+  read -ra words <<<"$line"
+  [[ $line == *[[:space:]] ]] && words+=('')
+  local word=\${words[-1]} before=\${words[-2]}
+  if [[ $word == --*=* ]]; then
+    before=\${word%%=*} word=\${word#*=}
+  fi
   case $before in
 ${[...choices].map(([names, values]) => `    ${names}) ${reply(`-W '${values.join(' ')}'`)}; return ;;`).join('\n')}
-    ${paths}) ${reply('-f')}; return ;;
+    ${paths}) compopt -o filenames; ${reply('-f')}; return ;;
     ${other}) COMPREPLY=(); return ;;
   esac
-  if [[ \${COMP_LINE:0:COMP_POINT} =~ (^|[[:space:]])dir:[^[:space:]]*$ ]]; then
-    ${reply('-d')}
-    return
-  fi
-  for ((i = 1; i < COMP_CWORD; i++)); do
-    case \${COMP_WORDS[i]} in
-      ${commands.flatMap(({ names }) => names).join('|')}) command=\${COMP_WORDS[i]}; break ;;
+  for ((i = 1; i < \${#words[@]} - 1; i++)); do
+    case \${words[i]} in
+      ${commands.flatMap(({ names }) => names).join('|')}) ((operands == 0)) && command=\${words[i]} || ((operands++)) ;;
+      ${[paths, other, ...choices.keys()].join('|')}) ((i++)) ;;
+      -*) ;;
+      *) ((operands++)) ;;
     esac
   done
   case $command in
-${commands.map(wordsOf).join('\n')}
+${commands.map((command) => wordsOf(command, prefixes)).join('\n')}
   esac
   if [[ $word == -* ]]; then
     ${reply('-W "$options"')}
-  else
-    ((COMP_CWORD == 1)) && arguments='${commands.map(({ names }) => names[0]).join(' ')} help docker:// dir:'
-    ${reply('-W "$arguments"')}
+    return
   fi
+  # The first word may be a command as well.
+  ((\${#words[@]} == 2)) && arguments+=' ${commands.map(({ names }) => names[0]).join(' ')}'
+  case $word in
+    ${pathPrefixes})
+      compopt -o nospace
+      COMPREPLY=($(compgen -d -S / -- "\${word#*:}")) ;;
+    *)
+      ${reply('-W "$arguments"')}
+      [[ \${COMPREPLY[*]} == *: || \${COMPREPLY[*]} == */ ]] && compopt -o nospace
+      # What stands before the last colon is on the line already.
+      [[ $word == *:* ]] && COMPREPLY=("\${COMPREPLY[@]#"\${word%:*}:"}") ;;
+  esac
+  return 0
 }
 complete -F _imgcopy imgcopy
 `;
 }
 
-function wordsOf({ names, options, choices }: CompletedCommand): string {
+function wordsOf({ names, options, choices, takesImages }: CompletedCommand, prefixes: string): string {
   const flags = options.flatMap((option) => option.names).join(' ');
-  return `    ${names.join('|')}) options='${flags}' arguments='${choices.join(' ')}' ;;`;
+  const words = takesImages ? prefixes : choices.join(' ');
+  return `    ${names.join('|')}) options='${flags}' arguments='${words}' ;;`;
 }
 
 function distinctNames(options: readonly CompletedOption[]): string {

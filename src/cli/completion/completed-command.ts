@@ -1,4 +1,9 @@
-/** What a completion script knows of a command. */
+/** What a completion script knows. */
+export interface CompletedProgram {
+  readonly commands: readonly CompletedCommand[];
+  readonly transports: readonly CompletedTransport[];
+}
+
 export interface CompletedCommand {
   /** Its name, then its aliases. */
   readonly names: readonly string[];
@@ -6,8 +11,10 @@ export interface CompletedCommand {
   /** Whether it is meant where no command is named. */
   readonly isDefault: boolean;
   readonly options: readonly CompletedOption[];
-  /** What its argument may be, where that is a short list. */
+  /** What its arguments may be, where that is a short list. */
   readonly choices: readonly string[];
+  /** Whether its arguments are images. */
+  readonly takesImages: boolean;
 }
 
 export interface CompletedOption {
@@ -17,5 +24,13 @@ export interface CompletedOption {
   readonly takesValue: boolean;
   /** The values that it may have; none where that is anything. */
   readonly choices: readonly string[];
+  readonly isPath: boolean;
+}
+
+/** How an image may begin. */
+export interface CompletedTransport {
+  /** `dir:` */
+  readonly prefix: string;
+  /** Whether a path follows. */
   readonly isPath: boolean;
 }

@@ -1,29 +1,47 @@
 import type { Command, Option } from 'commander';
 import { bashCompletion } from './bash.ts';
-import type { CompletedCommand, CompletedOption } from './completed-command.ts';
+import type { CompletedCommand, CompletedOption, CompletedProgram, CompletedTransport } from './completed-command.ts';
 import { fishCompletion } from './fish.ts';
 import { zshCompletion } from './zsh.ts';
 
 type Shell = 'bash' | 'zsh' | 'fish';
 
-const SCRIPTS: Readonly<Record<Shell, (commands: readonly CompletedCommand[]) => string>> = {
+const SCRIPTS: Readonly<Record<Shell, (program: CompletedProgram) => string>> = {
   bash: bashCompletion,
   zsh: zshCompletion,
   fish: fishCompletion,
 };
 
-/** A script that completes commands, options and their values, for a shell to source. */
+const TRANSPORTS: readonly CompletedTransport[] = [
+  { prefix: 'docker://', isPath: false },
+  { prefix: 'dir:', isPath: true },
+];
+/** Arguments that are an image, by their names in the help. */
+const IMAGE_ARGUMENTS: ReadonlySet<string> = new Set(['src', 'dst', 'ref']);
+
+/** A script that completes commands, options, their values, and the beginnings of images, for a shell to source. */
 export function completionScript(shell: Shell, program: Command): string {
-  return SCRIPTS[shell](program.commands.map((command) => describe(command, { isDefault: command.name() === 'copy' })));
+  const commands = program.commands.map(describe);
+  const help: CompletedCommand = {
+    names: ['help'],
+    summary: 'print help for a command',
+    isDefault: false,
+    options: [],
+    choices: commands.map(({ names: [name = ''] }) => name),
+    takesImages: false,
+  };
+  return SCRIPTS[shell]({ commands: [...commands, help], transports: TRANSPORTS });
 }
 
-function describe(command: Command, { isDefault }: Pick<CompletedCommand, 'isDefault'>): CompletedCommand {
+function describe(command: Command): CompletedCommand {
+  const { registeredArguments } = command;
   return {
     names: [command.name(), ...command.aliases()],
     summary: command.summary(),
-    isDefault,
+    isDefault: command.name() === 'copy',
     options: command.createHelp().visibleOptions(command).map(describeOption),
-    choices: command.registeredArguments.flatMap(({ argChoices }) => argChoices ?? []),
+    choices: registeredArguments.flatMap(({ argChoices }) => argChoices ?? []),
+    takesImages: registeredArguments.some((argument) => IMAGE_ARGUMENTS.has(argument.name())),
   };
 }
 

@@ -1,15 +1,34 @@
-import type { CompletedCommand, CompletedOption } from './completed-command.ts';
+import type { CompletedCommand, CompletedOption, CompletedProgram, CompletedTransport } from './completed-command.ts';
 
-export function fishCompletion(commands: readonly CompletedCommand[]): string {
+export function fishCompletion({ commands, transports }: CompletedProgram): string {
   const verbs = commands.flatMap(({ names }) => names).join(' ');
   const lines = commands.flatMap((command) => linesOf(command, verbs));
   return `# fish completion for imgcopy: imgcopy completion fish | source
+function __imgcopy_images
+    set -l word (commandline -ct)
+    switch $word
+${transports.flatMap(pathCase).join('\n')}
+        case '*'
+            printf '%s\\n' ${transports.map(({ prefix }) => prefix).join(' ')}
+    end
+end
 complete -c imgcopy -f
 ${lines.join('\n')}
 `;
 }
 
-function linesOf({ names, summary, isDefault, options, choices }: CompletedCommand, verbs: string): readonly string[] {
+function pathCase({ prefix, isPath }: CompletedTransport): readonly string[] {
+  if (!isPath) return [];
+  return [
+    `        case '${prefix}*'`,
+    `            __fish_complete_directories (string replace -- ${prefix} '' $word) | string replace -r '^' ${prefix}`,
+  ];
+}
+
+function linesOf(
+  { names, summary, isDefault, options, choices, takesImages }: CompletedCommand,
+  verbs: string,
+): readonly string[] {
   const isNamed = `__fish_seen_subcommand_from ${names.join(' ')}`;
   const condition = isDefault ? `not __fish_seen_subcommand_from ${verbs}; or ${isNamed}` : isNamed;
   const start = `complete -c imgcopy -n ${quoted(condition)}`;
@@ -17,6 +36,7 @@ function linesOf({ names, summary, isDefault, options, choices }: CompletedComma
     `complete -c imgcopy -n __fish_use_subcommand -a ${names[0]} -d ${quoted(summary)}`,
     ...options.map((option) => `${start} ${flagsOf(option)} -d ${quoted(option.description)}`),
     ...(choices.length > 0 ? [`${start} -a ${quoted(choices.join(' '))}`] : []),
+    ...(takesImages ? [`${start} -a '(__imgcopy_images)'`] : []),
   ];
 }
 

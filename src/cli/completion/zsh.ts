@@ -1,11 +1,13 @@
-import type { CompletedCommand, CompletedOption } from './completed-command.ts';
+import type { CompletedCommand, CompletedOption, CompletedProgram } from './completed-command.ts';
 
-export function zshCompletion(commands: readonly CompletedCommand[]): string {
+export function zshCompletion({ commands, transports }: CompletedProgram): string {
+  const paths = transports.filter(({ isPath }) => isPath).map(({ prefix }) => `compset -P ${prefix}`);
+  const prefixes = transports.map(({ prefix }) => prefix).join(' ');
   const verbs = commands.map(({ names, summary }) => `      ${quoted(`${names[0]}:${summary}`)}`);
   return `#compdef imgcopy
 # zsh completion for imgcopy: source <(imgcopy completion zsh)
 _imgcopy_image() {
-  if compset -P dir:; then _files -/; else compadd -S '' -- docker:// dir:; fi
+  if ${paths.join(' || ')}; then _files -/; else compadd -S '' -- ${prefixes}; fi
 }
 _imgcopy() {
   local command=copy
@@ -26,8 +28,8 @@ if [[ \${funcstack[1]} == _imgcopy ]]; then _imgcopy "$@"; else compdef _imgcopy
 `;
 }
 
-function argumentsOf({ names, options, choices }: CompletedCommand): string {
-  const operands = choices.length > 0 ? `1:argument:(${choices.join(' ')})` : '*:image:_imgcopy_image';
+function argumentsOf({ names, options, choices, takesImages }: CompletedCommand): string {
+  const operands = takesImages ? '*:image:_imgcopy_image' : `1:argument:(${choices.join(' ')})`;
   const specs = [...options.flatMap(specsOf), operands].map((spec) => `        ${quoted(spec)}`);
   return `    ${names.join('|')})
       _arguments \\
