@@ -9,7 +9,7 @@ import { copyManifestTree, putReadyManifest, type ReadyManifest } from './copy-m
 import type { CopyRun, PreparedRun } from './copy-run.ts';
 import { countManifests, readManifestTree } from './manifest-tree.ts';
 import { selectInstances } from './select-instances.ts';
-import { signaturesToCopy } from './signatures.ts';
+import { copySignatures, signaturesToCopy } from './signatures.ts';
 import { refuseSubstitution } from './substitution.ts';
 
 export interface CopyImageOptions {
@@ -63,9 +63,11 @@ export async function copyImage(run: PreparedRun, options: CopyImageOptions = {}
   // Known before the first blob, it tells which of them are worth opening early. What is there may be too damaged to be read.
   const existing = await (options.force ? current.catch(() => undefined) : current);
   // Of a sparse index, the destination may have other instances than those that are wanted.
+  const signedAs = wanted.digest === root.digest ? undefined : wanted.digest;
   const mayBeLeft = !options.force && !options.hasAdditionalTags && wanted.only === undefined;
-  if (mayBeLeft && existing?.digest === wanted.digest) return leaveSame(run, { ...wanted, size: wanted.bytes.length });
-  const signatures = await signaturesToCopy(run, wanted.digest === root.digest ? undefined : wanted.digest);
+  if (mayBeLeft && existing?.digest === wanted.digest)
+    return leaveSame(run, { ...wanted, size: wanted.bytes.length }, signedAs);
+  const signatures = await signaturesToCopy(run, signedAs);
   if (run.substitute) refuseSubstitution({ ...options, isSigned: signatures.length > 0 });
   return copyContent(run, wanted, signatures);
 }
@@ -113,21 +115,28 @@ export interface Wanted extends RawManifest {
 }
 
 /** Where reading a manifest is metered, its digest is asked for first: nothing else is needed when the destination has it. */
-async function unchangedByDigest({ source, destination, signal }: PreparedRun): Promise<CopiedImage | undefined> {
+async function unchangedByDigest(run: PreparedRun): Promise<CopiedImage | undefined> {
+  const { source, destination, signal } = run;
   if (!source.metersManifestReads) return undefined;
   const [digest, current] = await Promise.all([
     source.getManifestDigest({ signal }),
     destination.currentManifest({ signal }),
   ]);
   if (digest === undefined || digest !== current?.digest) return undefined;
-  return leaveSame({ destination, signal }, described(current));
+  return leaveSame(run, { ...described(current), bytes: current.bytes }, undefined);
 }
 
-/** There is nothing to do but to tidy up what a run that was cut left behind. */
+/**
+ * The manifest is there, with all below it: what is left are its signatures, and what a run that was cut left behind.
+ * @param signedAs  the instance of the source that the image is; undefined for the image itself.
+ */
 async function leaveSame(
-  { destination, signal }: Pick<PreparedRun, 'destination' | 'signal'>,
-  same: ManifestSummary,
+  run: PreparedRun,
+  same: ManifestSummary & Pick<CurrentManifest, 'bytes'>,
+  signedAs: Digest | undefined,
 ): Promise<CopiedImage> {
+  const { destination, signal } = run;
+  if (destination.supportsSignatures()) await copySignatures(run, same.bytes, signedAs);
   await destination.commit({ signal });
   return untouched(same, 'same');
 }

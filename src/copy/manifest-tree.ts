@@ -1,14 +1,11 @@
 import type { Digest } from '../digest/digest.ts';
 import { ImgcopyError } from '../errors/imgcopy-error.ts';
 import type { Descriptor } from '../manifest/descriptor.ts';
-import type { ImageIndex, ImageManifest, Schema1Manifest } from '../manifest/manifest.ts';
+import { MAX_INDEX_DEPTH, type ImageIndex, type ImageManifest, type Schema1Manifest } from '../manifest/manifest.ts';
 import { isManifestType } from '../manifest/media-types.ts';
 import { parseManifest } from '../manifest/parse-manifest.ts';
 import type { RawManifest } from '../types/blob-info.ts';
 import type { CopyRun } from './copy-run.ts';
-
-/** An index within an index within …: deeper than this is no image, but an attack or a mistake. */
-const MAX_DEPTH = 4;
 
 /** A manifest, and the instances below it where it is an index. */
 export type ManifestNode = ImageNode | IndexNode;
@@ -43,9 +40,9 @@ export function readManifestTree(run: CopyRun, raw: RawManifest, options: ReadTr
   const { source, signal } = run;
   const parsed = parseManifest(raw.bytes, raw.mediaType);
   if (parsed.kind !== 'index') return { raw, parsed, entry };
-  if (depth === MAX_DEPTH) {
+  if (depth === MAX_INDEX_DEPTH) {
     throw new ImgcopyError(
-      `${source.reference}: index ${raw.digest} lies below ${depth} others; at most ${MAX_DEPTH} levels are followed`,
+      `${source.reference}: index ${raw.digest} lies below ${depth} others; at most ${MAX_INDEX_DEPTH} levels are followed`,
       {
         code: 'ERR_INDEX_TOO_DEEP',
         side: 'source',

@@ -1,6 +1,9 @@
 import type { Digest } from '../digest/digest.ts';
 import type { Descriptor } from './descriptor.ts';
 
+/** An index within an index within …: deeper than this is no image, but an attack or a mistake. Nothing below it is read. */
+export const MAX_INDEX_DEPTH = 4;
+
 /** What a manifest says, whatever its format. The bytes it was read from stay the truth: nothing is ever written back from this. */
 export type Manifest = ImageManifest | ImageIndex | Schema1Manifest;
 

@@ -153,12 +153,15 @@ export interface ImageDestination extends AsyncDisposable {
   /** Whether signatures can be stored beside the image. */
   supportsSignatures(): boolean;
 
-  /** Stores the image's signatures, or those of an instance; called after putManifest, and with an empty list as well. */
+  /**
+   * Stores the image's signatures, or those of an instance. Called after putManifest, or alone where the image is there already; for the image
+   * itself with an empty list as well. With the commit, the signatures that were not put are gone.
+   */
   putSignaturesWithFormat(signatures: readonly Buffer[], options?: PutManifestOptions): Promise<void>;
 
   /**
-   * Makes the image visible under its name, where putManifest has not done so, and removes what it replaced. The last call. Without a
-   * manifest that was put before, it removes what an interrupted run left beside the image that is there.
+   * Makes the image visible under its name, where putManifest has not done so, and removes what it replaced. The last call. Where
+   * signatures alone were put, they become those of the image that is there, and what an interrupted run left beside it is removed.
    */
   commit(options?: WaitOptions): Promise<void>;
 }

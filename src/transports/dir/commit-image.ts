@@ -35,15 +35,6 @@ export async function commitImage(directory: string, version: VersionFile, image
   await version.lowerTo(versionFor(names));
 }
 
-/** Removes what the image in a directory does not need: what a run left that ended between the image's commit and its own end. */
-export async function tidyImage(directory: string, manifest: RawManifest): Promise<void> {
-  const files = await imageFiles(directory, parseManifest(manifest.bytes, manifest.mediaType));
-  const needed = new Set([MANIFEST_FILE, VERSION_FILE, ...files.map((file) => file.name)]);
-  const signatures = await listSignatures(directory);
-  const needs = (name: string): boolean => needed.has(signedManifestFile(name) ?? '');
-  await removeUnneeded(directory, new Set([...needed, ...signatures.filter(needs)]));
-}
-
 /**
  * Old signatures go, and new ones come, right before the manifest: were they to come after it, and the run to end between, no later run
  * would see that they are missing.

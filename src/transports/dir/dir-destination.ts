@@ -21,7 +21,7 @@ import type {
   TryReusingBlobOptions,
   UploadedBlob,
 } from '../../types/image-destination.ts';
-import { commitImage, tidyImage } from './commit-image.ts';
+import { commitImage } from './commit-image.ts';
 import { dirBlobAccessor, isVerified } from './dir-blobs.ts';
 import { isPresent } from './image-files.ts';
 import { blobFileName, manifestFileName } from './layout.ts';
@@ -189,13 +189,11 @@ class DirDestination implements ImageDestination {
 
   async commit({ signal }: WaitOptions = {}): Promise<void> {
     signal?.throwIfAborted();
-    if (this.#manifest === undefined) {
-      const stored = await readImageManifest(this.#directory);
-      if (stored !== undefined) await tidyImage(this.#directory, stored.raw);
-      return;
-    }
+    const isPut = this.#manifest !== undefined || this.#signatures !== undefined;
+    const manifest = this.#manifest ?? (isPut ? await readImageManifest(this.#directory) : undefined)?.raw;
+    if (manifest === undefined) return;
     await commitImage(this.#directory, this.#version, {
-      manifest: this.#manifest,
+      manifest,
       signatures: this.#signatures,
       instanceSignatures: this.#instanceSignatures,
     });

@@ -2,13 +2,11 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemErrorCode } from '../../errors/imgcopy-error.ts';
 import type { Descriptor } from '../../manifest/descriptor.ts';
+import { MAX_INDEX_DEPTH } from '../../manifest/manifest.ts';
 import { isManifestType } from '../../manifest/media-types.ts';
 import type { Manifest } from '../../manifest/parse-manifest.ts';
 import { blobFileName, manifestFileName } from './layout.ts';
 import { readInstanceManifest } from './manifest-file.ts';
-
-/** An index within an index within …: what lies deeper was not copied. */
-const MAX_DEPTH = 4;
 
 /** A file that an image needs beside its `manifest.json`. */
 export interface ImageFile {
@@ -37,7 +35,8 @@ export async function imageFiles(directory: string, manifest: Manifest, depth = 
 async function filesOfEntry(directory: string, entry: Descriptor, depth: number): Promise<readonly ImageFile[]> {
   if (!isManifestType(entry.mediaType)) return [blobFile(entry)];
   const own = { name: manifestFileName(entry.digest), size: entry.size };
-  const stored = depth < MAX_DEPTH ? await readInstanceManifest(directory, entry.digest, entry.mediaType) : undefined;
+  const stored =
+    depth < MAX_INDEX_DEPTH ? await readInstanceManifest(directory, entry.digest, entry.mediaType) : undefined;
   return stored === undefined ? [own] : [own, ...(await imageFiles(directory, stored.manifest, depth + 1))];
 }
 
