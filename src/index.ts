@@ -13,6 +13,7 @@ export { inspectImage, type ImageDescription, type ManifestDescription } from '.
 export { login, logout, type LoginResult, type LogoutResult } from './login.ts';
 export { cachePath, cacheStats, clearCache, type CacheStats } from './cache/cache-file.ts';
 export { duringOperation, ImgcopyError, isAbort, type ErrorKind, type Side } from './errors/imgcopy-error.ts';
+export { homeDirectory } from './io/home-directory.ts';
 export { escapeUnprintable, printable, printableJson } from './errors/printable.ts';
 export { parseCreds } from './auth/credentials.ts';
 export { formatReference, parseReference, type Reference } from './reference/reference.ts';

@@ -1,8 +1,8 @@
-import { homedir } from 'node:os';
 import { NO_CREDENTIALS } from './auth/credential-search.ts';
 import type { BasicCredentials } from './auth/credentials.ts';
 import { duringOperation, ImgcopyError } from './errors/imgcopy-error.ts';
 import { openOptions, type QueryOptions } from './image-queries.ts';
+import { homeDirectory } from './io/home-directory.ts';
 import { registryEndpoint } from './open-image.ts';
 import { SharedResources } from './shared-resources.ts';
 import { parseReference } from './reference/reference.ts';
@@ -44,7 +44,7 @@ export async function login(
       credentials,
       authFile: options.endpoint?.authFile,
       env: shared.env,
-      homeDir: homedir(),
+      homeDir: homeDirectory(),
       onWarning: shared.warn,
       signal: options.signal,
     });
@@ -66,7 +66,7 @@ export async function logout(
     registry: host,
     authFile: endpoint?.authFile,
     env,
-    homeDir: homedir(),
+    homeDir: homeDirectory(),
     onWarning,
     signal,
   });

@@ -1,6 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { homedir } from 'node:os';
 import { ImgcopyError, systemErrorCode } from './errors/imgcopy-error.ts';
 import {
   type CredentialLookUp,
@@ -11,6 +10,7 @@ import {
 import type { Credentials } from './auth/credentials.ts';
 import type { TlsOptions } from './http/undici-send.ts';
 import type { RequestObserver } from './http/send.ts';
+import { homeDirectory } from './io/home-directory.ts';
 import type { EndpointOptions } from './options.ts';
 import type { Reference, RegistryReference } from './reference/reference.ts';
 import type { RegistryAccess, TlsSettings } from './transports/registry/registry-access.ts';
@@ -105,7 +105,7 @@ function lookUp(
   { endpoint, env, onWarning }: OpenOptions,
 ): CredentialLookUp {
   const { authFile } = endpoint;
-  const options = { registry, repository, authFile, env, homeDir: homedir(), onWarning };
+  const options = { registry, repository, authFile, env, homeDir: homeDirectory(), onWarning };
   return {
     find: async () => (await import('./auth/find-credentials.ts')).findCredentials(options),
     areAtHand: async () => (await import('./auth/find-credentials.ts')).areCredentialsAtHand(options),

@@ -1,4 +1,4 @@
-import { homedir } from 'node:os';
+import { homeDirectory } from './io/home-directory.ts';
 import { DEFAULT_RETRY_POLICY, type RetryPolicy } from './retry/attempts.ts';
 import { MemoryBudget } from './io/memory.ts';
 import { Semaphore } from './io/semaphore.ts';
@@ -55,9 +55,12 @@ export class SharedResources implements AsyncDisposable {
   readonly warn = (message: string): void => this.options.onWarning?.(message);
 
   async [Symbol.asyncDispose](): Promise<void> {
-    (await this.#cache)?.[Symbol.dispose]();
-    (await this.#uploadState)?.[Symbol.dispose]();
-    await (await this.#access)?.[Symbol.asyncDispose]();
+    try {
+      (await opened(this.#cache))?.[Symbol.dispose]();
+      (await opened(this.#uploadState))?.[Symbol.dispose]();
+    } finally {
+      await (await opened(this.#access))?.[Symbol.asyncDispose]();
+    }
   }
 
   async #openAccess(): Promise<RegistryAccess> {
@@ -75,13 +78,18 @@ export class SharedResources implements AsyncDisposable {
 
   async #openUploadState(): Promise<UploadState> {
     const { openUploadState } = await import('./cache/upload-state.ts');
-    return openUploadState({ env: this.env, homeDir: homedir(), onWarning: this.warn });
+    return openUploadState({ env: this.env, homeDir: homeDirectory(), onWarning: this.warn });
   }
 
   async #openCache(): Promise<BlobInfoCache> {
     if (this.options.cache === false) return (await import('./cache/no-cache.ts')).noCache();
     const { openBlobInfoCache } = await import('./cache/sqlite-cache.ts');
-    this.#openedCache = await openBlobInfoCache({ env: this.env, homeDir: homedir(), onWarning: this.warn });
+    this.#openedCache = await openBlobInfoCache({ env: this.env, homeDir: homeDirectory(), onWarning: this.warn });
     return this.#openedCache;
   }
+}
+
+/** What failed to open has told whoever wanted it, and there is nothing of it to close. */
+async function opened<T>(opening: Promise<T> | undefined): Promise<T | undefined> {
+  return await opening?.catch(() => undefined);
 }

@@ -73,7 +73,8 @@ async function* authFiles(options: FindCredentialsOptions): AsyncGenerator<AuthF
   const inline = options.env['DOCKER_AUTH_CONFIG'];
   if (inline) yield parseAuthFile(inline, { name: 'DOCKER_AUTH_CONFIG' });
   for (const path of usualAuthFiles(options)) yield* usualAuthFile(path, options);
-  yield* usualAuthFile(legacyDockerFile(options), { ...options, isLegacy: true });
+  const legacy = legacyDockerFile(options);
+  if (legacy !== undefined) yield* usualAuthFile(legacy, { ...options, isLegacy: true });
 }
 
 /**

@@ -1,4 +1,4 @@
-import { systemErrorCode } from '../errors/imgcopy-error.ts';
+import { ImgcopyError, systemErrorCode } from '../errors/imgcopy-error.ts';
 import {
   type AuthEnvironment,
   dockerConfigFile,
@@ -95,11 +95,21 @@ interface StoragePlace {
 async function storagePlace(options: LoginOptions): Promise<StoragePlace> {
   const explicit = explicitAuthFile(options);
   const path = explicit ?? writableAuthFile(options);
-  const helper = helperFor(await fileOrEmpty(path), options.registry);
-  if (helper !== undefined || explicit !== undefined) return { path, helper };
+  const own = await helperNamedIn(path, options.registry);
+  if (path !== undefined && (own !== undefined || explicit !== undefined)) return { path, helper: own };
   const docker = dockerConfigFile(options);
-  const dockerHelper = helperFor(await fileOrEmpty(docker), options.registry);
-  return dockerHelper === undefined ? { path, helper } : { path: docker, helper: dockerHelper };
+  const helper = await helperNamedIn(docker, options.registry);
+  if (docker !== undefined && helper !== undefined) return { path: docker, helper };
+  if (path !== undefined) return { path, helper: undefined };
+  throw new ImgcopyError('there is no place for credentials: the user has no home directory', {
+    code: 'ERR_NO_HOME',
+    kind: 'usage',
+    hint: 'name a file with --authfile or REGISTRY_AUTH_FILE',
+  });
+}
+
+async function helperNamedIn(path: string | undefined, registry: string): Promise<NamedHelper | undefined> {
+  return path === undefined ? undefined : helperFor(await fileOrEmpty(path), registry);
 }
 
 function helperFor(file: AuthFile, registry: string): NamedHelper | undefined {

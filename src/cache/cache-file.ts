@@ -22,8 +22,11 @@ const COUNTS = `SELECT
   (SELECT count(*) FROM chunked_blobs) AS chunkedBlobs,
   (SELECT count(DISTINCT host) FROM host_abilities) AS hosts`;
 
-/** `$XDG_CACHE_HOME/imgcopy/blob-info-cache-v1.sqlite`, or the same in ~/.cache. */
-export function cachePath(env: Readonly<Record<string, string | undefined>>, homeDir: string): string {
+/** `$XDG_CACHE_HOME/imgcopy/blob-info-cache-v1.sqlite`, or the same in ~/.cache; undefined where there is neither. */
+export function cachePath(
+  env: Readonly<Record<string, string | undefined>>,
+  homeDir: string | undefined,
+): string | undefined {
   return userFile('XDG_CACHE_HOME', { env, homeDir }, '.cache', 'blob-info-cache-v1.sqlite');
 }
 

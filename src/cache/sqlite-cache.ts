@@ -21,7 +21,8 @@ export interface BlobInfoCacheOptions {
   /** Default: that of `cachePath`. */
   readonly path?: string | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;
-  readonly homeDir: string;
+  /** Undefined: there is none. */
+  readonly homeDir: string | undefined;
   /** Called at most once, when the file cannot be used or not everything could be stored. */
   readonly onWarning?: ((message: string) => void) | undefined;
   /** Milliseconds since 1970. Default `Date.now`. */
@@ -42,8 +43,8 @@ const PRUNE_INTERVAL_MS = DAY_MS;
 const MAX_ROWS = 50_000;
 
 /**
- * Opens the cache that all imgcopy processes of a user share. Never rejects: where the file cannot be used, the cache lives in memory
- * for this run; where Node.js has no SQLite, it keeps nothing.
+ * Opens the cache that all imgcopy processes of a user share. Never rejects: where there is no place for the file, or it cannot be used, the cache
+ * lives in memory for this run; where Node.js has no SQLite, it keeps nothing.
  */
 export async function openBlobInfoCache(options: BlobInfoCacheOptions): Promise<BlobInfoCache> {
   const { path = cachePath(options.env, options.homeDir), onWarning, now = Date.now } = options;
@@ -51,9 +52,10 @@ export async function openBlobInfoCache(options: BlobInfoCacheOptions): Promise<
   try {
     inMemory = await memoryTables();
   } catch (error) {
-    onWarning?.(unusable(path, error));
+    onWarning?.(unusable(path ?? 'in memory', error));
     return noCache();
   }
+  if (path === undefined) return new SqliteCache(new CacheStore({ tables: inMemory(), inMemory }), now);
   try {
     const file = { path, version: CACHE_VERSION, schema: CACHE_SCHEMA };
     const tables = await openDatabaseFile(file, (database) => new CacheTables(database));

@@ -72,16 +72,26 @@ const SCHEMA = `CREATE TABLE uploads (
 const OF_TARGET = 'registry = ? AND repository = ? AND digest = ?';
 
 /**
- * Opens `$XDG_STATE_HOME/imgcopy/uploads.sqlite`, or the same in ~/.local/state. Never rejects: where the file cannot be used, no
+ * Opens `$XDG_STATE_HOME/imgcopy/uploads.sqlite`, or the same in ~/.local/state. Never rejects: where there is no place for the file, or it cannot be used, no
  * session is remembered; one that is garbage is set aside.
  */
 export async function openUploadState(options: UploadStateOptions): Promise<UploadState> {
   const { onWarning, now = Date.now } = options;
   const path = userFile('XDG_STATE_HOME', options, '.local/state', 'uploads.sqlite');
+  if (path === undefined) return NO_STATE;
   const state = new SqliteUploadState(path, onWarning);
   await state.open(now);
   return state;
 }
+
+/** Notes nothing. */
+const NO_STATE: UploadState = {
+  remember: () => false,
+  claim: () => undefined,
+  leave: () => false,
+  forget: () => undefined,
+  [Symbol.dispose]: () => undefined,
+};
 
 class SqliteUploadState implements UploadState {
   readonly #path: string;

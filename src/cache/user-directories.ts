@@ -3,11 +3,13 @@ import { isAbsolute, join } from 'node:path';
 /** Where a user's files are looked for. */
 export interface UserDirectories {
   readonly env: Readonly<Record<string, string | undefined>>;
-  readonly homeDir: string;
+  /** Undefined: there is none. */
+  readonly homeDir: string | undefined;
 }
 
 /**
- * The path of a file of imgcopy's, under the directory that a variable names, or else under one in the home directory.
+ * The path of a file of imgcopy's, under the directory that a variable names, or else under one in the home directory; undefined where there is
+ * neither.
  *
  * @see https://specifications.freedesktop.org/basedir-spec/latest/ (a relative value is invalid and to be ignored)
  */
@@ -16,8 +18,8 @@ export function userFile(
   { env, homeDir }: UserDirectories,
   fallback: string,
   name: string,
-): string {
+): string | undefined {
   const directory = env[variable];
-  const base = directory !== undefined && isAbsolute(directory) ? directory : join(homeDir, fallback);
-  return join(base, 'imgcopy', name);
+  if (directory !== undefined && isAbsolute(directory)) return join(directory, 'imgcopy', name);
+  return homeDir === undefined ? undefined : join(homeDir, fallback, 'imgcopy', name);
 }

@@ -1,5 +1,13 @@
-import { homedir } from 'node:os';
-import { cachePath, cacheStats, clearCache, printable, printableJson, type CacheStats } from '../index.ts';
+import {
+  cachePath,
+  cacheStats,
+  clearCache,
+  homeDirectory,
+  ImgcopyError,
+  printable,
+  printableJson,
+  type CacheStats,
+} from '../index.ts';
 import { forTerminal, formatBytes } from './format.ts';
 
 /** imgcopy cache path, stats or clear */
@@ -7,7 +15,8 @@ export async function runCache(
   action: 'path' | 'stats' | 'clear',
   { json }: { readonly json?: boolean },
 ): Promise<void> {
-  const path = cachePath(process.env, homedir());
+  const path = cachePath(process.env, homeDirectory());
+  if (path === undefined) throw noPlace();
   if (action === 'path') {
     process.stdout.write(`${forTerminal(path)}\n`);
   } else if (action === 'stats') {
@@ -17,6 +26,14 @@ export async function runCache(
     await clearCache(path);
     process.stderr.write(`removed ${printable(path)}\n`);
   }
+}
+
+function noPlace(): ImgcopyError {
+  return new ImgcopyError('there is no cache: the user has no home directory', {
+    code: 'ERR_NO_HOME',
+    kind: 'usage',
+    hint: 'set XDG_CACHE_HOME to a directory, as an absolute path',
+  });
 }
 
 function table({ path, bytes, locations, pairs, chunkedBlobs, hosts }: CacheStats): string {

@@ -10,8 +10,12 @@ const STATUS: Readonly<Record<ErrorKind, number>> = {
   'rate-limited': 6,
 };
 
+/** Lines of one message. */
+const MAX_CAUSES = 10;
+
 export function exitStatusOf(error: unknown): number {
-  return error instanceof ImgcopyError ? STATUS[error.kind] : 1;
+  const [first] = causesOf(error);
+  return first instanceof ImgcopyError ? STATUS[first.kind] : 1;
 }
 
 export interface ErrorFormat {
@@ -28,11 +32,12 @@ export interface ErrorFormat {
  *       destination: PATCH https://registry.test/v2/app/blobs/uploads/…: 413 (SIZE_INVALID)
  *       hint: a proxy before the registry limits the size of a request    [ERR_UPLOAD_TOO_LARGE]
  */
-export function formatError(error: unknown, { stack, sides }: ErrorFormat): string {
+export function formatError(failure: unknown, { stack, sides }: ErrorFormat): string {
+  const [error, ...others] = causesOf(failure);
   const lines = [`imgcopy: ${printable(messageOf(error))}`];
   const sideOf = (cause: unknown): string =>
     sides && cause instanceof ImgcopyError && cause.side !== undefined ? `${cause.side}: ` : '';
-  for (const cause of causesOf(error).slice(1)) {
+  for (const cause of others) {
     const message = printable(messageOf(cause));
     const isNews = !lines.some((line) => line.includes(message));
     if (isNews) lines.push(`  ${sideOf(cause)}${message}`);
@@ -42,7 +47,7 @@ export function formatError(error: unknown, { stack, sides }: ErrorFormat): stri
     if (error.hint === undefined) lines[lines.length - 1] += `    ${code}`;
     else lines.push(`  hint: ${printable(error.hint)}    ${code}`);
   }
-  if (stack) lines.push(...causesOf(error).flatMap(stackOf));
+  if (stack) lines.push(...[error, ...others].flatMap(stackOf));
   return `${lines.join('\n')}\n`;
 }
 
@@ -58,11 +63,30 @@ export function usageError(error: CommanderError, command: string | undefined): 
   });
 }
 
+/**
+ * A failure, and what led to it. Of several failures in one error the first counts, and the others follow: what failed while it was cleaned up after
+ * it (SuppressedError), the other attempts (AggregateError).
+ */
 function causesOf(error: unknown): readonly unknown[] {
-  const causes = [error];
-  for (let cause = causeOf(error); cause !== undefined && causes.length < 10; cause = causeOf(cause))
-    causes.push(cause);
+  const causes: unknown[] = [];
+  const add = (cause: unknown): void => {
+    if (cause === undefined || causes.includes(cause) || causes.length === MAX_CAUSES) return;
+    const parts = partsOf(cause);
+    if (parts.length === 0) causes.push(cause);
+    for (const part of parts) add(part);
+    if (cause instanceof Error) add(cause.cause);
+  };
+  add(error);
   return causes;
+}
+
+/** The failures that an error holds. It has no message of its own that says more. */
+function partsOf(error: unknown): readonly unknown[] {
+  if (!(error instanceof Error)) return [];
+  // Where Node.js has no SuppressedError, the compiler makes one.
+  if (error.name === 'SuppressedError' && 'suppressed' in error && 'error' in error)
+    return [error.suppressed, error.error];
+  return error instanceof AggregateError ? (error.errors as readonly unknown[]) : [];
 }
 
 /** Name and message in one line, and a line for each place: the message may be a server's, and must not look like one of them. */
@@ -76,8 +100,4 @@ function stackOf(error: unknown): readonly string[] {
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message || error.name : String(error);
-}
-
-function causeOf(error: unknown): unknown {
-  return error instanceof Error ? error.cause : undefined;
 }

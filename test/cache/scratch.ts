@@ -10,6 +10,7 @@ import type { BlobInfoCache } from '../../src/types/blob-info-cache.ts';
 
 /** A user without files, whose home directory goes away with the test. */
 export interface ScratchUser extends UserDirectories {
+  readonly homeDir: string;
   readonly cachePath: string;
   readonly uploadsPath: string;
 }

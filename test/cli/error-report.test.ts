@@ -50,6 +50,37 @@ test('an error that is its own cause is printed once', () => {
   assert.equal(formatError(error, { stack: false, sides: true }), 'imgcopy: round\n');
 });
 
+test('what failed first is told, whatever failed while it was cleaned up after', () => {
+  const closing = new Error('closing failed, too');
+  const suppressed = Object.assign(new Error('An error was suppressed during disposal'), {
+    name: 'SuppressedError',
+    error: new Error('and so did this'),
+    suppressed: Object.assign(new Error('An error was suppressed during disposal'), {
+      name: 'SuppressedError',
+      error: closing,
+      suppressed: operation,
+    }),
+  });
+  const text = formatError(suppressed, { stack: false, sides: false });
+  assert.match(text, /^imgcopy: copying layer sha256:9f1c\n {2}PATCH .*\n/);
+  assert.match(text, /\n {2}closing failed, too\n {2}and so did this\n {2}hint: .*\[ERR_UPLOAD_TOO_LARGE\]\n$/);
+  assert.doesNotMatch(text, /suppressed/);
+  assert.equal(exitStatusOf(suppressed), exitStatusOf(operation));
+});
+
+test('of several attempts that failed, each is told once', () => {
+  const attempts = [new Error('connect ECONNREFUSED ::1:5000'), new Error('connect ECONNREFUSED 127.0.0.1:5000')];
+  const error = new ImgcopyError('no connection', { code: 'ERR_X', cause: new AggregateError(attempts) });
+  assert.equal(
+    formatError(error, { stack: false, sides: false }),
+    `imgcopy: no connection\n  connect ECONNREFUSED ::1:5000\n  connect ECONNREFUSED 127.0.0.1:5000    [ERR_X]\n`,
+  );
+  assert.match(
+    formatError(new AggregateError(attempts), { stack: false, sides: false }),
+    /^imgcopy: connect .*::1:5000\n/,
+  );
+});
+
 const statuses = [
   ['failed', 1],
   ['usage', 2],

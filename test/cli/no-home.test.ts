@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmod, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { test, type TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { buildImage } from '../support/images.ts';
+import { startRegistry } from '../support/registry.ts';
+import { assertHoldsOnly } from '../transports/dir/image-directory.ts';
+
+const program = fileURLToPath(new URL('../support/cli-process.ts', import.meta.url));
+const image = buildImage({ layers: { count: 2, size: 2_000 } });
+const PATH = process.env['PATH'] ?? '';
+
+/** A user who is in no list of users, as those of OpenShift. */
+const STRANGER = 54_321;
+const isRoot = process.getuid?.() === 0;
+const skip = !isRoot && process.env['IMGCOPY_REQUIRE_REAL'] !== '1' && 'only root can become another user';
+
+interface Run {
+  readonly env: Readonly<Record<string, string>>;
+  readonly cwd: string;
+  readonly uid?: number | undefined;
+}
+
+async function run(args: readonly string[], { env, cwd, uid }: Run): Promise<{ status: number; stderr: string }> {
+  const identity = uid === undefined ? {} : { uid, gid: uid };
+  const child = spawn(process.execPath, [program, ...args], {
+    cwd,
+    env: { PATH, ...env },
+    stdio: ['ignore', 'ignore', 'pipe'],
+    ...identity,
+  });
+  const [stderr, [status]] = await Promise.all([text(child.stderr), once(child, 'close') as Promise<[number]>]);
+  return { status, stderr };
+}
+
+/** A working directory that anybody may write to. */
+async function workingDirectory(t: TestContext): Promise<string> {
+  const path = await mkdtemp(join(tmpdir(), 'imgcopy-cwd-'));
+  t.after(() => rm(path, { recursive: true }));
+  await chmod(path, 0o777);
+  return path;
+}
+
+for (const HOME of ['', 'relative']) {
+  test(`HOME=${HOME} is no home: the copy runs, and writes nothing into the working directory`, async (t) => {
+    await using registry = await startRegistry();
+    registry.seed('app', '1', image);
+    const cwd = await workingDirectory(t);
+    for (const destination of [`${registry.host}/copy:1`, 'dir:out']) {
+      const { status, stderr } = await run(['-q', `${registry.host}/app:1`, destination], { env: { HOME }, cwd });
+      assert.deepEqual({ status, stderr }, { status: 0, stderr: '' });
+    }
+    assert.deepEqual(await readdir(cwd), ['out']);
+    await assertHoldsOnly(join(cwd, 'out'), image);
+  });
+}
+
+test('a user without any home copies all the same, with credentials of a variable', { skip }, async (t) => {
+  await using registry = await startRegistry({ auth: { kind: 'bearer', username: 'bob', password: 's3cret' } });
+  registry.seed('app', '1', image);
+  const cwd = await workingDirectory(t);
+  const auths = { [registry.host]: { auth: Buffer.from('bob:s3cret').toString('base64') } };
+  const env = { DOCKER_AUTH_CONFIG: JSON.stringify({ auths }) };
+  for (const destination of [`${registry.host}/copy:1`, 'dir:out']) {
+    const { status, stderr } = await run(['-q', `${registry.host}/app:1`, destination], { env, cwd, uid: STRANGER });
+    assert.deepEqual({ status, stderr }, { status: 0, stderr: '' });
+  }
+  await assertHoldsOnly(join(cwd, 'out'), image);
+});
+
+test('commands that need a place say that there is none', { skip }, async (t) => {
+  await using registry = await startRegistry();
+  const cwd = await workingDirectory(t);
+  const cache = await run(['cache', 'path'], { env: {}, cwd, uid: STRANGER });
+  assert.equal(cache.status, 2);
+  assert.match(cache.stderr, /no home directory\n {2}hint: set XDG_CACHE_HOME .*\[ERR_NO_HOME\]/);
+  const login = await run(['login', '-u', 'bob', '-p', 'x', registry.host], { env: {}, cwd, uid: STRANGER });
+  assert.equal(login.status, 2, login.stderr);
+  assert.match(login.stderr, /no home directory\n {2}hint: .*--authfile.*\[ERR_NO_HOME\]/);
+});
+
+const unopened: readonly (readonly [string, readonly string[], Readonly<Record<string, string>>, RegExp])[] = [
+  ['a proxy that is no URL', [], { HTTPS_PROXY: 'http://[bad' }, /URL|proxy/i],
+  [
+    'an authority that is missing behind a proxy',
+    ['--src-ca-file=missing.pem'],
+    { HTTPS_PROXY: 'http://127.0.0.1:1' },
+    /missing\.pem/,
+  ],
+];
+
+for (const [what, options, variables, tells] of unopened) {
+  test(`${what} is told, and not that closing failed as well`, async (t) => {
+    const cwd = await workingDirectory(t);
+    await mkdir(join(cwd, 'home'));
+    const env = { HOME: join(cwd, 'home'), ...variables };
+    const { status, stderr } = await run(['-q', ...options, 'registry.test/app:1', 'dir:out'], { env, cwd });
+    assert.notEqual(status, 0);
+    assert.match(stderr, tells);
+    assert.doesNotMatch(stderr, /suppressed/i);
+  });
+}
