@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, realpath, rename, rm, writeFile } from 'node:fs/promises';
-import { basename, dirname } from 'node:path';
+import { realpath, rename, rm, writeFile } from 'node:fs/promises';
+import { basename, dirname, resolve } from 'node:path';
 import { systemErrorCode } from '../errors/imgcopy-error.ts';
+import { makeDirectory } from '../io/make-directory.ts';
 import { type AuthFileEntry, AuthFileError, objectField, parseAuthJson, readAuthText } from './auth-file.ts';
 import { canonicalRegistry, dockerServerName, registryOfKey } from './registry-key.ts';
 
@@ -40,7 +41,7 @@ function keyFor(path: string, registry: string): string {
 
 async function writeAtomically(path: string, text: string): Promise<void> {
   try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await makeDirectory(dirname(resolve(path)), 0o700);
     // A link stays a link: what it points to is replaced.
     const target = await realpath(path).catch(() => path);
     const temporary = `${target}.${randomUUID()}`;

@@ -32,3 +32,24 @@ function diskError(error: unknown, path: string): unknown {
   }
   return error;
 }
+
+/**
+ * Runs a step that reads from the disk.
+ * @throws ImgcopyError ERR_NOT_READABLE for a file that is there and cannot be read; what is not there is the caller's to explain.
+ */
+export async function onRead<T>(path: string, step: () => Promise<T>): Promise<T> {
+  try {
+    return await step();
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (error instanceof ImgcopyError || code === undefined || /^(?:ENOENT|ENOTDIR|ELOOP)$/.test(code)) throw error;
+    throw new ImgcopyError(`cannot read ${path}: ${(error as Error).message}`, {
+      code: 'ERR_NOT_READABLE',
+      hint:
+        code === 'EACCES' || code === 'EPERM'
+          ? 'let the user who runs imgcopy read it'
+          : 'the file or its disk may be damaged; try to read it with another program',
+      cause: error,
+    });
+  }
+}

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { open, readFile, rename, rm } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemErrorCode } from '../errors/imgcopy-error.ts';
 import { onDisk } from './disk-error.ts';
+import { openRegularFile } from './regular-file.ts';
 
 const STAGED_NAME = /^\.imgcopy-[\w.-]+\.new$/;
 
@@ -51,9 +52,11 @@ export async function replaceFile(directory: string, name: string, bytes: Uint8A
 /** Whether a small file is there and has these bytes. */
 export async function hasBytes(path: string, bytes: Uint8Array): Promise<boolean> {
   try {
-    return (await readFile(path)).equals(bytes);
+    await using file = await openRegularFile(path);
+    return (await file.stat()).size === bytes.length && (await file.readFile()).equals(bytes);
   } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return false;
+    const code = systemErrorCode(error);
+    if (code === 'ENOENT' || code === 'ERR_NOT_A_FILE') return false;
     throw error;
   }
 }

@@ -1,10 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, open, readFile, rm } from 'node:fs/promises';
+import { type FileHandle, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Digest, digestAlgorithm, digestHex } from '../digest/digest.ts';
-import { systemErrorCode } from '../errors/imgcopy-error.ts';
+import { ImgcopyError } from '../errors/imgcopy-error.ts';
+import { readRegularFile } from './regular-file.ts';
 
+/** A number. */
+const MAX_NOTE_BYTES = 1024;
 const PARTIAL_NAME = /^\.imgcopy-(?:sha256-[0-9a-f]{64}|sha512-[0-9a-f]{128}|put-[0-9a-f]{16})\.(?:partial|state)$/;
 
 /** Whether a file of this name is a blob that is not complete, or the note on how far it has come. */
@@ -37,9 +40,10 @@ export async function openPartialFile({ directory, digest, size, resume }: OpenP
   const path = join(directory, `.imgcopy-${stem}.partial`);
   const note = new ContiguousNote(join(directory, `.imgcopy-${stem}.state`));
   // Whoever made the directory could have put a link to a file of the user's here.
-  const handle = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o644);
+  const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+  const handle = await open(path, flags, 0o644);
   try {
-    const { size: found } = await handle.stat();
+    const found = await sizeOf(path, handle);
     const contiguous = Math.min(found, (await note.read()) ?? found);
     const length = resume && contiguous <= (size ?? 0) ? contiguous : 0;
     await handle.truncate(length);
@@ -49,6 +53,12 @@ export async function openPartialFile({ directory, digest, size, resume }: OpenP
     await handle.close();
     throw error;
   }
+}
+
+async function sizeOf(path: string, handle: FileHandle): Promise<number> {
+  const stats = await handle.stat();
+  if (stats.isFile()) return stats.size;
+  throw new ImgcopyError(`${path} is not a regular file`, { code: 'ERR_NOT_A_FILE', hint: 'remove it' });
 }
 
 function digestStem(digest: Digest): string {
@@ -70,13 +80,14 @@ export class ContiguousNote {
 
   /** The length in bytes that an earlier run noted; undefined where it noted none, which means that its file has no gap. */
   async read(): Promise<number | undefined> {
-    try {
-      const length = Number.parseInt(await readFile(this.#path, 'latin1'), 10);
-      return length >= 0 ? length : 0;
-    } catch (error) {
-      if (systemErrorCode(error) === 'ENOENT') return undefined;
-      throw error;
-    }
+    const text = await readRegularFile(this.#path, {
+      limit: MAX_NOTE_BYTES,
+      followLink: false,
+      tooLarge: (size) => new ImgcopyError(`${this.#path} has ${size} bytes`, { code: 'ERR_NOT_A_FILE' }),
+    });
+    if (text === undefined) return undefined;
+    const length = Number.parseInt(text.toString('latin1'), 10);
+    return length >= 0 ? length : 0;
   }
 
   /** Makes sure that there is a note; one that is there stays as it is. */

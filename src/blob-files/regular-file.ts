@@ -1,9 +1,10 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { Readable } from 'node:stream';
-import { ContentMismatchError } from '../../digest/digest.ts';
-import { ImgcopyError } from '../../errors/imgcopy-error.ts';
-import type { ByteRange } from '../../blob-files/byte-ranges.ts';
+import { ContentMismatchError } from '../digest/digest.ts';
+import { ImgcopyError, systemErrorCode } from '../errors/imgcopy-error.ts';
+import type { ByteRange } from './byte-ranges.ts';
+import { onRead } from './disk-error.ts';
 
 // Pieces of 256 KiB were no faster, and garbage of 20 to 30 MB more piled up before it was collected.
 const READ_BYTES = 128 * 1024;
@@ -12,12 +13,10 @@ const READ_BYTES = 128 * 1024;
  * Opens a file for reading that must be a regular one: opening a named pipe would wait for its writer for ever.
  * @throws ImgcopyError ERR_NOT_A_FILE, or the system's error
  */
-export async function openRegularFile(path: string): Promise<FileHandle> {
-  const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+export async function openRegularFile(path: string, options: RegularFileOptions = {}): Promise<FileHandle> {
+  const handle = await openWith(path, options);
   try {
-    if (!(await handle.stat()).isFile()) {
-      throw new ImgcopyError(`${path} is not a regular file`, { code: 'ERR_NOT_A_FILE' });
-    }
+    if (!(await handle.stat()).isFile()) throw notAFile(path, 'not a regular file');
     return handle;
   } catch (error) {
     await handle.close();
@@ -25,19 +24,64 @@ export async function openRegularFile(path: string): Promise<FileHandle> {
   }
 }
 
-/**
- * Streams a part of an open file, which stays open. At most 384 KiB are held.
- * @throws (from the stream) ContentMismatchError when the file ends before the range.
- */
-export function streamRange(handle: FileHandle, range: ByteRange): Readable {
-  return Readable.from(readPieces(handle, range), { objectMode: false, highWaterMark: 2 * READ_BYTES });
+export interface RegularFileOptions {
+  /** Whether the path may be a symbolic link to the file. Default true. */
+  readonly followLink?: boolean | undefined;
 }
 
-async function* readPieces(handle: FileHandle, { start, end }: ByteRange): AsyncGenerator<Buffer> {
+export interface ReadFileOptions extends RegularFileOptions {
+  /** In bytes. */
+  readonly limit: number;
+  /** Makes the error for a file that is longer. */
+  readonly tooLarge: (size: number) => Error;
+}
+
+/**
+ * Reads a small file that must be a regular one.
+ * @returns undefined where there is none.
+ * @throws ImgcopyError ERR_NOT_A_FILE, `tooLarge`, or the system's error
+ */
+export async function readRegularFile(path: string, options: ReadFileOptions): Promise<Buffer | undefined> {
+  const { limit, tooLarge } = options;
+  try {
+    await using file = await openRegularFile(path, options);
+    const { size } = await file.stat();
+    if (size > limit) throw tooLarge(size);
+    return await onRead(path, () => file.readFile());
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+async function openWith(path: string, { followLink = true }: RegularFileOptions): Promise<FileHandle> {
+  const flags = constants.O_RDONLY | constants.O_NONBLOCK | (followLink ? 0 : constants.O_NOFOLLOW);
+  try {
+    return await onRead(path, () => open(path, flags));
+  } catch (error) {
+    if (followLink || systemErrorCode(error) !== 'ELOOP') throw error;
+    throw notAFile(path, 'a symbolic link, and could lead to any file');
+  }
+}
+
+function notAFile(path: string, what: string): ImgcopyError {
+  return new ImgcopyError(`${path} is ${what}`, { code: 'ERR_NOT_A_FILE' });
+}
+
+/**
+ * Streams a part of an open file, which stays open. At most 384 KiB are held.
+ * @param path  for messages.
+ * @throws (from the stream) ContentMismatchError when the file ends before the range, ImgcopyError ERR_NOT_READABLE.
+ */
+export function streamRange(handle: FileHandle, range: ByteRange, path: string): Readable {
+  return Readable.from(readPieces(handle, range, path), { objectMode: false, highWaterMark: 2 * READ_BYTES });
+}
+
+async function* readPieces(handle: FileHandle, { start, end }: ByteRange, path: string): AsyncGenerator<Buffer> {
   let position = start;
   while (position < end) {
     const buffer = Buffer.allocUnsafeSlow(Math.min(READ_BYTES, end - position));
-    const { bytesRead } = await handle.read(buffer, 0, buffer.length, position);
+    const { bytesRead } = await onRead(path, () => handle.read(buffer, 0, buffer.length, position));
     if (bytesRead === 0) {
       throw new ContentMismatchError('the file became shorter while it was read', `${end} bytes`, `${position} bytes`);
     }

@@ -1,9 +1,10 @@
 import { renameSync, rmSync } from 'node:fs';
-import { mkdir, open } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ImgcopyError } from '../errors/imgcopy-error.ts';
+import { makeDirectory } from '../io/make-directory.ts';
 import {
   inTransaction,
   loadSqlite,
@@ -88,7 +89,7 @@ export function databaseFiles(path: string): readonly string[] {
 }
 
 async function createForOwner(path: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  await makeDirectory(dirname(path), 0o700);
   // SQLite would make it readable for all; its journals take over the mode that they find here.
   const file = await open(path, 'a', 0o600);
   await file.close();

@@ -33,6 +33,7 @@ async function run(argv: readonly string[]): Promise<number> {
       program.outputHelp({ error: true });
       return 2;
     }
+    refuseReplacedBytes(argv);
     await program.parseAsync(verbFirst(withoutAliases(argv), program), { from: 'user' });
     return 0;
   } catch (error) {
@@ -52,6 +53,17 @@ async function run(argv: readonly string[]): Promise<number> {
 function verbOf(argv: readonly string[], program: Command): string | undefined {
   const [verb = ''] = verbFirst(argv, program);
   return program.commands.find((command) => command.name() === verb || command.aliases().includes(verb))?.name();
+}
+
+/** Node.js puts U+FFFD in the place of bytes that are not UTF-8: a path would be another one, and so would a password. */
+function refuseReplacedBytes(argv: readonly string[]): void {
+  const position = argv.findIndex((argument) => argument.includes('\uFFFD'));
+  if (position === -1) return;
+  throw new ImgcopyError(`argument ${position + 1} has bytes that are not UTF-8`, {
+    code: 'ERR_ARGUMENT_NOT_UTF8',
+    kind: 'usage',
+    hint: 'rename the file or directory, or reach it by a symbolic link whose name is UTF-8',
+  });
 }
 
 /** A promise that nothing will settle ends Node.js quietly, and with status 0: a copy must never seem to have succeeded so. */

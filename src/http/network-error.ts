@@ -42,8 +42,29 @@ export class NetworkError extends ImgcopyError {
 /** Wraps what a failed request or body threw; aborts, ImgcopyErrors and mistakes of our own (which have no code) are handed back as they are. */
 export function toNetworkError(error: unknown, request: Pick<HttpRequest, 'method' | 'url' | 'side'>): unknown {
   if (isAbort(error) || error instanceof ImgcopyError || systemErrorCode(error) === undefined) return error;
+  if (isOfFile(error)) return error;
   return new NetworkError(request, classify(error), error);
 }
+
+/** Whether an error is that of a file whose bytes were on their way: those of sockets that have such codes come from `connect`. */
+function isOfFile(error: unknown): boolean {
+  const code = systemErrorCode(error) ?? '';
+  const isConnecting =
+    error instanceof Error && 'syscall' in error && /^(?:connect|bind|getaddrinfo)$/.test(String(error.syscall));
+  return FILE_CODES.has(code) && !isConnecting;
+}
+
+const FILE_CODES: ReadonlySet<string> = new Set([
+  'EACCES',
+  'EPERM',
+  'EIO',
+  'ENOENT',
+  'EISDIR',
+  'ENOSPC',
+  'EDQUOT',
+  'EROFS',
+  'ESTALE',
+]);
 
 /** A URL as messages may show it: without userinfo and query, which may hold secrets. */
 export function redactUrl(url: URL): string {

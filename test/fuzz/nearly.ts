@@ -105,7 +105,7 @@ function change(document: unknown, { way, kind, value, name, times }: JsonChange
     const isLast = depth === way.length - 1 || typeof below !== 'object' || below === null;
     if (!isLast) holder = below;
     else {
-      if (kind === 'replace') fields[key] = value;
+      if (kind === 'replace') fields[key] = structuredClone(value);
       else if (kind === 'repeat' && Array.isArray(holder)) holder.push(...Array.from({ length: times }, () => below));
       else {
         delete fields[key];

@@ -1,13 +1,13 @@
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { addAbortSignal, type Readable } from 'node:stream';
+import { openRegularFile, streamRange } from '../../blob-files/regular-file.ts';
 import { ContentMismatchError, type Digest, DigestVerifier } from '../../digest/digest.ts';
 import { ImgcopyError, systemErrorCode } from '../../errors/imgcopy-error.ts';
 import type { BlobChunkAccessor, ImageSourceChunk } from '../../types/blob-chunk-accessor.ts';
 import type { BlobInfo } from '../../types/blob-info.ts';
 import { checkChunks } from '../../types/check-chunks.ts';
 import { blobFileName } from './layout.ts';
-import { openRegularFile, streamRange } from './regular-file.ts';
 
 /**
  * Streams a blob of a directory from its first byte on, unverified.
@@ -16,7 +16,7 @@ import { openRegularFile, streamRange } from './regular-file.ts';
 export async function streamBlob(directory: string, info: BlobInfo, signal?: AbortSignal): Promise<Readable> {
   signal?.throwIfAborted();
   const handle = await openBlob(directory, info);
-  const stream = streamRange(handle, { start: 0, end: info.size });
+  const stream = streamRange(handle, { start: 0, end: info.size }, join(directory, blobFileName(info.digest)));
   stream.once('close', () => void handle.close());
   return signal === undefined ? stream : addAbortSignal(signal, stream);
 }
@@ -44,7 +44,7 @@ async function* readChunks(
   await using handle = await openBlob(directory, info);
   for (const { offset, length } of chunks) {
     const end = length === undefined ? info.size : offset + length;
-    const reader = streamRange(handle, { start: offset, end });
+    const reader = streamRange(handle, { start: offset, end }, join(directory, blobFileName(info.digest)));
     try {
       yield signal === undefined ? reader : addAbortSignal(signal, reader);
     } finally {

@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
-import { resolve } from 'node:path';
 import type { Readable } from 'node:stream';
+import { onRead } from '../../blob-files/disk-error.ts';
 import type { Digest } from '../../digest/digest.ts';
 import { ImgcopyError, systemErrorCode } from '../../errors/imgcopy-error.ts';
 import type {
@@ -13,6 +13,7 @@ import type { BlobInfo, RawManifest, WaitOptions } from '../../types/blob-info.t
 import type { BlobStream, GetBlobOptions, GetManifestOptions, ImageSource } from '../../types/image-source.ts';
 import { blobSize, dirBlobAccessor, streamBlob } from './dir-blobs.ts';
 import { manifestFileName } from './layout.ts';
+import { resolveLocalPath } from './local-path.ts';
 import { readVersion } from './layout-version.ts';
 import { readImageManifest, readInstanceManifest } from './manifest-file.ts';
 import { readSignatures } from './signature-files.ts';
@@ -24,7 +25,7 @@ import { readSignatures } from './signature-files.ts';
  * @see https://github.com/containers/image/blob/main/docs/containers-transports.5.md
  */
 export async function openDirSource(path: string): Promise<ImageSource> {
-  const directory = resolve(path);
+  const directory = resolveLocalPath(path);
   const names = await listDirectory(path);
   await readVersion(directory);
   const stored = await readImageManifest(directory);
@@ -106,7 +107,7 @@ class DirSource implements ImageSource {
 
 async function listDirectory(path: string): Promise<readonly string[]> {
   try {
-    return await readdir(path);
+    return await onRead(path, () => readdir(path));
   } catch (error) {
     const code = systemErrorCode(error);
     if (code !== 'ENOENT' && code !== 'ENOTDIR') throw error;

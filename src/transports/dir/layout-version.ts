@@ -1,13 +1,14 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { replaceFile } from '../../blob-files/durable-files.ts';
-import { ImgcopyError, systemErrorCode } from '../../errors/imgcopy-error.ts';
+import { readRegularFile } from '../../blob-files/regular-file.ts';
+import { ImgcopyError } from '../../errors/imgcopy-error.ts';
 import { quote } from '../../errors/printable.ts';
 import { VERSION_FILE } from './layout.ts';
 
 /** Versions of the layout: 1.2 has names for digests other than sha256, and tools that know 1.1 alone refuse it. */
 export type LayoutVersion = '1.1' | '1.2';
 
+const MAX_VERSION_BYTES = 1024;
 const VERSION_TEXT = /^Directory Transport Version: (\d+)\.(\d+)\n?$/;
 
 /** The lowest version that has all these names. */
@@ -21,13 +22,12 @@ export function versionFor(names: Iterable<string>): LayoutVersion {
  */
 export async function readVersion(directory: string): Promise<LayoutVersion | undefined> {
   const path = join(directory, VERSION_FILE);
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return undefined;
-    throw error;
-  }
+  const bytes = await readRegularFile(path, {
+    limit: MAX_VERSION_BYTES,
+    tooLarge: (size) => versionError(`${path} does not name a version: it has ${size} bytes`),
+  });
+  if (bytes === undefined) return undefined;
+  const text = bytes.toString('utf8');
   const [, major, minor] = (VERSION_TEXT.exec(text) ?? []).map(Number);
   if (major === undefined || minor === undefined) {
     throw versionError(`${path} does not name a version: it begins with ${quote(text, 60)}`);

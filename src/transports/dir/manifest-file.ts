@@ -1,6 +1,6 @@
 import { join } from 'node:path';
+import { readRegularFile } from '../../blob-files/regular-file.ts';
 import { ContentMismatchError, type Digest, digestAlgorithm } from '../../digest/digest.ts';
-import { systemErrorCode } from '../../errors/imgcopy-error.ts';
 import {
   InvalidManifestError,
   type Manifest,
@@ -10,7 +10,6 @@ import {
 } from '../../manifest/parse-manifest.ts';
 import type { RawManifest } from '../../types/blob-info.ts';
 import { MANIFEST_FILE, manifestFileName } from './layout.ts';
-import { openRegularFile } from './regular-file.ts';
 
 /** A manifest as it lies in a directory, and what it says. */
 export interface StoredManifest {
@@ -51,15 +50,8 @@ export async function readInstanceManifest(
 }
 
 async function readManifestBytes(path: string): Promise<Buffer | undefined> {
-  try {
-    await using file = await openRegularFile(path);
-    const { size } = await file.stat();
-    if (size > MAX_MANIFEST_BYTES) {
-      throw new InvalidManifestError(`${path} has ${size} bytes, more than ${MAX_MANIFEST_BYTES}`);
-    }
-    return await file.readFile();
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return undefined;
-    throw error;
-  }
+  return await readRegularFile(path, {
+    limit: MAX_MANIFEST_BYTES,
+    tooLarge: (size) => new InvalidManifestError(`${path} has ${size} bytes, more than ${MAX_MANIFEST_BYTES}`),
+  });
 }

@@ -1,9 +1,9 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readRegularFile } from '../../blob-files/regular-file.ts';
 import type { Digest } from '../../digest/digest.ts';
-import { ImgcopyError, systemErrorCode } from '../../errors/imgcopy-error.ts';
+import { ImgcopyError } from '../../errors/imgcopy-error.ts';
 import { blobFileName, signedManifestFile } from './layout.ts';
-import { openRegularFile } from './regular-file.ts';
 
 const MAX_SIGNATURE_BYTES = 4 * 1024 * 1024;
 
@@ -21,7 +21,7 @@ export function signatureFileName(index: number, instanceDigest?: Digest): strin
 
 /**
  * Reads the signatures of the image or of an instance, in the order of their numbers up to the first that is not there.
- * @throws ImgcopyError ERR_SIGNATURE_TOO_LARGE beyond 4 MiB.
+ * @throws ImgcopyError ERR_SIGNATURE_TOO_LARGE beyond 4 MiB, ERR_NOT_A_FILE for what is a link or no file.
  */
 export async function readSignatures(directory: string, instanceDigest?: Digest): Promise<readonly Buffer[]> {
   const signatures: Buffer[] = [];
@@ -33,18 +33,14 @@ export async function readSignatures(directory: string, instanceDigest?: Digest)
   }
 }
 
+/** Nothing checks a signature's bytes: one that is a link would carry away whatever file it leads to. */
 async function readSignature(path: string): Promise<Buffer | undefined> {
-  try {
-    await using file = await openRegularFile(path);
-    const { size } = await file.stat();
-    if (size > MAX_SIGNATURE_BYTES) {
-      throw new ImgcopyError(`signature ${path} has ${size} bytes, expected at most ${MAX_SIGNATURE_BYTES}`, {
+  return await readRegularFile(path, {
+    limit: MAX_SIGNATURE_BYTES,
+    followLink: false,
+    tooLarge: (size) =>
+      new ImgcopyError(`signature ${path} has ${size} bytes, expected at most ${MAX_SIGNATURE_BYTES}`, {
         code: 'ERR_SIGNATURE_TOO_LARGE',
-      });
-    }
-    return await file.readFile();
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return undefined;
-    throw error;
-  }
+      }),
+  });
 }

@@ -1,10 +1,12 @@
 import { constants } from 'node:fs';
-import { access, mkdir, readdir, realpath, rmdir } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { access, readdir, realpath, rmdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { onDisk } from '../../blob-files/disk-error.ts';
 import { ImgcopyError, systemErrorCode } from '../../errors/imgcopy-error.ts';
+import { makeDirectory } from '../../io/make-directory.ts';
 import { lockDirectory } from './directory-lock.ts';
-import { isLayoutName, isLockName, isTemporaryName } from './layout.ts';
+import { isLayoutName, isLockName, isTemporaryName, MANIFEST_FILE, VERSION_FILE } from './layout.ts';
+import { refuseReplacedBytes, resolveLocalPath } from './local-path.ts';
 
 /** A directory that is ours to write, locked until it is disposed of. */
 export interface TargetDirectory extends AsyncDisposable {
@@ -19,13 +21,14 @@ export interface TargetDirectory extends AsyncDisposable {
  * @throws ImgcopyError ERR_DIR_NOT_EMPTY, ERR_NOT_A_DIRECTORY, ERR_DIR_LOCKED, ERR_NOT_WRITABLE, ERR_DISK_FULL
  */
 export async function openTargetDirectory(path: string): Promise<TargetDirectory> {
-  const absolute = resolve(path);
-  const firstMade = await makeDirectory(absolute);
+  const absolute = resolveLocalPath(path);
+  const firstMade = await makeTarget(absolute);
   const removeIfNew = async (): Promise<void> => {
     if (firstMade !== undefined) await removeEmpty(absolute, firstMade);
   };
   try {
     const directory = await realpath(absolute);
+    refuseReplacedBytes(directory);
     await refuseForeignFiles(directory, path);
     await onDisk(directory, () => access(directory, constants.W_OK));
     const lock = await lockDirectory(directory);
@@ -43,9 +46,9 @@ export async function openTargetDirectory(path: string): Promise<TargetDirectory
 }
 
 /** @returns the topmost directory that was made; undefined when the path was there. */
-async function makeDirectory(path: string): Promise<string | undefined> {
+async function makeTarget(path: string): Promise<string | undefined> {
   try {
-    return await onDisk(path, () => mkdir(path, { recursive: true }));
+    return await onDisk(path, () => makeDirectory(path));
   } catch (error) {
     const code = systemErrorCode(error);
     if (code !== 'EEXIST' && code !== 'ENOTDIR') throw error;
@@ -65,14 +68,27 @@ async function refuseForeignFiles(directory: string, path: string): Promise<void
     .map((entry) => entry.name)
     .toSorted();
   const [first] = foreign;
-  if (first === undefined) return;
-  const others = foreign.length === 1 ? '' : ` and ${foreign.length - 1} more`;
-  throw new ImgcopyError(`dir:${path} holds files that are no part of an image: ${first}${others}`, {
+  if (first !== undefined) {
+    const others = foreign.length === 1 ? '' : ` and ${foreign.length - 1} more`;
+    throw notEmpty(`dir:${path} holds files that are no part of an image: ${first}${others}`);
+  }
+  if (entries.length > 0 && !entries.some((entry) => isMark(entry.name))) {
+    throw notEmpty(`dir:${path} holds files with names like those of blobs, and neither version nor manifest.json`);
+  }
+}
+
+function notEmpty(message: string): ImgcopyError {
+  return new ImgcopyError(message, {
     code: 'ERR_DIR_NOT_EMPTY',
     kind: 'usage',
     side: 'destination',
     hint: 'copy to a new or empty directory, or move those files away',
   });
+}
+
+/** Whether a name tells that a directory is an image's: blobs alone may be those of an OCI layout, or of any store of blobs. */
+function isMark(name: string): boolean {
+  return name === VERSION_FILE || name === MANIFEST_FILE || isTemporaryName(name) || isLockName(name);
 }
 
 function isKnownName(name: string): boolean {

@@ -63,6 +63,7 @@ test('signatures pass through skopeo both ways (behaviour 73)', async (t) => {
 test('a copy of skopeo that was cut short is taken over', async (t) => {
   const directory = await temporaryDirectory(t);
   const [[digest, bytes]] = [...oci.blobs] as [[Digest, Buffer]];
+  await writeFile(join(directory, 'version'), 'Directory Transport Version: 1.1\n');
   await writeFile(join(directory, digestHex(digest)), bytes);
   await using destination = await openDirDestination(directory);
   const written = await putImage(destination, oci);
