@@ -78,7 +78,7 @@ async function assertPublished(directory: string, blob: BlobInfo): Promise<void>
 test('a large blob is written from ranges', async (t) => {
   const directory = await temporaryDirectory(t);
   const { put, asked } = await putPartial(directory, { info, bytes });
-  assert.deepEqual(put, { digest: info.digest, size: info.size, bytesReused: 0 });
+  assert.deepEqual(put, { digest: info.digest, size: info.size, bytesReused: 0, bytesResumed: 0 });
   assert.equal(asked, info.size);
   await assertPublished(directory, info);
 });
@@ -88,7 +88,7 @@ test('what an earlier run left is re-hashed, and the rest is fetched (behaviour 
     const directory = await temporaryDirectory(t);
     await writeFile(partialPath(directory, info), bytes.subarray(0, left));
     const { put, asked } = await putPartial(directory, { info, bytes });
-    assert.deepEqual(put, { digest: info.digest, size: info.size, bytesReused: left });
+    assert.deepEqual(put, { digest: info.digest, size: info.size, bytesReused: left, bytesResumed: left });
     assert.equal(asked, info.size - left);
     await assertPublished(directory, info);
   }
@@ -108,7 +108,7 @@ test('what another blob, a bad disk or a bad run left in its place is fetched an
   const directory = await temporaryDirectory(t);
   await writeFile(partialPath(directory, info), wrong);
   const { put, asked } = await putPartial(directory, { info, bytes });
-  assert.deepEqual(put, { digest: info.digest, size: info.size, bytesReused: 0 });
+  assert.deepEqual(put, { digest: info.digest, size: info.size, bytesReused: 0, bytesResumed: 0 });
   assert.equal(asked, info.size, 'the rest is not fetched twice');
   await assertPublished(directory, info);
 });
@@ -117,7 +117,7 @@ test('a partial file that is longer than the blob is not used', async (t) => {
   const directory = await temporaryDirectory(t);
   await writeFile(partialPath(directory, info), Buffer.concat([bytes, Buffer.alloc(1)]));
   const { put, asked } = await putPartial(directory, { info, bytes });
-  assert.deepEqual(put, { digest: info.digest, size: info.size, bytesReused: 0 });
+  assert.deepEqual(put, { digest: info.digest, size: info.size, bytesReused: 0, bytesResumed: 0 });
   assert.equal(asked, info.size);
   await assertPublished(directory, info);
 });
@@ -189,7 +189,7 @@ test('pieces whose bytes have changed on the disk are fetched after all, and not
   await using file = await open(join(directory, digestHex(old.digest)), 'r+');
   await file.write(Buffer.alloc(300_000), 0, 300_000, 200_000);
   const { put, asked } = await putPartial(directory, { info: layer, bytes: layerBytes, layerIndex: 1 });
-  assert.deepEqual(put, { digest: layer.digest, size: layer.size, bytesReused: 0 });
+  assert.deepEqual(put, { digest: layer.digest, size: layer.size, bytesReused: 0, bytesResumed: 0 });
   assert.ok(asked <= layer.size + 60_000, `${asked} bytes were asked for`);
   await assertPublished(directory, layer);
 });
@@ -201,7 +201,7 @@ test('an old blob that is removed meanwhile is replaced by the source', async (t
     return 'ranges';
   };
   const { put } = await putPartial(directory, { info: layer, bytes: layerBytes, layerIndex: 1 }, { answer });
-  assert.deepEqual(put, { digest: layer.digest, size: layer.size, bytesReused: 0 });
+  assert.deepEqual(put, { digest: layer.digest, size: layer.size, bytesReused: 0, bytesResumed: 0 });
   await assertPublished(directory, layer);
 });
 
@@ -221,7 +221,7 @@ test('a rest is cut out of the whole blob where the source ignores ranges', asyn
   const directory = await temporaryDirectory(t);
   await writeFile(partialPath(directory, info), Buffer.concat([bytes.subarray(0, 3 * MiB), Buffer.alloc(MiB)]));
   const { put, source } = await putPartial(directory, { info, bytes }, { answer: () => 'whole' });
-  assert.deepEqual(put, { digest: info.digest, size: info.size, bytesReused: 0 });
+  assert.deepEqual(put, { digest: info.digest, size: info.size, bytesReused: 0, bytesResumed: 0 });
   assert.equal(source.requests.length, 2, 'once for the rest, once more for what was wrong');
   await assertPublished(directory, info);
 });
