@@ -4,6 +4,8 @@ import { openBlobInfoCache } from '../../src/cache/sqlite-cache.ts';
 import { openUploadState } from '../../src/cache/upload-state.ts';
 import { digestNamed } from './scratch.ts';
 
+/** A state that nobody holds would be closed with the garbage, and its claims with it. */
+const claiming: unknown[] = [];
 const [homeDir = ''] = process.argv.slice(2);
 const location = { registry: 'registry.test', repository: `app-${process.pid}` };
 const warnings: string[] = [];
@@ -29,6 +31,7 @@ const commands: Record<string, (argument: string) => unknown> = {
   /** Claims all sessions for a blob, and keeps its state open: they stay its own as long as it lives. */
   claim: async (name) => {
     const state = await openUploadState(user);
+    claiming.push(state);
     const target = { registry: 'registry.test', repository: 'app', digest: digestNamed(name) };
     const taken: string[] = [];
     for (let upload = state.claim(target); upload !== undefined; upload = state.claim(target)) {
