@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { makeDirectory } from '../../src/io/make-directory.ts';
-import { mountReadOnly } from '../support/small-file-system.ts';
+import { mountFull, mountReadOnly } from '../support/small-file-system.ts';
 
 async function scratch(t: TestContext): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), 'imgcopy-make-'));
@@ -30,4 +30,10 @@ test('a read-only file system is told as such, however deep the directory', asyn
   const path = await mountReadOnly(t);
   if (path === undefined) return;
   for (const name of ['new', 'new/and/deep']) await assert.rejects(makeDirectory(join(path, name)), { code: 'EROFS' });
+});
+
+test('a full file system is told as such', async (t) => {
+  const path = await mountFull(t);
+  if (path === undefined) return;
+  for (const name of ['new', 'new/and/deep']) await assert.rejects(makeDirectory(join(path, name)), { code: 'ENOSPC' });
 });

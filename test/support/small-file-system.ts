@@ -17,6 +17,11 @@ export async function mountReadOnly(t: TestContext): Promise<string | undefined>
   return await mount(t, 'size=1m,ro');
 }
 
+/** The same, and so full that it takes no file more. */
+export async function mountFull(t: TestContext): Promise<string | undefined> {
+  return await mount(t, 'nr_inodes=1');
+}
+
 async function mount(t: TestContext, options: string): Promise<string | undefined> {
   const path = await mkdtemp(join(tmpdir(), 'imgcopy-mount-'));
   const { status, stderr, error } = spawnSync('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', path], {
