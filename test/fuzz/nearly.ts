@@ -109,7 +109,7 @@ function change(document: unknown, { way, kind, value, name, times }: JsonChange
       else if (kind === 'repeat' && Array.isArray(holder)) holder.push(...Array.from({ length: times }, () => below));
       else {
         delete fields[key];
-        if (kind === 'rename')
+        if (kind === 'rename' && !Array.isArray(holder))
           Object.defineProperty(fields, name, { value: below, enumerable: true, configurable: true, writable: true });
       }
       return document;
