@@ -25,6 +25,7 @@ const commands: Record<string, (argument: string) => unknown> = {
   /** Notes a session for a blob, and keeps its state open. */
   remember: async (name) => {
     const state = await openUploadState(user);
+    claiming.push(state);
     const session = { size: 50_000_000, location: '/upload/of-a-process', offset: 0 };
     return state.remember({ registry: 'registry.test', repository: 'app', digest: digestNamed(name), ...session });
   },
