@@ -31,7 +31,7 @@ export function retry(policy: RetryPolicy): Layer {
     const { observer, side, signal } = request;
     const what = `${request.method} ${redactUrl(request.url)}`;
     const attempts = new Attempts({
-      policy: { ...policy, retries: request.retries ?? policy.retries },
+      policy: { ...policy, retries: Math.min(request.retries ?? Infinity, policy.retries) },
       signal,
       notify: (retried) => observer?.onRetry?.({ side, what, ...retried }),
     });

@@ -7,11 +7,9 @@ import type { BlobInfoCache, CompressionAlgorithm } from '../../types/blob-info-
 import type { BlobInfo, WaitOptions } from '../../types/blob-info.ts';
 import type { CompressionOperation, ReusedBlob, TryReusingBlobOptions } from '../../types/image-destination.ts';
 import type { RepositoryName } from '../../types/image-source.ts';
-import type { RegistryClient, UploadLocation } from './client.ts';
+import type { RegistryClient } from './client.ts';
 import { RegistryError } from './registry-error.ts';
-
-/** How long a run may take, at its end, to let go of uploads that it does not need, in ms. */
-const CANCEL_TIMEOUT_MS = 2_000;
+import type { Uploads } from './uploads.ts';
 
 /** `failing`: a fault of the host, which may be over in the next run. */
 type SelfMount = 'proven' | 'untried' | 'useless' | 'failing';
@@ -25,9 +23,7 @@ type SelfMount = 'proven' | 'untried' | 'useless' | 'failing';
 export class BlobReuse {
   readonly #client: RegistryClient;
   readonly #own: RepositoryName;
-  /** Uploads that were opened while asking, for the blobs that turned out to be missing. */
-  readonly #sessions = new Map<Digest, UploadLocation>();
-  readonly #opening = new Set<Promise<unknown>>();
+  readonly #uploads: Uploads;
   #selfMount: SelfMount = 'untried';
   /** Blobs of the image now under this name; undefined as long as that is not known. */
   #current: ReadonlySet<Digest> | undefined;
@@ -35,9 +31,11 @@ export class BlobReuse {
   #hits = 0;
   #misses = 0;
 
-  constructor(client: RegistryClient, own: RepositoryName) {
+  /** @param uploads  keeps those that are opened while asking, for the blobs that turn out to be missing. */
+  constructor(client: RegistryClient, own: RepositoryName, uploads: Uploads) {
     this.#client = client;
     this.#own = own;
+    this.#uploads = uploads;
   }
 
   /** Takes note of the image now under the destination's name, or that there is none. */
@@ -68,22 +66,6 @@ export class BlobReuse {
     const reused = { digest: info.digest, size: info.size, ...found };
     cache?.recordKnownLocation(reused.digest, this.#own);
     return { reused: true, ...reused };
-  }
-
-  /** The upload that was opened for a missing blob, which is the caller's from now on. */
-  takeSession(digest: Digest): UploadLocation | undefined {
-    const session = this.#sessions.get(digest);
-    this.#sessions.delete(digest);
-    return session;
-  }
-
-  async cancelSessions(): Promise<void> {
-    // After an abort, a request may still be on its way whose answer opens one.
-    await Promise.allSettled(this.#opening);
-    const sessions = [...this.#sessions.values()];
-    this.#sessions.clear();
-    const signal = AbortSignal.timeout(CANCEL_TIMEOUT_MS);
-    await Promise.allSettled(sessions.map((session) => this.#client.cancelUpload(session, { signal })));
   }
 
   #isListed(digest: Digest): boolean {
@@ -128,14 +110,14 @@ export class BlobReuse {
       const from = location?.repository === this.#own.repository ? undefined : location?.repository;
       if (from !== undefined && !(await this.#postMount(digest, from, signal))) {
         cache.forgetKnownLocation(digest, { registry: this.#own.registry, repository: from });
-        await this.#cancelSession(digest, signal);
+        await this.#uploads.drop(digest);
         continue;
       }
       const presence = await this.#client.headBlob(digest, { signal });
       if (presence === 'unknown') continue;
       if (!presence.present && location !== undefined) cache.forgetKnownLocation(digest, location);
       if (!presence.present || presence.size === undefined) continue;
-      await this.#cancelSession(info.digest, signal);
+      await this.#uploads.drop(info.digest);
       const compressionOperation = operation(cache.compressor(info.digest), compression);
       return {
         mountedFrom: from,
@@ -169,7 +151,7 @@ export class BlobReuse {
     }
     if (presence !== 'present') return undefined;
     this.#selfMount = 'useless';
-    await this.#cancelSession(info.digest, signal);
+    await this.#uploads.drop(info.digest);
     return {};
   }
 
@@ -177,20 +159,20 @@ export class BlobReuse {
     if (await this.#postMount(info.digest, from, signal)) return { mountedFrom: from };
     // Declined: the blob may still be here, and then nothing has to be sent.
     if ((await this.#presence(info, signal)) !== 'present') return undefined;
-    await this.#cancelSession(info.digest, signal);
+    await this.#uploads.drop(info.digest);
     return {};
   }
 
   #postSelfMount(digest: Digest, signal: AbortSignal | undefined): Promise<boolean> {
     const isUseless = this.#selfMount === 'useless' || this.#selfMount === 'failing';
-    if (isUseless) return this.#open(digest, { signal }).then(() => false);
+    if (isUseless) return this.#uploads.prepare(digest, { signal }).then(() => false);
     return this.#postMount(digest, this.#own.repository, signal);
   }
 
   /** Whether a mount was granted. Where it was not, and the answer opened an upload, that is kept for the blob. */
   async #postMount(digest: Digest, from: string, signal: AbortSignal | undefined): Promise<boolean> {
     try {
-      return (await this.#open(digest, { mount: { digest, from }, scopes: this.#scopes(from), signal })) === 'mounted';
+      return (await this.#uploads.mount(digest, { from, scopes: this.#scopes(from), signal })) === 'mounted';
     } catch (error) {
       // Registries refuse mounts in many ways (400, 401, 403, 404, 405, 500); a plain POST then tells whether one may push at all.
       const isRefusal = error instanceof RegistryError && error.kind !== 'rate-limited';
@@ -204,24 +186,6 @@ export class BlobReuse {
   #scopes(from: string): readonly string[] | undefined {
     const own = `repository:${this.#own.repository}:pull,push`;
     return from === this.#own.repository ? undefined : [own, `repository:${from}:pull`];
-  }
-
-  async #open(digest: Digest, options: Parameters<RegistryClient['startUpload']>[0]): Promise<'mounted' | 'opened'> {
-    const opening = this.#client.startUpload(options);
-    this.#opening.add(opening);
-    try {
-      const answer = await opening;
-      if (answer === 'mounted') return 'mounted';
-      this.#sessions.set(digest, answer);
-      return 'opened';
-    } finally {
-      this.#opening.delete(opening);
-    }
-  }
-
-  async #cancelSession(digest: Digest, signal: AbortSignal | undefined): Promise<void> {
-    const session = this.takeSession(digest);
-    if (session !== undefined) await this.#client.cancelUpload(session, { signal });
   }
 
   async #presence({ digest, size }: BlobInfo, signal: WaitOptions['signal']): Promise<Presence> {

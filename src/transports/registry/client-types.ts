@@ -27,4 +27,9 @@ export interface SendBlobOptions extends WaitOptions {
 /** An upload that a registry has opened: its URL is replaced by each answer. */
 export interface UploadLocation {
   readonly url: URL;
+  /** What every request but the last has to carry at least, in bytes, where the registry says so. */
+  readonly minChunkBytes?: number | undefined;
 }
+
+/** How far an upload came, in bytes, and where it is now; or that it is gone, or that the registry does not say. */
+export type UploadStatus = { readonly offset: number; readonly upload: UploadLocation } | 'gone' | 'unknown';

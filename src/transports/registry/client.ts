@@ -1,4 +1,3 @@
-import type { Readable } from 'node:stream';
 import type { Side } from '../../errors/imgcopy-error.ts';
 import { ImgcopyError } from '../../errors/imgcopy-error.ts';
 import type { Digest } from '../../digest/digest.ts';
@@ -7,16 +6,24 @@ import {
   dumpBody,
   header,
   readBody,
+  redactUrl,
   resolveUrl,
   withQuery,
   type HttpRequest,
   type HttpResponse,
+  type RequestBody,
   type Send,
 } from '../../http/index.ts';
 import { MANIFEST_ACCEPT } from '../../manifest/media-types.ts';
 import { MAX_MANIFEST_BYTES } from '../../manifest/parse-manifest.ts';
 import type { RawManifest, WaitOptions } from '../../types/blob-info.ts';
-import type { BlobPresence, RegistryClientOptions, SendBlobOptions, UploadLocation } from './client-types.ts';
+import type {
+  BlobPresence,
+  RegistryClientOptions,
+  SendBlobOptions,
+  UploadLocation,
+  UploadStatus,
+} from './client-types.ts';
 import { manifestHead, type ManifestHead } from './manifest-head.ts';
 import { toRegistryError } from './registry-error.ts';
 import { reprieve } from './reprieve.ts';
@@ -139,15 +146,13 @@ export class RegistryClient {
     });
     const response = await this.#expect(request, options.mount ? [201, 202] : [202]);
     await dumpBody(response);
-    return response.status === 201 ? 'mounted' : this.#location(request, response);
+    if (response.status === 201) return 'mounted';
+    const minChunkBytes = Number(header(response, 'oci-chunk-min-length') ?? 0) || undefined;
+    return { ...this.#location(request, response), minChunkBytes };
   }
 
   /** Appends bytes to an upload. Some registries say 201 where the specification says 202. */
-  async patchUpload(
-    upload: UploadLocation,
-    body: Uint8Array | Readable,
-    options: SendBlobOptions = {},
-  ): Promise<UploadLocation> {
+  async patchUpload(upload: UploadLocation, body: RequestBody, options: SendBlobOptions = {}): Promise<UploadLocation> {
     const request = this.#uploadRequest('PATCH', upload.url, body, options);
     const response = await this.#expect(request, [200, 201, 202, 204]);
     await dumpBody(response);
@@ -158,7 +163,7 @@ export class RegistryClient {
   async closeUpload(
     upload: UploadLocation,
     digest: Digest,
-    body: Uint8Array | undefined,
+    body: RequestBody | undefined,
     options: SendBlobOptions = {},
   ): Promise<void> {
     const url = withQuery(upload.url, `digest=${encodeURIComponent(digest)}`);
@@ -166,28 +171,27 @@ export class RegistryClient {
     await dumpBody(await this.#expect(request, [200, 201, 202, 204]));
   }
 
-  /** How many bytes an upload holds, or undefined where it is gone. `0-0` may mean none or one: taken as none. */
-  async uploadStatus(
-    upload: UploadLocation,
-    options: WaitOptions = {},
-  ): Promise<{ readonly offset: number; readonly upload: UploadLocation } | undefined> {
+  /** How many bytes an upload holds. `0-0` may mean none or one: taken as none. */
+  async uploadStatus(upload: UploadLocation, options: WaitOptions = {}): Promise<UploadStatus> {
     const request = { ...this.#request('GET', '', options), url: upload.url };
     const response = await this.#send(request);
     await dumpBody(response);
-    if (response.status !== 204 && response.status !== 202 && response.status !== 200) return undefined;
+    if (response.status === 404 || response.status === 410) return 'gone';
+    if (response.status !== 204 && response.status !== 202 && response.status !== 200) return 'unknown';
     const last = /^(?:bytes=)?0-(\d+)$/.exec(header(response, 'range') ?? '')?.[1];
     const offset = last === undefined || last === '0' ? 0 : Number(last) + 1;
     return { offset, upload: this.#location(request, response, upload) };
   }
 
-  /** Lets go of an upload. Whether the registry allows it does not matter. Never throws but on abort. */
-  async cancelUpload(upload: UploadLocation, options: WaitOptions = {}): Promise<void> {
-    const request = { ...this.#request('DELETE', '', { ...options, retries: 0 }), url: upload.url };
-    try {
-      await dumpBody(await this.#send(request));
-    } catch {
-      options.signal?.throwIfAborted();
-    }
+  /**
+   * Has the registry drop an upload.
+   * @returns `refused` where it does not, which may be for the Location's sake.
+   */
+  async cancelUpload(upload: UploadLocation, options: WaitOptions = {}): Promise<'done' | 'refused'> {
+    const response = await this.#send({ ...this.#request('DELETE', '', { ...options, retries: 0 }), url: upload.url });
+    await dumpBody(response);
+    const isDone = response.status < 300 || response.status === 404 || response.status === 410;
+    return isDone ? 'done' : 'refused';
   }
 
   async #expect(request: HttpRequest, statuses: readonly number[]): Promise<HttpResponse> {
@@ -216,12 +220,7 @@ export class RegistryClient {
     };
   }
 
-  #uploadRequest(
-    method: 'PATCH' | 'PUT',
-    url: URL,
-    body: Uint8Array | Readable,
-    options: SendBlobOptions,
-  ): HttpRequest {
+  #uploadRequest(method: 'PATCH' | 'PUT', url: URL, body: RequestBody, options: SendBlobOptions): HttpRequest {
     const { length, contentRange, ...rest } = options;
     const headers = {
       'content-type': 'application/octet-stream',
@@ -232,12 +231,17 @@ export class RegistryClient {
 
   #location(request: HttpRequest, response: HttpResponse, previous?: UploadLocation): UploadLocation {
     const location = header(response, 'location');
-    const url = location === undefined ? previous?.url : resolveUrl(location, response.url);
-    if (url !== undefined) return { url: this.#asSecure(url) };
-    throw new ImgcopyError(`${request.method} for an upload to ${this.repository}: the answer has no usable Location`, {
-      code: 'ERR_UPLOAD_LOCATION',
-      side: this.side,
-    });
+    // An empty one would resolve to the URL that was asked.
+    const url = location === undefined ? previous?.url : location.trim() && resolveUrl(location, response.url);
+    if (url) return { ...previous, url: this.#asSecure(url) };
+    throw new ImgcopyError(
+      `${request.method} ${redactUrl(request.url)}: the Location of the upload is ${location ? 'not a valid http(s) URL' : 'missing'}`,
+      {
+        code: 'ERR_UPLOAD_LOCATION',
+        side: this.side,
+        hint: 'the registry, or a proxy before it, drops or breaks the Location header of uploads',
+      },
+    );
   }
 
   /** A registry behind a TLS proxy may believe that it is reached by http (distribution#2862): its own host is asked by https all the same. */

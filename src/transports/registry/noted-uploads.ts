@@ -6,14 +6,13 @@ import type { RepositoryName } from '../../types/image-source.ts';
 import type { UploadLocation } from './client.ts';
 
 /** Shorter uploads are sooner sent again than found again, in bytes. */
-const MIN_BYTES = 16 * 1024 * 1024;
+export const MIN_NOTED_BYTES: number = 16 * 1024 * 1024;
 
 /**
  * The uploads of one repository that are noted down, so that a later run can go on with them when this one is cut short. While one is under way it
  * belongs to this run.
  */
 export class NotedUploads {
-  readonly minBytes: number = MIN_BYTES;
   readonly #open: () => Promise<UploadState>;
   readonly #origin: string;
   readonly #repository: RepositoryName;
@@ -30,7 +29,7 @@ export class NotedUploads {
   /** Notes an upload that this run is about to write to, in place of what was noted for the blob; one at another origin cannot be claimed. */
   async note(info: BlobInfo, { url }: UploadLocation): Promise<void> {
     const location = exactText(url);
-    if (info.size < MIN_BYTES || this.#noted.get(info.digest) === location) return;
+    if (info.size < MIN_NOTED_BYTES || this.#noted.get(info.digest) === location) return;
     await this.forget(info);
     if (url.origin !== this.#origin) return;
     const state = await this.#open();
@@ -40,7 +39,7 @@ export class NotedUploads {
 
   /** The upload that an earlier run left, which is this run's from now on. */
   async claim(info: BlobInfo): Promise<UploadLocation | undefined> {
-    if (info.size < MIN_BYTES) return undefined;
+    if (info.size < MIN_NOTED_BYTES) return undefined;
     const state = await this.#open();
     const location = state.claim(this.#target(info))?.location;
     if (location === undefined) return undefined;

@@ -21,6 +21,7 @@ import {
 } from '../../http/index.ts';
 import { apiHost, isLoopbackHost } from '../../reference/reference.ts';
 import type { WaitOptions } from '../../types/blob-info.ts';
+import { UploadLimits } from './upload-limits.ts';
 
 /** How TLS connections are made. */
 export interface TlsSettings {
@@ -89,6 +90,7 @@ export class RegistryAccess implements AsyncDisposable {
   readonly #options: RegistryAccessOptions;
   readonly #networks = new Map<string, Network>();
   readonly #origins = new Map<string, Promise<string>>();
+  readonly #uploadLimits = new Map<string, UploadLimits>();
   readonly gates: HostGates;
 
   constructor(options: RegistryAccessOptions) {
@@ -98,6 +100,13 @@ export class RegistryAccess implements AsyncDisposable {
 
   get uploadState(): () => Promise<UploadState> {
     return this.#options.uploadState;
+  }
+
+  /** What a registry was seen to refuse in uploads, by its origin. */
+  uploadLimits(origin: string): UploadLimits {
+    const limits = this.#uploadLimits.get(origin) ?? new UploadLimits();
+    this.#uploadLimits.set(origin, limits);
+    return limits;
   }
 
   get policy(): RetryPolicy {

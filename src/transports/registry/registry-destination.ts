@@ -28,13 +28,14 @@ import type { RepositoryName } from '../../types/image-source.ts';
 import { MissingBlobsError } from '../../types/errors.ts';
 import { BlobReuse } from './blob-reuse.ts';
 import { registryBlobRanges } from './blob-ranges.ts';
-import { RegistryClient, type UploadLocation } from './client.ts';
+import { RegistryClient } from './client.ts';
 import { NotedUploads } from './noted-uploads.ts';
 import { uploadAssembled } from './partial-upload.ts';
 import type { EndpointOptions, RegistryAccess } from './registry-access.ts';
 import { RegistryError } from './registry-error.ts';
-import { letGo, openUpload, uploadStream, type UploadLimits } from './upload.ts';
-import { collectVerified, uploadBytes } from './upload-bytes.ts';
+import { collectVerified, uploadBytes, uploadStream } from './upload.ts';
+import type { UploadLimits } from './upload-limits.ts';
+import { Uploads } from './uploads.ts';
 
 export interface RegistryDestinationOptions extends EndpointOptions, WaitOptions {
   /** Where the image comes from: blobs are mounted from there, where that is the same registry. */
@@ -63,6 +64,7 @@ export async function openRegistryDestination(
     policy: access.policy,
     observer: options.observer,
     cache: options.cache,
+    limits: access.uploadLimits(origin),
     uploadState: access.uploadState,
   });
 }
@@ -72,6 +74,7 @@ interface DestinationParts {
   readonly policy: RetryPolicy;
   readonly observer?: RequestObserver | undefined;
   readonly cache?: (() => BlobInfoCache | undefined) | undefined;
+  readonly limits: UploadLimits;
   /** Opens the file that notes interrupted uploads. */
   readonly uploadState: () => Promise<UploadState>;
 }
@@ -85,11 +88,10 @@ export class RegistryDestination implements ImageDestination {
   readonly #client: RegistryClient;
   readonly #name: string;
   readonly #parts: DestinationParts;
-  readonly #limits: UploadLimits = { monolithic: true, maxRequestBytes: undefined };
   readonly #reuse: BlobReuse;
   /** Reads what this repository has. */
   readonly #own: BlobChunkAccessor;
-  readonly #noted: NotedUploads;
+  readonly #uploads: Uploads;
   readonly #oldLayers: OldLayers;
   #current: Promise<CurrentManifest | undefined> | undefined;
 
@@ -99,9 +101,10 @@ export class RegistryDestination implements ImageDestination {
     this.repository = { registry: reference.registry, repository: reference.repository };
     this.#name = reference.tag ?? reference.digest ?? 'latest';
     this.#parts = options;
-    this.#reuse = new BlobReuse(client, this.repository);
+    const noted = new NotedUploads(options.uploadState, client.origin, this.repository);
+    this.#uploads = new Uploads(client, { ...options, noted });
+    this.#reuse = new BlobReuse(client, this.repository, this.#uploads);
     this.#own = registryBlobRanges(client, { ...options, registry: reference.registry });
-    this.#noted = new NotedUploads(options.uploadState, client.origin, this.repository);
     this.#oldLayers = new OldLayers(
       () => this.currentManifest(),
       ({ digest }) => client.getManifest(digest),
@@ -136,13 +139,10 @@ export class RegistryDestination implements ImageDestination {
     options: PutBlobPartialOptions,
   ): Promise<PartialBlob> {
     const { cache, memory, signal, layerIndex, platform, reusePieces = true } = options;
-    const { policy, observer } = this.#parts;
     const candidates = (): Promise<readonly Candidate[]> =>
       reusePieces ? this.#oldLayers.find(info, { layerIndex, platform, cache }) : Promise.resolve([]);
     const input = { accessor, info, own: this.#own, candidates, memory, signal };
-    const session = (): UploadLocation | undefined => this.#reuse.takeSession(info.digest);
-    const upload = { policy, observer, limits: this.#limits, noted: this.#noted, session };
-    const { bytesReused, tail } = await uploadAssembled(this.#client, input, upload);
+    const { bytesReused, tail } = await uploadAssembled(this.#uploads, input);
     cache?.recordKnownLocation(info.digest, this.repository);
     if (tail !== undefined) cache?.recordChunkedBlob({ digest: info.digest, size: info.size, format: tail.format });
     return { digest: info.digest, size: info.size, bytesReused };
@@ -155,26 +155,24 @@ export class RegistryDestination implements ImageDestination {
   ): Promise<UploadedBlob> {
     const { digest, size } = info;
     if (digest === undefined) throw new Error('a registry stores blobs by a digest that is known before');
-    const session = this.#reuse.takeSession(digest);
-    const options = { limits: this.#limits, policy: this.#parts.policy, signal };
+    const opening = this.#uploads.open(digest, { signal });
     if (size !== undefined && size <= SMALL_BLOB) {
-      const opening = Promise.resolve(session ?? openUpload(this.#client, signal));
       const collecting = collectVerified(stream, digest, size, signal);
-      const [upload, bytes] = await Promise.all([opening, collecting]).catch(async (error: unknown) => {
+      const [first, bytes] = await Promise.all([opening, collecting]).catch(async (error: unknown) => {
         stream.destroy();
-        await opening.then((opened) => letGo(this.#client, opened)).catch(() => undefined);
+        await opening.then(async (opened) => opened.cancel()).catch(() => undefined);
         throw error;
       });
-      await uploadBytes(this.#client, upload, digest, bytes, options);
+      await uploadBytes(this.#uploads, { first, digest, bytes, signal });
     } else {
       // Before the wait for the session, for the stream may fail in the meantime.
       const verified = pipeline(stream, verifiedStream({ digest, size }), () => undefined);
-      const opening = Promise.resolve(session ?? openUpload(this.#client, signal));
-      const upload = await opening.catch((error: unknown) => {
+      const session = await opening.catch((error: unknown) => {
         verified.destroy();
         throw error;
       });
-      await uploadStream(this.#client, upload, digest, verified, size, options);
+      const attempts = this.#uploads.attempts(digest, signal);
+      await uploadStream(session, verified, { size, attempts, signal });
     }
     cache?.recordKnownLocation(digest, this.repository);
     return { digest, size: size ?? 0 };
@@ -206,7 +204,7 @@ export class RegistryDestination implements ImageDestination {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#reuse.cancelSessions();
+    await this.#uploads[Symbol.asyncDispose]();
   }
 
   /** A registry that does not let one look (401, 403) is asked again by the push, whose answer says more. */

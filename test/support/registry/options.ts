@@ -53,9 +53,10 @@ export interface RegistrySettings {
   ranges: boolean;
   multiRange: MultiRangeAnswer;
   mount: MountAnswer;
-  patch: 'ok' | 405 | BodyLimit;
-  /** PUT with a body: taken, refused with 405, or limited. */
-  monolithic: 'ok' | 'refuse' | BodyLimit;
+  /** Taken, refused with a status, or limited. */
+  patch: 'ok' | number | BodyLimit;
+  /** PUT with a body: taken, refused with a status (`refuse`: 405), or limited. */
+  monolithic: 'ok' | 'refuse' | number | BodyLimit;
   /** Whether a session keeps the bytes of a request that was cut (distribution v3), or is forgotten (2.8). */
   keepCutSessions: boolean;
   locations: LocationForm;

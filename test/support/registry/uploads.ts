@@ -59,7 +59,7 @@ async function answerMount(
 
 async function patchUpload(exchange: Exchange, registry: RegistryState, session: UploadSession): Promise<void> {
   const { patch } = registry.settings;
-  if (patch === 405) return await exchange.fail(405, 'UNSUPPORTED', 'the operation is unsupported');
+  if (typeof patch === 'number') return await refuseWay(exchange, patch);
   if (await takeBody(exchange, registry, session, patch === 'ok' ? undefined : patch)) {
     await exchange.answer(202, sessionHeaders(registry, session));
   }
@@ -69,10 +69,10 @@ async function closeUpload(exchange: Exchange, registry: RegistryState, session:
   const { monolithic } = registry.settings;
   const digest = exchange.query('digest') ?? '';
   if (!isDigest(digest)) return await exchange.fail(400, 'DIGEST_INVALID', 'provided digest is missing or none');
-  if (monolithic === 'refuse' && hasBody(exchange)) {
-    return await exchange.fail(405, 'UNSUPPORTED', 'the operation is unsupported');
-  }
-  if (!(await takeBody(exchange, registry, session, typeof monolithic === 'string' ? undefined : monolithic))) return;
+  const limit = typeof monolithic === 'object' ? monolithic : undefined;
+  const isRefused = hasBody(exchange) && monolithic !== 'ok' && limit === undefined;
+  if (isRefused) return await refuseWay(exchange, typeof monolithic === 'number' ? monolithic : 405);
+  if (!(await takeBody(exchange, registry, session, limit))) return;
   registry.sessions.end(session);
   const bytes = session.content();
   if (digestOf(bytes, digestAlgorithm(digest)) !== digest) {
@@ -133,6 +133,12 @@ async function refuseOffset(exchange: Exchange, registry: RegistryState, session
     await exchange.fail(404, 'BLOB_UPLOAD_INVALID', 'blob upload invalid');
   }
   return false;
+}
+
+async function refuseWay(exchange: Exchange, status: number): Promise<void> {
+  // Artifactory's words under 404.
+  const code = status === 404 ? 'BLOB_UNKNOWN' : 'UNSUPPORTED';
+  await exchange.fail(status, code, 'the operation is unsupported');
 }
 
 /** As a proxy in front of the registry does it. */

@@ -83,7 +83,7 @@ test('refuses an upload without a Location that can be used', async () => {
   await using registry = await startRegistry();
   await using access = openAccess();
   const client = await clientOf(access, registry, 'app');
-  for (const location of [undefined, 'ftp://storage.test/1', 'https://']) {
+  for (const location of [undefined, '', ' ', 'ftp://storage.test/1', 'https://']) {
     const takeBack = registry.behave({ headers: { location } });
     await assert.rejects(client.startUpload(), { code: 'ERR_UPLOAD_LOCATION', side: 'destination' });
     takeBack();
@@ -156,24 +156,32 @@ test('reads how far an upload came, and takes 0-0 for nothing (behaviour 65)', a
   ];
   for (const [range, offset] of cases) {
     const takeBack = registry.behave({ headers: { range } });
-    assert.equal((await client.uploadStatus(upload))?.offset, offset, range);
+    const status = await client.uploadStatus(upload);
+    assert.deepEqual(typeof status === 'object' && status.offset, offset, range);
     takeBack();
   }
   registry.expireSessions();
-  assert.equal(await client.uploadStatus(upload), undefined);
+  assert.equal(await client.uploadStatus(upload), 'gone');
+  registry.behave({ match: { method: 'GET' }, status: 405 });
+  assert.equal(await client.uploadStatus(upload), 'unknown');
 });
 
-test('lets go of an upload, and does not mind how that is answered', async () => {
+test('lets go of an upload, and says whether that was refused', async () => {
   await using registry = await startRegistry();
   await using access = openAccess();
   const client = await clientOf(access, registry, 'app');
   const upload = await open(client);
   await client.cancelUpload(upload);
   assert.equal(registry.sessions.length, 0);
-  for (const rule of [{ status: 404 }, { status: 401 }, { status: 500 }, { loseAnswer: 'reset' as const }]) {
-    const takeBack = registry.behave({ match: { path: UPLOADS }, ...rule });
+  for (const [status, answer] of [
+    [404, 'done'],
+    [401, 'refused'],
+    [416, 'refused'],
+    [500, 'refused'],
+  ] as const) {
+    const takeBack = registry.behave({ match: { path: UPLOADS }, status });
     registry.reset();
-    await client.cancelUpload(upload);
+    assert.equal(await client.cancelUpload(upload), answer);
     assert.equal(registry.count({ method: 'DELETE' }), 1);
     takeBack();
   }

@@ -150,6 +150,21 @@ test('goes by chunks once the size of a request was refused, each where the one 
   assert.equal(registry.count({ when: ({ status }) => status === 413 }), 0, 'what was learnt is kept');
 });
 
+test('sends the stream by one PUT of known length where PATCH is refused, and remembers it', async () => {
+  for (const patch of [405, 501]) {
+    await using setting = await setUp({ patch });
+    const { registry, put } = setting;
+    await assert.rejects(put(), isAttempt(isStatus(patch)));
+    await put();
+    assert.deepEqual([registry.blob('app', digest), registry.sessions.length], [blob, 0]);
+    const put1 = registry.select({ method: 'PUT' }).at(-1);
+    assert.deepEqual([put1?.headers['content-length'], put1?.bodyBytes], [String(blob.length), blob.length]);
+    registry.reset();
+    await put();
+    assert.equal(exchanges(registry), 'POST 202, PUT 201');
+  }
+});
+
 test('gives up, with a hint, where even small requests are too large', async () => {
   await using setting = await setUp({ patch: { maxBytes: 1000 } });
   const { registry, put } = setting;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { noCache } from '../../../src/cache/no-cache.ts';
+import type { RegistryAccess } from '../../../src/transports/registry/registry-access.ts';
 import type { RegistryDestination } from '../../../src/transports/registry/registry-destination.ts';
 import { RegistryError } from '../../../src/transports/registry/registry-error.ts';
 import type { PutBlobOptions } from '../../../src/types/image-destination.ts';
@@ -16,6 +17,7 @@ const PUT_BODY = { method: 'PUT', times: 1 };
 interface Setting extends AsyncDisposable {
   readonly registry: TestRegistry;
   readonly destination: RegistryDestination;
+  readonly access: RegistryAccess;
   /** Puts a blob by a stream of its bytes. */
   readonly put: (bytes?: Buffer, options?: PutBlobOptions) => Promise<unknown>;
 }
@@ -26,6 +28,7 @@ async function setUp(options: RegistryOptions = {}): Promise<Setting> {
   const destination = await destinationAt(access, registry, 'app:v1');
   return {
     registry,
+    access,
     destination,
     put: async (bytes = blob, more = {}) => await destination.putBlobWithOptions(streamOf(bytes), infoOf(bytes), more),
     async [Symbol.asyncDispose]() {
@@ -74,6 +77,38 @@ test('goes by PATCH where a PUT with a body is refused, and remembers it (behavi
   registry.reset();
   await put(randomBytes('another', 1000));
   assert.equal(exchanges(registry), 'POST 202, PATCH 202, PUT 201');
+});
+
+test('goes by PATCH whatever status a host refuses a PUT with a body by, and tells all destinations of a run', async () => {
+  for (const monolithic of [400, 404, 405, 409, 411, 415, 422, 501]) {
+    await using setting = await setUp({ monolithic });
+    const { registry, access, put } = setting;
+    await put();
+    assert.deepEqual(registry.blob('app', digest), blob);
+    assert.deepEqual(sent(registry), ['POST 202', `PUT ${monolithic}`, 'POST 202', 'PATCH 202', 'PUT 201']);
+    assert.equal(registry.sessions.length, 0);
+    registry.reset();
+    await using other = await destinationAt(access, registry, 'other:v1');
+    await other.putBlobWithOptions(streamOf(blob), infoOf(blob), {});
+    assert.equal(exchanges(registry), 'POST 202, PATCH 202, PUT 201');
+  }
+});
+
+test('takes no other way once a PUT with a body was taken: a 404 or 400 is the upload’s then', async () => {
+  await using setting = await setUp();
+  const { registry, put } = setting;
+  await put(randomBytes('before', 1000));
+  registry.behave({ match: { method: 'PUT', times: 1 }, status: 400, afterRequestBytes: Infinity });
+  await assert.rejects(put(), (error) => error instanceof RegistryError && error.status === 400);
+  assert.equal(registry.count({ method: 'PATCH' }), 0);
+});
+
+test('fails with the answer to the last way where both are refused', async () => {
+  await using setting = await setUp({ monolithic: 405, patch: 405 });
+  const { registry, put } = setting;
+  await assert.rejects(put(), { code: 'ERR_REGISTRY_REFUSED', side: 'destination' });
+  assert.deepEqual(sent(registry), ['POST 202', 'PUT 405', 'POST 202', 'PATCH 405']);
+  assert.equal(registry.sessions.length, 0);
 });
 
 test('goes by chunks where a proxy limits the size of a request, and remembers it (behaviour 65)', async () => {
@@ -128,7 +163,7 @@ test('sends the bytes again after a passing fault, and in a new upload where the
 });
 
 test('asks no second time where the answer will be the same (behaviour 46)', async () => {
-  for (const status of [400, 401, 403, 409]) {
+  for (const status of [401, 403]) {
     await using setting = await setUp();
     const { registry, put } = setting;
     registry.behave({ match: { method: 'PUT' }, status, afterRequestBytes: Infinity });
@@ -174,7 +209,7 @@ test('tells the cache where the blob is once it is there, and not before', async
   const { registry, put } = setting;
   const known: string[] = [];
   const cache = { ...noCache(), recordKnownLocation: (found: string): void => void known.push(found) };
-  registry.behave({ match: { method: 'PUT', times: 1 }, status: 400, afterRequestBytes: Infinity });
+  registry.behave({ match: { method: 'PUT', times: 1 }, status: 403, afterRequestBytes: Infinity });
   await assert.rejects(put(blob, { cache }), RegistryError);
   assert.deepEqual(known, []);
   await put(blob, { cache });
