@@ -13,6 +13,8 @@ import type { Uploads } from './uploads.ts';
 
 export interface PartialUpload {
   readonly bytesReused: number;
+  /** Those of them that an earlier run had sent. */
+  readonly bytesResumed: number;
   /** The blob's table of contents, where it was read. */
   readonly tail: BlobAssembly['tail'];
 }
@@ -45,7 +47,7 @@ export async function uploadAssembled(uploads: Uploads, input: Input): Promise<P
     }
     if (session?.offset === info.size) {
       await session.close({ size: info.size, signal });
-      return { bytesReused: resumed ?? 0, tail: undefined };
+      return { bytesReused: resumed ?? 0, bytesResumed: resumed ?? 0, tail: undefined };
     }
     const offset = session?.offset ?? 0;
     await using assembly = await assembleBlob({ ...input, offset });
@@ -56,7 +58,7 @@ export async function uploadAssembled(uploads: Uploads, input: Input): Promise<P
     const bytes = verified(assembly, await verifierFor(input, offset), (count) => (received += count));
     await sendAssembled(upload, bytes, { input, attempts });
     const reused = assembly.reused().reduce((sum, { length }) => sum + length, 0);
-    return { bytesReused: (resumed ?? 0) + reused, tail: assembly.tail };
+    return { bytesReused: (resumed ?? 0) + reused, bytesResumed: resumed ?? 0, tail: assembly.tail };
   };
 
   try {

@@ -142,10 +142,10 @@ export class RegistryDestination implements ImageDestination {
     const candidates = (): Promise<readonly Candidate[]> =>
       reusePieces ? this.#oldLayers.find(info, { layerIndex, platform, cache }) : Promise.resolve([]);
     const input = { accessor, info, own: this.#own, candidates, memory, signal };
-    const { bytesReused, tail } = await uploadAssembled(this.#uploads, input);
+    const { bytesReused, bytesResumed, tail } = await uploadAssembled(this.#uploads, input);
     cache?.recordKnownLocation(info.digest, this.repository);
     if (tail !== undefined) cache?.recordChunkedBlob({ digest: info.digest, size: info.size, format: tail.format });
-    return { digest: info.digest, size: info.size, bytesReused };
+    return { digest: info.digest, size: info.size, bytesReused, bytesResumed };
   }
 
   async putBlobWithOptions(

@@ -51,7 +51,7 @@ test('a large blob is one PATCH of ordered ranges, and nothing is left open', as
   await using registry = await startRegistry();
   const source = new MemoryAccessor(blob);
   const put = await putBlob(registry, source, info, { state });
-  assert.deepEqual(put, { digest: info.digest, size: info.size, bytesReused: 0 });
+  assert.deepEqual(put, { digest: info.digest, size: info.size, bytesReused: 0, bytesResumed: 0 });
   assert.equal(uploadsOf(registry), 'POST 202, PATCH 202, PUT 201');
   assert.ok(registry.blob('app', info.digest)?.equals(blob));
   assert.equal(askedOf(source), info.size);
