@@ -1,6 +1,7 @@
 import { pipeline, Transform, type Readable, type TransformCallback } from 'node:stream';
-import type { BlobChunkAccessor } from '../types/blob-chunk-accessor.ts';
+import type { BlobChunkAccessor, BlobStream } from '../types/blob-chunk-accessor.ts';
 import type { BlobInfo } from '../types/blob-info.ts';
+import type { ImageSource } from '../types/image-source.ts';
 import { WholeBlobError } from '../types/errors.ts';
 import type { CopyRun } from './copy-run.ts';
 
@@ -38,13 +39,17 @@ export class Meter {
     return pipeline(stream, counter, () => undefined);
   }
 
-  measuring(accessor: BlobChunkAccessor): BlobChunkAccessor {
+  measuring(source: ImageSource): BlobChunkAccessor {
     const count = (stream: Readable): Readable => this.count(stream);
     return {
-      rangeSupport: accessor.rangeSupport,
+      rangeSupport: source.rangeSupport,
+      async getBlob(info, options): Promise<BlobStream> {
+        const { stream, size } = await source.getBlob(info, options);
+        return { stream: count(stream), size };
+      },
       async *getBlobAt(info, chunks, options) {
         try {
-          for await (const reader of accessor.getBlobAt(info, chunks, options)) yield count(reader);
+          for await (const reader of source.getBlobAt(info, chunks, options)) yield count(reader);
         } catch (error) {
           if (!(error instanceof WholeBlobError)) throw error;
           throw new WholeBlobError(count(error.stream), { ...(error.side && { side: error.side }) });

@@ -29,15 +29,13 @@ export async function assembleBlob(input: AssembleBlobInput): Promise<BlobAssemb
   return planned.kind === 'whole' ? wholeBlob(planned.stream, input.offset) : assemblyOf(planned, input);
 }
 
-/** With some of the blob there, even a small rest is worth a range. */
+/** With some of the blob there, even a small rest is worth a range; and it is kept where ranges are refused. */
 async function planOrRest(input: AssembleBlobInput): Promise<BlobPlan> {
   try {
     return await planBlob(input);
   } catch (error) {
-    const { offset, accessor, info } = input;
-    const isRest = error instanceof PartialBlobUnavailableError && offset > 0 && accessor.rangeSupport.ranges !== false;
-    if (!isRest) throw error;
-    return { kind: 'plan', plan: fetchAll(info), oldBlobs: [], tail: undefined, held: undefined };
+    if (!(error instanceof PartialBlobUnavailableError) || input.offset === 0) throw error;
+    return { kind: 'plan', plan: fetchAll(input.info), oldBlobs: [], tail: undefined, held: undefined };
   }
 }
 

@@ -22,7 +22,7 @@ const SEGMENT_BYTES = 1024 * 1024;
 const LONG_RANGE = 8 * 1024 * 1024;
 const STREAMED_BYTES = 2 * LONG_RANGE;
 
-/** The ladder of requests: many ranges, then few and larger ones, then one a request. */
+/** The ladder of requests: many ranges, then few and larger ones, then one a request, then the whole blob. */
 const MANY_RANGES = { bytes: SEGMENT_BYTES, ranges: 200, gap: MULTI_RANGE_GAP_BYTES };
 const FEW_RANGES = { bytes: SEGMENT_BYTES, ranges: 16, gap: 4096 };
 const ONE_RANGE = { bytes: SEGMENT_BYTES, ranges: 1, gap: SINGLE_RANGE_GAP_BYTES };
@@ -33,7 +33,7 @@ const ONE_RANGE = { bytes: SEGMENT_BYTES, ranges: 1, gap: SINGLE_RANGE_GAP_BYTES
  * read to its end whatever the consumer waits for, so that no answer keeps a place at its host while another one is waited for.
  *
  * @param ranges  sorted, not overlapping.
- * @throws PartialBlobUnavailableError when the server refuses single ranges, too.
+ * @throws PartialBlobUnavailableError when the server refuses single ranges, too, and the accessor does not give whole blobs.
  */
 export async function* fetchRanges(
   accessor: BlobChunkAccessor,
@@ -63,6 +63,7 @@ class RangeFetcher {
   /** A request is under way whose answer shows what the server can do; nothing is asked for ahead of that. */
   #isProbing = false;
   #few = false;
+  #takesWhole: boolean;
 
   constructor(
     accessor: BlobChunkAccessor,
@@ -75,32 +76,42 @@ class RangeFetcher {
     this.#queue = new RangeQueue(ranges);
     this.#memory = options.memory;
     this.#signal = options.signal;
+    this.#takesWhole = accessor.rangeSupport.ranges === false && accessor.getBlob !== undefined;
   }
 
   async *bytes(): AsyncGenerator<Buffer> {
     for (;;) {
+      if (this.#takesWhole) {
+        yield* this.#whole();
+        return;
+      }
       this.#readAhead();
       const head = this.#ahead.shift() ?? this.#requestNext();
       if (head === undefined) return;
+      let given = 0;
       try {
-        yield* head.bytes();
+        for await (const piece of head.bytes()) {
+          given += piece.length;
+          yield piece;
+        }
       } catch (error) {
         if (error instanceof WholeBlobError && head.batch.chunks.length === 1) {
-          yield* this.#outOfWhole(error.stream, head.batch);
+          this.#accessor.rangeSupport.ranges = false;
+          yield* this.#outOfWhole(error.stream, head.batch.wanted);
           return;
         }
-        await this.#stepDown(error, head.batch);
+        await this.#stepDown(error, head.batch, given);
       } finally {
         head.release();
       }
     }
   }
 
-  /** Ends what was asked for ahead, and waits until it has let go of everything. @returns what it was about. */
-  async dropAhead(): Promise<readonly Batch[]> {
+  /** Ends what was asked for ahead, and waits until it has let go of everything. @returns what each was to give. */
+  async dropAhead(): Promise<readonly (readonly ByteRange[])[]> {
     const dropped = this.#ahead.splice(0);
     await Promise.all(dropped.map((request) => request.drop()));
-    return dropped.map(({ batch }) => batch);
+    return dropped.map(({ batch }) => batch.wanted);
   }
 
   /** Asks for as much ahead as window and memory allow. */
@@ -162,10 +173,16 @@ class RangeFetcher {
     return this.#few ? FEW_RANGES : MANY_RANGES;
   }
 
+  async *#whole(): AsyncGenerator<Buffer> {
+    if (this.#queue.first === undefined) return;
+    const answer = await this.#accessor.getBlob?.(this.#info, { signal: this.#signal });
+    if (answer === undefined) throw new Error('the accessor gives no whole blobs');
+    yield* this.#outOfWhole(answer.stream, []);
+  }
+
   /** The whole blob is on its way: the rest of what is wanted is cut out of it. */
-  async *#outOfWhole(stream: Readable, head: Batch): AsyncGenerator<Buffer> {
+  async *#outOfWhole(stream: Readable, head: readonly ByteRange[]): AsyncGenerator<Buffer> {
     try {
-      this.#accessor.rangeSupport.ranges = false;
       this.#queue.putBack([head, ...(await this.dropAhead())]);
       const rest = this.#queue.take({ bytes: Infinity, ranges: Infinity, gap: Infinity });
       yield* slicesOf(stream, { start: 0, wanted: rest?.wanted ?? [], untilEnd: false });
@@ -174,15 +191,17 @@ class RangeFetcher {
     }
   }
 
-  async #stepDown(error: unknown, refused: Batch): Promise<void> {
+  /** @param given  how much of the refused request's bytes came before, and were passed on. */
+  async #stepDown(error: unknown, refused: Batch, given: number): Promise<void> {
     dropWhole(error);
-    const isRefusal = error instanceof BadPartialRequestError || error instanceof WholeBlobError;
-    if (!isRefusal && !(refused.chunks.length > 1 && isFalseMultipart(error))) throw error;
+    if (!isRefusal(error) && !(refused.chunks.length > 1 && isFalseMultipart(error))) throw error;
     const { rangeSupport } = this.#accessor;
-    this.#queue.putBack([refused, ...(await this.dropAhead())]);
+    this.#queue.putBack([withoutFirst(refused.wanted, given), ...(await this.dropAhead())]);
     this.#isProbing = false;
     if (refused.chunks.length === 1) {
       learnRefusal(rangeSupport, error);
+      this.#takesWhole = this.#accessor.getBlob !== undefined;
+      if (this.#takesWhole) return;
       throw new PartialBlobUnavailableError('the source refuses ranges', { cause: error });
     }
     const mayTakeFewer =
@@ -192,14 +211,31 @@ class RangeFetcher {
   }
 }
 
+/** Whether the server refuses ranges: all of them, or the rest of those whose answer was cut. */
+function isRefusal(error: unknown): boolean {
+  if (error instanceof RangeBodyError) return error.cause instanceof BadPartialRequestError;
+  return error instanceof BadPartialRequestError || error instanceof WholeBlobError;
+}
+
+/** What is left of ranges once their first bytes are there. */
+function withoutFirst(ranges: readonly ByteRange[], bytes: number): readonly ByteRange[] {
+  let given = bytes;
+  return ranges.flatMap(({ offset, length }) => {
+    const skipped = Math.min(given, length);
+    given -= skipped;
+    return skipped === length ? [] : [{ offset: offset + skipped, length: length - skipped }];
+  });
+}
+
 /** Whether an answer to many ranges has other bytes than were asked for, or cannot be read: the server may be better at single ranges. */
 function isFalseMultipart(error: unknown): boolean {
   if (!(error instanceof RangeBodyError)) return false;
-  return error.code !== 'ERR_SHORT_RANGE' || error.cause instanceof BadPartialRequestError;
+  return error.code !== 'ERR_SHORT_RANGE';
 }
 
-/** Notes that ranges are refused; not by a 416, which may be about this one blob, when that is shorter than it should be. */
+/** Notes that ranges are refused, where that is about ranges: a 416 or 403, say, may be about this one blob, or this one request. */
 export function learnRefusal(rangeSupport: RangeSupport, error: unknown): void {
-  if (error instanceof BadPartialRequestError && error.status === 416) return;
+  if (error instanceof BadPartialRequestError && error.status !== 400 && error.status !== 501) return;
+  if (error instanceof RangeBodyError) return;
   rangeSupport.ranges = false;
 }

@@ -52,9 +52,9 @@ export class RangeQueue {
     return batch.wanted.length === 0 ? undefined : batch;
   }
 
-  /** Puts batches back to the front, in the order they were taken. */
-  putBack(batches: readonly Batch[]): void {
-    for (const range of batches.flatMap(({ wanted }) => wanted).toReversed()) this.#ranges.push(range);
+  /** Puts what batches were to give back to the front, in the order they were taken. */
+  putBack(batches: readonly (readonly ByteRange[])[]): void {
+    for (const range of batches.flat().toReversed()) this.#ranges.push(range);
   }
 }
 

@@ -43,4 +43,14 @@ export interface BlobChunkAccessor {
    * @see https://www.rfc-editor.org/rfc/rfc9110#section-14.6
    */
   getBlobAt(info: BlobInfo, chunks: readonly ImageSourceChunk[], options?: GetBlobAtOptions): AsyncIterable<Readable>;
+
+  /** The blob from its first byte on, where ranges of it are refused. Absent where that is not worth it: the caller does without the blob. */
+  getBlob?(info: BlobInfo, options?: WaitOptions): Promise<BlobStream>;
+}
+
+export interface BlobStream {
+  /** Unverified; to be read to its end or destroyed. */
+  readonly stream: Readable;
+  /** In bytes, as the transport says; undefined when it does not. */
+  readonly size: number | undefined;
 }

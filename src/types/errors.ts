@@ -3,7 +3,7 @@ import { ImgcopyError, type Side } from '../errors/imgcopy-error.ts';
 import type { Cost } from '../retry/attempts.ts';
 
 /**
- * The server refuses these ranges (400, 416, 501, or one part for many ranges). Who asked may ask again with fewer, larger ranges.
+ * The server refuses these ranges: by any status but 401, 404 and 429, or with one part for many ranges. Who asked may ask again with fewer, larger ranges.
  */
 export class BadPartialRequestError extends ImgcopyError {
   /** The HTTP status; 206 when one part came for many ranges. */

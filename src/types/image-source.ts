@@ -1,8 +1,9 @@
-import type { Readable } from 'node:stream';
 import type { Digest } from '../digest/digest.ts';
-import type { BlobChunkAccessor } from './blob-chunk-accessor.ts';
+import type { BlobChunkAccessor, BlobStream } from './blob-chunk-accessor.ts';
 import type { BlobInfoCache } from './blob-info-cache.ts';
 import type { BlobInfo, RawManifest, WaitOptions } from './blob-info.ts';
+
+export type { BlobStream };
 
 /** Whether blobs may be moved side by side, or must be taken one after the other (a tar stream). */
 export type Concurrency = 'parallel' | 'serial';
@@ -21,13 +22,6 @@ export interface GetBlobOptions extends WaitOptions {
 export interface GetManifestOptions extends WaitOptions {
   /** An instance of the index, instead of the image's own manifest. */
   readonly instanceDigest?: Digest | undefined;
-}
-
-export interface BlobStream {
-  /** Unverified; to be read to its end or destroyed. */
-  readonly stream: Readable;
-  /** In bytes, as the transport says; undefined when it does not. */
-  readonly size: number | undefined;
 }
 
 /**

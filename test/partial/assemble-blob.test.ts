@@ -87,8 +87,9 @@ test('with some of a blob there, even a small rest is fetched by a range', async
   const job = plainJob(small, 60_000);
   assert.ok((await collect(job.input)).bytes.equals(small.subarray(60_000)));
   assert.deepEqual(job.source.requests, [[{ offset: 60_000, length: 40_000 }]]);
-  const rangeless = plainJob(small, 60_000, { rangeSupport: { ranges: false } });
-  await assert.rejects(collect(rangeless.input), PartialBlobUnavailableError);
+  const rangeless = plainJob(small, 60_000, { rangeSupport: { ranges: false }, givesWhole: true });
+  assert.ok((await collect(rangeless.input)).bytes.equals(small.subarray(60_000)));
+  assert.deepEqual([rangeless.source.requests, rangeless.source.wholes], [[], 1]);
 });
 
 test('a source that sends the whole blob is used for the rest of it', async () => {

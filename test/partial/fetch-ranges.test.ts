@@ -122,6 +122,38 @@ test('a server that answers no range at all leaves the blob to the plain way', a
   }
 });
 
+for (const status of [400, 403, 416, 500, 501]) {
+  test(`many ranges that meet ${status} lead to single ones, and these to the whole blob`, async () => {
+    const refusal = new BadPartialRequestError(status, '');
+    const accessor = new MemoryAccessor(blob, { answer: () => refusal, givesWhole: true });
+    assert.ok((await fetchAll(accessor, scattered)).equals(bytesOf(scattered)));
+    assert.deepEqual([counts(accessor).at(0), counts(accessor).at(-1), accessor.wholes], [40, 1, 1]);
+    await nextTurn();
+    assert.equal(accessor.open, 0);
+  });
+}
+
+test('a rest that is refused after a part of it came is taken from the whole blob, and nothing comes twice', async () => {
+  const cut = new RangeBodyError('ERR_SHORT_RANGE', '', { cause: new BadPartialRequestError(403, '') });
+  for (const budget of [1, 48 * MiB]) {
+    const accessor = new MemoryAccessor(blob, {
+      rangeSupport: { ranges: true },
+      answer: ([chunk]) => ((chunk?.offset ?? 0) < 16 * MiB ? 'ranges' : { cutAfter: 200_000, error: cut }),
+      givesWhole: true,
+    });
+    assert.ok(
+      (await fetchAll(accessor, [{ offset: 5, length: 35 * MiB }], budget)).equals(blob.subarray(5, 5 + 35 * MiB)),
+    );
+    assert.equal(accessor.wholes, 1);
+  }
+});
+
+test('where it is known that no ranges are answered, the whole blob is read at once', async () => {
+  const accessor = new MemoryAccessor(blob, { rangeSupport: { ranges: false }, givesWhole: true });
+  assert.ok((await fetchAll(accessor, scattered)).equals(bytesOf(scattered)));
+  assert.deepEqual([accessor.requests, accessor.wholes], [[], 1]);
+});
+
 test('nothing is asked for ahead of the first answer, and a window of segments after it', async () => {
   const answers: PromiseWithResolvers<MemoryAnswer>[] = [];
   const accessor = new MemoryAccessor(blob, {

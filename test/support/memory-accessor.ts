@@ -21,6 +21,8 @@ export interface MemoryAccessorOptions {
   readonly rangeSupport?: Partial<RangeSupport> | undefined;
   /** Asked for each request, which waits for it; default `ranges`. */
   readonly answer?: ((chunks: readonly ImageSourceChunk[]) => MemoryAnswer | Promise<MemoryAnswer>) | undefined;
+  /** Whether it gives whole blobs, too, where ranges are refused. Default false. */
+  readonly givesWhole?: boolean | undefined;
   /** Each answer comes so much later, as over a line: a source without any delay is read as one stream. Default 0. */
   readonly latencyMs?: number | undefined;
 }
@@ -34,6 +36,9 @@ export class MemoryAccessor implements BlobChunkAccessor {
   readonly requests: (readonly ImageSourceChunk[])[] = [];
   /** Each request's signal. */
   readonly signals: (AbortSignal | undefined)[] = [];
+  /** How often the whole blob was asked for. */
+  wholes = 0;
+  readonly getBlob?: NonNullable<BlobChunkAccessor['getBlob']>;
   /** Streams that were given, and were neither read to their end nor destroyed yet. */
   open = 0;
 
@@ -42,6 +47,11 @@ export class MemoryAccessor implements BlobChunkAccessor {
     this.#find = (digest) => (bytes instanceof Uint8Array ? bytes : bytes.get(digest));
     this.#options = options;
     this.rangeSupport = { isLocal: false, ranges: undefined, multiRange: undefined, ...options.rangeSupport };
+    if (options.givesWhole !== true) return;
+    this.getBlob = async ({ digest, size }, { signal } = {}) => {
+      this.wholes += 1;
+      return { stream: this.#stream(this.#blob(digest), signal), size };
+    };
   }
 
   async *getBlobAt(

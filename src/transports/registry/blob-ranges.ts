@@ -3,9 +3,11 @@ import { backoff, type HttpResponse, type RequestObserver, type RetryPolicy } fr
 import { readRanges } from '../../http/range-reader.ts';
 import type { BlobChunkAccessor, ImageSourceChunk, RangeSupport } from '../../types/blob-chunk-accessor.ts';
 import type { BlobInfoCache } from '../../types/blob-info-cache.ts';
-import { WholeBlobError } from '../../types/errors.ts';
+import { BadPartialRequestError, WholeBlobError } from '../../types/errors.ts';
+import { nowMs } from '../../io/clock.ts';
 import { resumingStream } from './blob-download.ts';
 import type { RegistryClient } from './client.ts';
+import { RegistryError } from './registry-error.ts';
 
 export interface BlobRangesOptions {
   readonly policy: RetryPolicy;
@@ -16,22 +18,33 @@ export interface BlobRangesOptions {
   readonly registry: string;
 }
 
-/** What a host does with ranges: as the cache remembers it, until this run learns otherwise. */
+/** How long a refusal of ranges counts, in ms: a pull-through cache sends the whole blob the first time, and ranges of it from then on. */
+const REFUSAL_MS = 60_000;
+/** The answers to many ranges that are final: another way to ask would not help. */
+const FINAL_STATUS: ReadonlySet<number> = new Set([401, 404, 429]);
+/** Many ranges are one of several ways to ask: that they are refused is not worth many retries. */
+const MANY_RANGES_RETRIES = 1;
+
+/** What a host does with ranges: as the cache remembers it, until this run learns otherwise. That it refuses all ranges is not remembered. */
 class HostRangeSupport implements RangeSupport {
   readonly isLocal = false;
   readonly #options: Pick<BlobRangesOptions, 'cache' | 'registry'>;
   readonly #known = new Map<'ranges' | 'multi-range', boolean | undefined>();
+  #refusedUntil = 0;
 
   constructor(options: Pick<BlobRangesOptions, 'cache' | 'registry'>) {
     this.#options = options;
   }
 
   get ranges(): boolean | undefined {
-    return this.#recall('ranges');
+    if (nowMs() < this.#refusedUntil) return false;
+    return this.#recall('ranges') === true ? true : undefined;
   }
 
   set ranges(value: boolean | undefined) {
-    this.#learn('ranges', value);
+    this.#refusedUntil = value === false ? nowMs() + REFUSAL_MS : 0;
+    // What was known before is taken back.
+    if (value !== false || this.#recall('ranges') === true) this.#learn('ranges', value);
   }
 
   get multiRange(): boolean | undefined {
@@ -70,9 +83,13 @@ export function registryBlobRanges(client: RegistryClient, options: BlobRangesOp
       const fetch = async (wanted: readonly ImageSourceChunk[], fetchSignal: AbortSignal): Promise<HttpResponse> => {
         const mayBeWhole = takesWhole;
         takesWhole = false;
-        const response = await client.getBlob(info.digest, {
+        const asked = client.getBlob(info.digest, {
           signal: mayBeWhole ? signal : fetchSignal,
           range: formatRange(wanted),
+          ...(wanted.length > 1 && { retries: MANY_RANGES_RETRIES }),
+        });
+        const response = await asked.catch((error: unknown) => {
+          throw asRefusal(error);
         });
         if (response.status !== 200 || !mayBeWhole) return response;
         const stream = resumingStream(client, info.digest, info.size, response, { policy, observer, signal });
@@ -91,4 +108,10 @@ export function registryBlobRanges(client: RegistryClient, options: BlobRangesOp
       return readRanges(fetch, info, chunks, { signal, resume: { attempts: policy.retries, wait } });
     },
   };
+}
+
+/** A server, or a CDN behind it, that does not like the ranges may say so by any status. */
+function asRefusal(error: unknown): unknown {
+  if (!(error instanceof RegistryError) || FINAL_STATUS.has(error.status)) return error;
+  return new BadPartialRequestError(error.status, '', { cause: error, ...(error.side && { side: error.side }) });
 }

@@ -109,7 +109,7 @@ export class RegistryClient {
   /** A blob's answer as it is, 200 or 206 or one that refuses the range (400, 416, 501); its body has to be consumed. */
   async getBlob(
     digest: Digest,
-    options: WaitOptions & { readonly range?: string | undefined } = {},
+    options: WaitOptions & { readonly range?: string | undefined; readonly retries?: number | undefined } = {},
   ): Promise<HttpResponse> {
     const headers = { 'accept-encoding': 'identity', ...(options.range && { range: options.range }) };
     const request = this.#request('GET', `blobs/${digest}`, { ...options, headers });

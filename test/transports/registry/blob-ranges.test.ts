@@ -3,7 +3,12 @@ import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { noCache } from '../../../src/cache/no-cache.ts';
 import { registryBlobRanges } from '../../../src/transports/registry/blob-ranges.ts';
-import type { BlobChunkAccessor, GetBlobAtOptions, ImageSourceChunk } from '../../../src/types/blob-chunk-accessor.ts';
+import type {
+  BlobChunkAccessor,
+  GetBlobAtOptions,
+  ImageSourceChunk,
+  RangeSupport,
+} from '../../../src/types/blob-chunk-accessor.ts';
 import type { BlobInfoCache, HostAbility } from '../../../src/types/blob-info-cache.ts';
 import { BadPartialRequestError, WholeBlobError } from '../../../src/types/errors.ts';
 import { randomBytes } from '../../support/images.ts';
@@ -154,6 +159,50 @@ test('leaving the loop ends the request, an abort its waiting (behaviour 11)', a
   controller.abort();
   await assert.rejects(waiting, { name: 'AbortError' });
   await registry.idle();
+});
+
+for (const status of [400, 403, 405, 416, 500, 501, 503]) {
+  test(`${status} refuses the ranges that were asked for`, async () => {
+    await using setting = await start();
+    setting.registry.behave({ match: blobs, status });
+    await assert.rejects(
+      read(setting.ranges, some),
+      (error) => error instanceof BadPartialRequestError && error.status === status,
+    );
+    assert.ok(setting.registry.requests.length <= 2, 'many ranges are not asked for again and again');
+  });
+}
+
+for (const status of [401, 404]) {
+  test(`${status} is no answer to ranges`, async () => {
+    await using setting = await start();
+    setting.registry.behave({ match: blobs, status });
+    await assert.rejects(read(setting.ranges, some), { name: 'RegistryError', status });
+  });
+}
+
+test('that a host ignores ranges holds for minutes, and not for the next run', async () => {
+  const known = new Map<string, number>();
+  const cache: BlobInfoCache = {
+    ...noCache(),
+    hostAbility: (_host, ability: HostAbility) => known.get(ability),
+    recordHostAbility: (_host, ability, value) => void known.set(ability, value),
+  };
+  await using setting = await start({}, cache);
+  const client = await clientOf(openAccess(), setting.registry, 'other');
+  const later = (): RangeSupport => {
+    const options = { policy: hastyPolicy, registry: setting.registry.host, cache: () => cache };
+    return registryBlobRanges(client, options).rangeSupport;
+  };
+  const { rangeSupport } = setting.ranges;
+  rangeSupport.ranges = true;
+  assert.equal(later().ranges, true);
+  rangeSupport.ranges = false;
+  assert.equal(rangeSupport.ranges, false);
+  assert.equal(later().ranges, undefined, 'neither yes nor no');
+  // As older versions wrote it.
+  known.set('ranges', 0);
+  assert.equal(later().ranges, undefined);
 });
 
 test('what a host can do is remembered in the cache, and for the run', async () => {
