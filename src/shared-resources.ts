@@ -69,6 +69,7 @@ export class SharedResources implements AsyncDisposable {
       policy: this.policy,
       idleTimeoutMs: this.options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
       requestsPerHost: REQUESTS_PER_HOST,
+      jobs: this.options.jobs ?? DEFAULT_JOBS,
       env: this.env,
       onWarning: this.warn,
       userAgent: `imgcopy/${VERSION}`,

@@ -1,8 +1,9 @@
 import { Readable } from 'node:stream';
 import type { Digest } from '../digest/digest.ts';
 import type { Platform } from '../manifest/descriptor.ts';
-import { duringOperation } from '../errors/imgcopy-error.ts';
+import { duringOperation, lacksFiles } from '../errors/imgcopy-error.ts';
 import type { MemoryAccount } from '../io/memory.ts';
+import type { Semaphore } from '../io/semaphore.ts';
 import { annotatedFormat, isAnnotatedChunked } from '../partial/plan-blob.ts';
 import { Attempts } from '../retry/attempts.ts';
 import type { BlobInfoCache } from '../types/blob-info-cache.ts';
@@ -45,6 +46,7 @@ export interface CopiedBlob {
 
 /** Blobs below this size count a quarter in the pool: their time is round trips, not bytes. */
 const LIGHT_BLOB = 1024 * 1024;
+const LIGHT_WEIGHT = 0.25;
 /** From here on a blob is fetched by ranges where that can be done, so it is not opened before the destination was asked. */
 const RANGED_BLOB = 16 * 1024 * 1024;
 /** A destination counts as clearly farther away than the source when its round trip takes three times as long, and 100 ms more: less may be chance. */
@@ -52,7 +54,8 @@ const FARTHER = 3;
 const FARTHER_MS = 100;
 
 /**
- * Brings one blob to the destination, down the ladder: reuse, partial, whole.
+ * Brings one blob to the destination, down the ladder: reuse, partial, whole. Where the system has no more files to open, it waits until fewer
+ * blobs are on their way, and begins again.
  * @param options.mayReuse  false skips the first rung, where it has proved wrong. Default true.
  */
 export async function copyBlob(
@@ -61,28 +64,43 @@ export async function copyBlob(
   options: { readonly mayReuse?: boolean } = {},
 ): Promise<CopiedBlob> {
   const { info, name } = blob;
-  const weight = info.size < LIGHT_BLOB ? 0.25 : 1;
-  const release = await run.pool.acquire({ weight, priority: info.size, signal: run.signal });
-  try {
-    run.emit({ type: 'blob-started', digest: info.digest, size: info.size, name });
-    const copied = await climbDown(run, blob, options.mayReuse ?? true);
-    const { outcome, bytesFetched, bytesReused, bytesResumed = 0, reused } = copied;
-    run.emit({
-      type: 'blob-done',
-      digest: info.digest,
-      size: info.size,
-      outcome,
-      bytesFetched,
-      bytesReused,
-      bytesResumed,
-      from: reused?.mountedFrom,
-    });
-    return copied;
-  } catch (error) {
-    throw duringOperation(`copying ${name} ${info.digest} to ${run.destination.reference}`, error);
-  } finally {
-    release();
+  const weight = info.size < LIGHT_BLOB ? LIGHT_WEIGHT : 1;
+  for (;;) {
+    const release = await run.pool.acquire({ weight, priority: info.size, signal: run.signal });
+    const { capacity } = run.pool;
+    try {
+      return await copyInTurn(run, blob, options.mayReuse ?? true);
+    } catch (error) {
+      if (!lacksFiles(error) || !narrow(run.pool, capacity))
+        throw duringOperation(`copying ${name} ${info.digest} to ${run.destination.reference}`, error);
+    } finally {
+      release();
+    }
   }
+}
+
+/** Halves the pool, once for all blobs that failed together. @returns whether fewer than now may do. */
+function narrow(pool: Semaphore, capacity: number): boolean {
+  if (pool.capacity > LIGHT_WEIGHT && pool.capacity === capacity) pool.resize(Math.max(LIGHT_WEIGHT, capacity / 2));
+  return pool.capacity < capacity;
+}
+
+async function copyInTurn(run: CopyRun, blob: BlobToCopy, mayReuse: boolean): Promise<CopiedBlob> {
+  const { info, name } = blob;
+  run.emit({ type: 'blob-started', digest: info.digest, size: info.size, name });
+  const copied = await climbDown(run, blob, mayReuse);
+  const { outcome, bytesFetched, bytesReused, bytesResumed = 0, reused } = copied;
+  run.emit({
+    type: 'blob-done',
+    digest: info.digest,
+    size: info.size,
+    outcome,
+    bytesFetched,
+    bytesReused,
+    bytesResumed,
+    from: reused?.mountedFrom,
+  });
+  return copied;
 }
 
 async function climbDown(run: CopyRun, blob: BlobToCopy, mayReuse: boolean): Promise<CopiedBlob> {

@@ -56,6 +56,15 @@ export function isAbort(error: unknown): boolean {
   return error.name === 'AbortError' || (error.name === 'TimeoutError' && error instanceof DOMException);
 }
 
+/** Whether a process, or the system, had as many open files as it may have: an error that passes when others are closed. */
+export function lacksFiles(error: unknown): boolean {
+  for (let one = error; one instanceof Error; one = one.cause) {
+    const code = systemErrorCode(one);
+    if (code === 'EMFILE' || code === 'ENFILE') return true;
+  }
+  return false;
+}
+
 /** The `code` of an error of Node.js or the system (`ENOENT`, `ECONNRESET`), or undefined. */
 export function systemErrorCode(error: unknown): string | undefined {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { copyBlob } from '../../src/copy/copy-blob.ts';
-import { ContentMismatchError } from '../../src/digest/digest.ts';
+import { ContentMismatchError, digestOf } from '../../src/digest/digest.ts';
 import { ImgcopyError, isAbort } from '../../src/errors/imgcopy-error.ts';
 import { DEFAULT_RETRY_POLICY } from '../../src/retry/attempts.ts';
 import { Semaphore } from '../../src/io/semaphore.ts';
@@ -157,3 +157,41 @@ test('counts a blob under 1 MiB a quarter, and starts larger ones first', async 
   await Promise.all(copies);
   assert.deepEqual(started.slice(4), [5 * MiB, MiB, 50, 40]);
 });
+
+test('waits and narrows where the system has no more files to open, and begins the blob again', async () => {
+  const blobs = Array.from({ length: 40 }, (_, index) => randomBytes(`blob ${index}`, 1000));
+  const limit = 6;
+  let open = 0;
+  let peak = 0;
+  const { run, stored, events } = fakeRun({
+    blobs,
+    destination: {
+      tryReusingBlobWithOptions: async () => {
+        open += 1;
+        try {
+          await new Promise(setImmediate);
+          if (open > limit) throw Object.assign(new Error('open'), { cause: systemError('EMFILE') });
+          peak = Math.max(peak, open);
+          return { reused: false };
+        } finally {
+          open -= 1;
+        }
+      },
+    },
+  });
+  await Promise.all(blobs.map(async (one) => await copyBlob(run, layerOf(one))));
+  for (const one of blobs) assert.ok(stored.get(digestOf(one))?.equals(one));
+  assert.equal(events.filter(({ type }) => type === 'blob-done').length, blobs.length);
+  assert.ok(run.pool.capacity <= limit / 4 && run.pool.capacity > 0.25, `${run.pool.capacity}`);
+});
+
+test('fails where not even one blob alone can open its files', async () => {
+  const { run } = fakeRun({
+    destination: { tryReusingBlobWithOptions: async () => Promise.reject(systemError('ENFILE')) },
+  });
+  await assert.rejects(copyBlob(run, layerOf(randomBytes('blob', 10))), { code: 'ENFILE' });
+});
+
+function systemError(code: string): Error {
+  return Object.assign(new Error(`${code}: too many open files`), { code });
+}

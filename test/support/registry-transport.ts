@@ -28,6 +28,8 @@ export const hastyPolicy: RetryPolicy = { ...DEFAULT_RETRY_POLICY, random: () =>
 
 export interface TestAccessOptions {
   readonly policy?: Partial<RetryPolicy> | undefined;
+  /** Default 16. */
+  readonly jobs?: number | undefined;
   /** Default 10,000. */
   readonly idleTimeoutMs?: number | undefined;
   /** Default: no upload is noted. */
@@ -48,6 +50,7 @@ export function openAccess(options: TestAccessOptions = {}): RegistryAccess {
     policy: { ...hastyPolicy, ...options.policy },
     idleTimeoutMs: options.idleTimeoutMs ?? 10_000,
     requestsPerHost: 16,
+    jobs: options.jobs ?? 16,
     env: {},
     userAgent: 'imgcopy/test',
     uploadState: () => Promise.resolve(options.uploadState ?? noUploads),

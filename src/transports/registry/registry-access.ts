@@ -49,6 +49,8 @@ export interface RegistryAccessOptions {
   readonly idleTimeoutMs: number;
   /** Requests in flight a host. */
   readonly requestsPerHost: number;
+  /** Blobs in flight: within one registry, each may hold a connection to read from and one to write to. */
+  readonly jobs: number;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly onWarning?: ((message: string) => void) | undefined;
   readonly userAgent: string;
@@ -72,8 +74,6 @@ export interface Endpoint {
 
 /** Requests in flight a host at most, where it takes them without complaint. */
 const MOST_REQUESTS = 64;
-/** Whole transfers hold a connection each, beside the requests that the gates let through. */
-const CONNECTIONS_BESIDE_GATES = 32;
 
 interface Network {
   readonly connections: Connections;
@@ -145,12 +145,12 @@ export class RegistryAccess implements AsyncDisposable {
   #network(tls: TlsSettings): Network {
     const known = this.#networks.get(tls.id);
     if (known !== undefined) return known;
-    const { policy, idleTimeoutMs, env, userAgent } = this.#options;
+    const { policy, idleTimeoutMs, env, userAgent, jobs } = this.#options;
     const connections = openConnections({
       tls: () => tls.load(),
       idleTimeoutMs,
       env,
-      connections: MOST_REQUESTS + CONNECTIONS_BESIDE_GATES,
+      connections: MOST_REQUESTS + 2 * jobs,
     });
     const raw = compose(connections.send, identify(userAgent), observe);
     const send = compose(raw, retry(policy), redirect, this.gates.throttle);
