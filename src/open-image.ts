@@ -1,6 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { ImgcopyError, systemErrorCode } from './errors/imgcopy-error.ts';
+import { ImgcopyError } from './errors/imgcopy-error.ts';
 import {
   type CredentialLookUp,
   type CredentialSearch,
@@ -8,12 +6,12 @@ import {
   NO_CREDENTIALS,
 } from './auth/credential-search.ts';
 import type { Credentials } from './auth/credentials.ts';
-import type { TlsOptions } from './http/undici-send.ts';
+import type { TlsSettings } from './http/connect/trust.ts';
 import type { RequestObserver } from './http/send.ts';
 import { homeDirectory } from './io/home-directory.ts';
 import type { EndpointOptions } from './options.ts';
 import type { Reference, RegistryReference } from './reference/reference.ts';
-import type { RegistryAccess, TlsSettings } from './transports/registry/registry-access.ts';
+import type { RegistryAccess } from './transports/registry/registry-access.ts';
 import type { BlobInfoCache } from './types/blob-info-cache.ts';
 import type { ImageDestination } from './types/image-destination.ts';
 import type { ImageSource } from './types/image-source.ts';
@@ -85,7 +83,7 @@ export async function registryEndpoint(
   const credentials = endpoint.noCreds
     ? NO_CREDENTIALS
     : (givenCredentials(endpoint) ?? lookUp(registry, repository, options));
-  return { credentials, observer, signal, plainHttp: endpoint.plainHttp, tls: tlsSettings(endpoint, options.env) };
+  return { credentials, observer, signal, plainHttp: endpoint.plainHttp, tls: tlsOf(endpoint) };
 }
 
 function givenCredentials({ registryToken, username, password = '' }: EndpointOptions): CredentialSearch | undefined {
@@ -120,84 +118,6 @@ export interface RegistryEndpoint {
   readonly tls: TlsSettings;
 }
 
-function tlsSettings(endpoint: EndpointOptions, env: OpenOptions['env']): TlsSettings {
-  const { tlsVerify: verify = true, certDir, caFile } = endpoint;
-  return { id: JSON.stringify([verify, certDir, caFile]), verify, load: () => tlsOptions(endpoint, env) };
-}
-
-async function tlsOptions(
-  { tlsVerify, certDir, caFile }: EndpointOptions,
-  env: OpenOptions['env'],
-): Promise<TlsOptions> {
-  const files = [...(caFile === undefined ? [] : [caFile]), ...(await filesIn(certDir, '.crt'))];
-  const own = [...(await Promise.all(files.map(readPem))), ...(await environmentAuthorities(env))];
-  const ca = own.length === 0 ? undefined : [...(await systemAuthorities()), ...own];
-  const [cert] = await Promise.all((await filesIn(certDir, '.cert')).map(readPem));
-  const [key] = await Promise.all((await filesIn(certDir, '.key')).map(readPem));
-  if ((cert === undefined) !== (key === undefined)) {
-    throw new ImgcopyError(`${certDir}: a client certificate needs both a .cert and a .key file`, {
-      code: 'ERR_CERT_DIR',
-      kind: 'usage',
-    });
-  }
-  return { verify: tlsVerify ?? true, ca, cert, key };
-}
-
-/** Go's variables are honoured, as other copiers do: what they name may be missing. Node.js reads NODE_EXTRA_CA_CERTS itself. */
-async function environmentAuthorities(env: OpenOptions['env']): Promise<readonly string[]> {
-  const { SSL_CERT_FILE: file = '', SSL_CERT_DIR: directories = '' } = env;
-  const listed = directories
-    .split(':')
-    .filter(isGiven)
-    .map(async (directory) => {
-      const names = (await ifThere(readdir(directory))) ?? [];
-      return names.filter((name) => /\.(?:pem|crt)$/.test(name)).map((name) => join(directory, name));
-    });
-  const files = [file, ...(await Promise.all(listed)).flat()].filter(isGiven);
-  const texts = await Promise.all(files.map((path) => ifThere(readFile(path, 'utf8'))));
-  return texts.filter((text) => text !== undefined);
-}
-
-async function systemAuthorities(): Promise<readonly string[]> {
-  const { getCACertificates, rootCertificates } = await import('node:tls');
-  // Node.js 22.15 and later tell what they trust by default, NODE_EXTRA_CA_CERTS included.
-  return typeof getCACertificates === 'function' ? getCACertificates('default') : rootCertificates;
-}
-
-async function filesIn(directory: string | undefined, ending: string): Promise<string[]> {
-  if (directory === undefined) return [];
-  const names = await readdir(directory).catch((error: unknown) => {
-    throw new ImgcopyError(`cannot read the certificates in ${directory}`, {
-      code: 'ERR_CERT_DIR',
-      kind: 'usage',
-      cause: error,
-    });
-  });
-  return names
-    .filter((name) => name.endsWith(ending))
-    .toSorted()
-    .map((name) => join(directory, name));
-}
-
-async function readPem(file: string): Promise<Buffer> {
-  return readFile(file).catch((error: unknown) => {
-    throw new ImgcopyError(`cannot read the certificate file ${file}`, {
-      code: 'ERR_CERT_FILE',
-      kind: 'usage',
-      cause: error,
-    });
-  });
-}
-
-async function ifThere<T>(reading: Promise<T>): Promise<T | undefined> {
-  try {
-    return await reading;
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return undefined;
-    throw error;
-  }
-}
-
-function isGiven(path: string): boolean {
-  return path !== '';
+function tlsOf({ tlsVerify: verify, certDir, caFile }: EndpointOptions): TlsSettings {
+  return { verify, certDir, caFile };
 }

@@ -71,6 +71,7 @@ export class SharedResources implements AsyncDisposable {
       requestsPerHost: REQUESTS_PER_HOST,
       jobs: this.options.jobs ?? DEFAULT_JOBS,
       env: this.env,
+      homeDir: homeDirectory(),
       onWarning: this.warn,
       userAgent: `imgcopy/${VERSION}`,
       uploadState: () => (this.#uploadState ??= this.#openUploadState()),

@@ -18,4 +18,5 @@ export {
   type Retry,
   type Send,
 } from './send.ts';
-export { openConnections, type Connections, type TlsOptions } from './undici-send.ts';
+export { Trust, type TlsSettings } from './connect/trust.ts';
+export { openConnections, type Connections } from './undici-send.ts';

@@ -86,5 +86,5 @@ export function retryAfterMs(response: Pick<HttpResponse, 'headers'>, now: numbe
 
 /** Whether an error may not come again: a lost or silent connection, not a refused certificate. */
 export function isPassing(error: unknown): error is NetworkError {
-  return error instanceof NetworkError && error.failure !== 'certificate' && error.failure !== 'tls';
+  return error instanceof NetworkError && error.isPassing;
 }

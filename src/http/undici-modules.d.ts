@@ -21,3 +21,18 @@ declare module 'undici/lib/core/connect.js' {
 
   export default function build(options: buildConnector.BuildOptions): buildConnector.connector;
 }
+
+declare module 'undici/lib/core/socks5-client.js' {
+  import type { EventEmitter } from 'node:events';
+  import type { Socket } from 'node:net';
+
+  /** Emits `authenticated`, `connected`, `error` and `close`. */
+  export class Socks5Client extends EventEmitter {
+    constructor(socket: Socket, options?: { readonly username: string; readonly password: string });
+    readonly onSocketData: (data: Buffer) => void;
+    readonly onSocketError: (error: Error) => void;
+    readonly onSocketClose: () => void;
+    handshake(): void;
+    connect(address: string, port: number): void;
+  }
+}

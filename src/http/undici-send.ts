@@ -1,24 +1,17 @@
-import type { Dispatcher, EnvHttpProxyAgent } from 'undici';
-import { isAbort } from '../errors/imgcopy-error.ts';
-import { Connector } from './connector.ts';
+import type { Dispatcher } from 'undici';
+import { Connector } from './connect/connector.ts';
+import { authorizationOf, Dialer } from './connect/dialer.ts';
+import type { ProxyFor } from './connect/proxy.ts';
+import type { RegistryTrust } from './connect/trust.ts';
 import { requestTarget } from './exact-url.ts';
-import { NetworkError, toNetworkError } from './network-error.ts';
+import { toNetworkError, type NetworkError } from './network-error.ts';
 import type { HttpRequest, HttpResponse, Send } from './send.ts';
 
-export interface TlsOptions {
-  /** Whether certificates are checked. Default true. */
-  readonly verify?: boolean | undefined;
-  /** The certificate authorities to trust, PEM. Default: Node's. */
-  readonly ca?: readonly (string | Buffer)[] | undefined;
-  /** Client certificate and key, PEM. */
-  readonly cert?: string | Buffer | undefined;
-  readonly key?: string | Buffer | undefined;
-}
-
 export interface ConnectionsOptions {
-  /** Asked for when the first TLS connection is made. */
-  readonly tls: () => Promise<TlsOptions>;
-  /** How long a peer may be silent: for an answer's head, and between two packets of a body. */
+  readonly trust: RegistryTrust;
+  /** The registry's own `host[:port]`: what client certificates are for. */
+  readonly ownHost: string;
+  /** How long a server may be silent: for an answer's head, and between two packets of a body. */
   readonly idleTimeoutMs: number;
   /** Connections a host at most. */
   readonly connections: number;
@@ -33,13 +26,17 @@ const CONNECT_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_MS = 60_000;
 /** What is buffered of a body that is read more slowly than it comes, in bytes. */
 const BODY_BUFFER = 256 * 1024;
-
-/** All of undici: a name that a bundler does not follow, for it is needed behind proxies alone. */
-const UNDICI: string = 'undici';
+const PROXY_VARIABLES = ['HTTPS_PROXY', 'HTTP_PROXY', 'https_proxy', 'http_proxy'];
 
 /** A way to send that owns its connections. */
 export interface Connections extends AsyncDisposable {
   readonly send: Send;
+  /**
+   * Whether a host speaks TLS, be its certificate accepted or not.
+   * @returns the failure of the handshake, where it does not.
+   * @throws NetworkError where there is no connection at all.
+   */
+  readonly speaksTls: (request: HttpRequest) => Promise<true | NetworkError>;
 }
 
 /**
@@ -48,12 +45,15 @@ export interface Connections extends AsyncDisposable {
  */
 export function openConnections(options: ConnectionsOptions): Connections {
   let opened: Promise<OpenAgent> | undefined;
+  const open = (): Promise<OpenAgent> => (opened ??= openAgent(options));
   return {
-    send: async (request) => sendWith(await (opened ??= openAgent(options)), request, options.idleTimeoutMs),
+    send: async (request) => await sendWith(await open(), request, options.idleTimeoutMs),
+    speaksTls: async (request) => await tryTls(await open(), request),
     async [Symbol.asyncDispose](): Promise<void> {
       const { agent, connector } = (await opened) ?? {};
+      const destroyed = agent?.destroy();
       connector?.close();
-      await agent?.destroy();
+      await destroyed;
     },
   };
 }
@@ -61,37 +61,30 @@ export function openConnections(options: ConnectionsOptions): Connections {
 /** An agent, and the function that makes a request of what it dispatches: undici's index would join the two. */
 interface OpenAgent {
   readonly agent: Dispatcher;
-  readonly connector?: Connector | undefined;
+  readonly connector: Connector;
   readonly request: (this: Dispatcher, options: Dispatcher.RequestOptions) => Promise<Dispatcher.ResponseData>;
 }
 
-async function openAgent({ connections, tls, env = {} }: ConnectionsOptions): Promise<OpenAgent> {
-  const settings = { allowH2: false, connections, keepAliveTimeout: KEEP_ALIVE_MS };
+async function openAgent({ connections, trust, ownHost, env = {} }: ConnectionsOptions): Promise<OpenAgent> {
   const { default: request } = await import('undici/lib/api/api-request.js');
-  if (usesProxy(env)) {
-    // A tunnel is opened by a method that undici's index alone gives to its dispatchers.
-    const undici = (await import(UNDICI)) as { EnvHttpProxyAgent: typeof EnvHttpProxyAgent };
-    const { verify = true, ca, ...certificate } = await tls();
-    const requestTls = { rejectUnauthorized: verify, ...(ca && { ca: [...ca] }), ...certificate };
-    const connect = { timeout: CONNECT_TIMEOUT_MS, ...requestTls };
-    return { agent: new undici.EnvHttpProxyAgent({ ...settings, ...proxies(env), connect, requestTls }), request };
-  }
   const { default: Agent } = await import('undici/lib/dispatcher/agent.js');
-  const { default: build } = await import('undici/lib/core/connect.js');
-  const connector = new Connector({ tls, timeoutMs: CONNECT_TIMEOUT_MS, build });
-  return { agent: new Agent({ ...settings, connect: connector.connect }), connector, request };
+  const proxyFor = await proxies(env);
+  const connector = new Connector({
+    dialer: new Dialer({ trust, ownHost, proxyFor, timeoutMs: CONNECT_TIMEOUT_MS }),
+  });
+  const agent = new Agent({
+    allowH2: false,
+    connections,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    connect: connector.connect,
+  });
+  return { agent, connector, request };
 }
 
-function usesProxy(env: Env): boolean {
-  const { httpProxy, httpsProxy } = proxies(env);
-  return httpProxy !== '' || httpsProxy !== '';
-}
-
-/** As Go's programs read the environment: no proxy stands between a machine and itself. */
-function proxies(env: Env): { readonly httpProxy: string; readonly httpsProxy: string; readonly noProxy: string } {
-  const either = (name: string): string => env[name.toLowerCase()] || env[name] || '';
-  const noProxy = [either('NO_PROXY'), 'localhost', '127.0.0.1', '::1'].filter((entry) => entry !== '').join(',');
-  return { httpProxy: either('HTTP_PROXY'), httpsProxy: either('HTTPS_PROXY'), noProxy };
+async function proxies(env: Env): Promise<ProxyFor> {
+  if (!PROXY_VARIABLES.some((name) => env[name])) return () => undefined;
+  const { proxiesOf } = await import('./connect/proxy.ts');
+  return proxiesOf(env);
 }
 
 async function sendWith(
@@ -100,14 +93,19 @@ async function sendWith(
   idleTimeoutMs: number,
 ): Promise<HttpResponse> {
   const { url, method, signal, body } = request;
-  const onAnswer = connector?.expectAnswer(url);
+  let onAnswer: (() => void) | undefined;
   try {
     signal?.throwIfAborted();
+    const proxy = connector.proxyFor(url);
+    // By http a proxy is told of the whole URL; all else is between the server and us.
+    const forwards = url.protocol === 'http:' && proxy !== undefined && proxy.scheme !== 'socks5' ? proxy : undefined;
+    const authorization = forwards && authorizationOf(forwards);
+    onAnswer = connector.expectAnswer(url);
     const answer = dispatch.call(agent, {
       origin: url.origin,
-      path: requestTarget(url),
+      path: forwards === undefined ? requestTarget(url) : `${url.origin}${requestTarget(url)}`,
       method,
-      headers: withLength(request),
+      headers: { ...withLength(request), ...(authorization && { 'proxy-authorization': authorization }) },
       body: typeof body === 'function' ? body() : (body ?? null),
       signal: signal ?? null,
       headersTimeout: request.headersTimeoutMs ?? idleTimeoutMs,
@@ -117,13 +115,27 @@ async function sendWith(
       reset: false,
     });
     const { statusCode: status, headers, body: answered } = await orAborted(answer, signal);
+    if (forwards !== undefined && status === 407) {
+      answered.on('error', () => undefined).resume();
+      const { proxyAnswer } = await import('./connect/tunnel.ts');
+      throw proxyAnswer(forwards, status, 'Proxy Authentication Required');
+    }
     return { status, headers, body: answered, url };
   } catch (error) {
-    // Undici calls it an abort, too, when a proxy refuses to open a tunnel.
-    if (isAbort(error) && signal?.aborted !== true) throw new NetworkError(request, 'proxy', error);
     throw toNetworkError(error, request);
   } finally {
     onAnswer?.();
+  }
+}
+
+async function tryTls({ connector }: OpenAgent, request: HttpRequest): Promise<true | NetworkError> {
+  const { signal, url } = request;
+  try {
+    signal?.throwIfAborted();
+    const answer = await orAborted(connector.speaksTls(url), signal);
+    return answer === true || (toNetworkError(answer, request) as NetworkError);
+  } catch (error) {
+    throw toNetworkError(error, request);
   }
 }
 

@@ -8,9 +8,10 @@ import { test, type TestContext } from 'node:test';
 import { dumpBody } from '../../src/http/body.ts';
 import { NetworkError } from '../../src/http/network-error.ts';
 import type { HttpRequest, HttpResponse, Send } from '../../src/http/send.ts';
-import { openConnections, type ConnectionsOptions, type TlsOptions } from '../../src/http/undici-send.ts';
+import { Trust } from '../../src/http/connect/trust.ts';
+import { openConnections, type ConnectionsOptions } from '../../src/http/undici-send.ts';
 
-const noTls = (): Promise<TlsOptions> => Promise.resolve({});
+const trust = new Trust({ env: {} }).of('127.0.0.1', {});
 
 interface Client {
   /** Sends to the server; a path in the place of a URL. */
@@ -46,7 +47,13 @@ async function serve(
 }
 
 function client(t: TestContext, options: Partial<ConnectionsOptions>): { readonly send: Send } {
-  const connections = openConnections({ tls: noTls, idleTimeoutMs: 10_000, connections: 16, ...options });
+  const connections = openConnections({
+    trust,
+    ownHost: '127.0.0.1',
+    idleTimeoutMs: 10_000,
+    connections: 16,
+    ...options,
+  });
   t.after(async () => await connections[Symbol.asyncDispose]());
   return connections;
 }

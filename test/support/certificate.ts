@@ -15,13 +15,19 @@ const SUBJECT_ALT_NAME = '0603551d11';
 /**
  * Makes a certificate that is its own authority, good for servers and clients, valid until 2049.
  * @param names  host names and IPv4 addresses; default 127.0.0.1 and localhost.
+ * @param validity  as `YYMMDDhhmmssZ`.
  * @see https://www.rfc-editor.org/rfc/rfc5280#section-4.1
  */
-export function selfSignedCertificate(names: readonly string[] = ['127.0.0.1', 'localhost']): Certificate {
+export function selfSignedCertificate(
+  names: readonly string[] = ['127.0.0.1', 'localhost'],
+  { notBefore = '000101000000Z', notAfter = '491231235959Z' }: { notBefore?: string; notAfter?: string } = {},
+): Certificate {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const algorithm = sequence(hex(ECDSA_WITH_SHA256));
-  const name = sequence(der(0x31, sequence(hex(COMMON_NAME), der(0x0c, Buffer.from('imgcopy test')))));
-  const validity = sequence(der(0x17, Buffer.from('000101000000Z')), der(0x17, Buffer.from('491231235959Z')));
+  const name = sequence(
+    der(0x31, sequence(hex(COMMON_NAME), der(0x0c, Buffer.from(`imgcopy test ${names.join(' ')}`)))),
+  );
+  const validity = sequence(der(0x17, Buffer.from(notBefore)), der(0x17, Buffer.from(notAfter)));
   const subjectKey = publicKey.export({ type: 'spki', format: 'der' });
   const extensions = sequence(
     sequence(hex(BASIC_CONSTRAINTS), der(0x01, Buffer.of(0xff)), der(0x04, sequence(der(0x01, Buffer.of(0xff))))),

@@ -4,14 +4,12 @@ import { noCache } from '../../src/cache/no-cache.ts';
 import type { UploadState } from '../../src/cache/upload-state.ts';
 import { digestOf } from '../../src/digest/digest.ts';
 import { DEFAULT_RETRY_POLICY, type RetryPolicy } from '../../src/retry/attempts.ts';
-import type { TlsOptions } from '../../src/http/undici-send.ts';
 import { parseReference, type RegistryReference } from '../../src/reference/reference.ts';
 import { RegistryClient } from '../../src/transports/registry/client.ts';
 import {
   RegistryAccess,
   type EndpointCall,
   type EndpointOptions,
-  type TlsSettings,
 } from '../../src/transports/registry/registry-access.ts';
 import {
   openRegistryDestination,
@@ -62,11 +60,6 @@ export function referenceTo(registry: TestRegistry, name: string): RegistryRefer
   const reference = parseReference(`docker://${registry.host}/${name}`);
   if (reference.transport !== 'docker') throw new Error('a name in a registry was wanted');
   return reference;
-}
-
-/** TLS as an endpoint wants it. */
-export function tlsOf(options: TlsOptions): TlsSettings {
-  return { id: JSON.stringify(options), verify: options.verify ?? true, load: () => Promise.resolve(options) };
 }
 
 /** A client of one repository, its side the destination. */

@@ -9,7 +9,7 @@ import {
   openConnections,
   redirect,
   retry,
-  toNetworkError,
+  Trust,
   type Connections,
   type HttpRequest,
   type HttpResponse,
@@ -17,23 +17,11 @@ import {
   type RequestObserver,
   type RetryPolicy,
   type Send,
-  type TlsOptions,
+  type TlsSettings,
 } from '../../http/index.ts';
 import { apiHost, isLoopbackHost } from '../../reference/reference.ts';
 import type { WaitOptions } from '../../types/blob-info.ts';
 import { UploadLimits } from './upload-limits.ts';
-
-/** How TLS connections are made. */
-export interface TlsSettings {
-  /** Endpoints of one id share their connections. */
-  readonly id: string;
-  /** Whether certificates are checked; where they are not, http is allowed, too. */
-  readonly verify: boolean;
-  /** Reads certificates; called when the first TLS connection is made. */
-  readonly load: () => Promise<TlsOptions>;
-}
-
-const DEFAULT_TLS: TlsSettings = { id: '', verify: true, load: () => Promise.resolve({}) };
 
 /** How a registry is to be reached. */
 export interface EndpointOptions {
@@ -52,6 +40,8 @@ export interface RegistryAccessOptions {
   /** Blobs in flight: within one registry, each may hold a connection to read from and one to write to. */
   readonly jobs: number;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** Undefined: the user has no home. */
+  readonly homeDir?: string | undefined;
   readonly onWarning?: ((message: string) => void) | undefined;
   readonly userAgent: string;
   /** Opens the file that notes interrupted uploads; called when one is to be noted or looked for. */
@@ -77,7 +67,6 @@ const MOST_REQUESTS = 64;
 
 interface Network {
   readonly connections: Connections;
-  readonly raw: Send;
   readonly send: Send;
   readonly authorizer: Authorizer;
 }
@@ -88,13 +77,15 @@ interface Network {
  */
 export class RegistryAccess implements AsyncDisposable {
   readonly #options: RegistryAccessOptions;
+  readonly #trust: Trust;
   readonly #networks = new Map<string, Network>();
-  readonly #origins = new Map<string, Promise<string>>();
+  readonly #origins = new Map<string, Promise<Origin>>();
   readonly #uploadLimits = new Map<string, UploadLimits>();
   readonly gates: HostGates;
 
   constructor(options: RegistryAccessOptions) {
     this.#options = options;
+    this.#trust = new Trust(options);
     this.gates = new HostGates({ limit: options.requestsPerHost, most: MOST_REQUESTS });
   }
 
@@ -116,12 +107,12 @@ export class RegistryAccess implements AsyncDisposable {
   /** Finds out how a registry is reached, where that is not certain: loopback hosts, and those whose certificate is not checked. */
   async endpoint(registry: string, options: EndpointCall): Promise<Endpoint> {
     const { credentials, scopes, observer } = options;
-    const network = this.#network(options.tls ?? DEFAULT_TLS);
+    const network = this.#network(registry, options.tls ?? {});
     const key = JSON.stringify([registry, options.plainHttp ?? false, options.tls?.verify ?? true]);
-    const found = this.#origins.get(key) ?? findOrigin(registry, options, network.raw);
+    const found = this.#origins.get(key) ?? findOrigin(registry, options, network.connections);
     this.#origins.set(key, found);
     // A failure is that of one copy; the next one may find the host up again.
-    const origin = await found.catch((error: unknown) => {
+    const { origin, failedTls } = await found.catch((error: unknown) => {
       this.#origins.delete(key);
       throw error;
     });
@@ -133,7 +124,7 @@ export class RegistryAccess implements AsyncDisposable {
     });
     return {
       origin,
-      send: compose(network.send, observed(observer), layer),
+      send: compose(network.send, tellingOf(failedTls, origin), observed(observer), layer),
       sendAnonymous: compose(network.send, observed(observer)),
     };
   }
@@ -142,45 +133,63 @@ export class RegistryAccess implements AsyncDisposable {
     await Promise.all([...this.#networks.values()].map((network) => network.connections[Symbol.asyncDispose]()));
   }
 
-  #network(tls: TlsSettings): Network {
-    const known = this.#networks.get(tls.id);
+  #network(registry: string, tls: TlsSettings): Network {
+    const key = JSON.stringify([registry, tls]);
+    const known = this.#networks.get(key);
     if (known !== undefined) return known;
     const { policy, idleTimeoutMs, env, userAgent, jobs } = this.#options;
     const connections = openConnections({
-      tls: () => tls.load(),
+      trust: this.#trust.of(registry, tls),
+      ownHost: new URL(`https://${apiHost(registry)}`).host,
       idleTimeoutMs,
       env,
       connections: MOST_REQUESTS + 2 * jobs,
     });
     const raw = compose(connections.send, identify(userAgent), observe);
     const send = compose(raw, retry(policy), redirect, this.gates.throttle);
-    const network = { connections, raw, send, authorizer: new Authorizer({ send }) };
-    this.#networks.set(tls.id, network);
+    const network = { connections, send, authorizer: new Authorizer({ send }) };
+    this.#networks.set(key, network);
     return network;
   }
 }
 
+interface Origin {
+  readonly origin: string;
+  /** Why it is http, where https was tried. */
+  readonly failedTls?: NetworkError;
+}
+
 /**
- * https, but for hosts where http may be meant: there https is tried first, as docker (loopback) and skopeo (--tls-verify=false) do.
+ * https, but for hosts where http may be meant: there https is tried first, as docker (loopback) and skopeo (--tls-verify=false) do. What
+ * answers by TLS stays with https, whatever goes wrong with it.
  */
-async function findOrigin(registry: string, options: EndpointCall, send: Send): Promise<string> {
-  const { side, signal, observer } = options;
+async function findOrigin(registry: string, options: EndpointCall, { speaksTls }: Connections): Promise<Origin> {
+  const { side, signal } = options;
   const host = apiHost(registry);
   const http = new URL(`http://${host}`).origin;
   const https = new URL(`https://${host}`).origin;
-  if (options.plainHttp) return http;
-  if (options.tls?.verify !== false && !isLoopbackHost(registry)) return https;
-  const request: HttpRequest = { method: 'HEAD', url: new URL('/v2/', https), side, signal, observer };
+  if (options.plainHttp) return { origin: http };
+  if (options.tls?.verify !== false && !isLoopbackHost(registry)) return { origin: https };
   try {
-    const response = await send(request);
-    response.body.on('error', () => undefined).resume();
-    return https;
+    const answer = await speaksTls({ method: 'HEAD', url: new URL('/v2/', https), side, signal });
+    return answer === true ? { origin: https } : { origin: http, failedTls: answer };
   } catch (error) {
-    const failure = toNetworkError(error, request);
-    if (failure instanceof NetworkError && failure.failure !== 'certificate' && failure.failure !== 'unresolved')
-      return http;
-    throw failure;
+    if (error instanceof NetworkError && error.failure !== 'unresolved') return { origin: http, failedTls: error };
+    throw error;
   }
+}
+
+/** Where https was tried before http, an error of http tells of both. */
+function tellingOf(failedTls: NetworkError | undefined, origin: string): Layer {
+  return (next) => async (request) => {
+    try {
+      return await next(request);
+    } catch (error) {
+      const isBoth = failedTls !== undefined && error instanceof NetworkError && request.url.origin === origin;
+      if (!isBoth || error.failure === failedTls.failure) throw error;
+      throw new NetworkError(request, error.failure, error.cause, `; by https: ${failedTls.reason}`);
+    }
+  };
 }
 
 function identify(userAgent: string): Layer {

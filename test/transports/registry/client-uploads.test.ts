@@ -6,8 +6,9 @@ import type { RegistryClient, UploadLocation } from '../../../src/transports/reg
 import { RegistryError } from '../../../src/transports/registry/registry-error.ts';
 import { selfSignedCertificate } from '../../support/certificate.ts';
 import { randomBytes } from '../../support/images.ts';
+import { writeAuthority } from '../../support/certificate-files.ts';
 import { startRegistry } from '../../support/registry.ts';
-import { clientOf, openAccess, tlsOf } from '../../support/registry-transport.ts';
+import { clientOf, openAccess } from '../../support/registry-transport.ts';
 
 const blob = randomBytes('client', 1000);
 const digest = digestOf(blob);
@@ -90,11 +91,14 @@ test('refuses an upload without a Location that can be used', async () => {
   }
 });
 
-test('asks its own host by https, although it may believe that it is reached by http', async () => {
+test('asks its own host by https, although it may believe that it is reached by http', async (t) => {
   const certificate = selfSignedCertificate();
   await using registry = await startRegistry({ tls: certificate });
   await using access = openAccess();
-  const client = await clientOf(access, registry, 'app', { plainHttp: false, tls: tlsOf({ ca: [certificate.cert] }) });
+  const client = await clientOf(access, registry, 'app', {
+    plainHttp: false,
+    tls: { caFile: await writeAuthority(t, certificate.cert) },
+  });
   const { port } = new URL(registry.url);
   for (const host of [`127.0.0.1:${port}`, '127.0.0.1']) {
     const location = `http://${host}/v2/app/blobs/uploads/1?_state=x`;

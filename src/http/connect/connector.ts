@@ -1,0 +1,147 @@
+import type { Socket } from 'node:net';
+import type { buildConnector } from 'undici';
+import type { Dialer, Target } from './dialer.ts';
+import { closeEarlySockets } from './early-sockets.ts';
+import type { Proxy } from './proxy.ts';
+
+export interface ConnectorOptions {
+  readonly dialer: Dialer;
+  /** Calls back after so many ms, unless the timer is cleared; replaced in tests. */
+  readonly setTimer?: ((callback: () => void, ms: number) => NodeJS.Timeout) | undefined;
+}
+
+/** A host whose first answer takes longer is far away, in ms. */
+const FAR_MS = 10;
+/**
+ * To a far host so many more are opened at once: the blobs' requests then find them open. Six blobs need twelve, a HEAD and a POST each;
+ * 31 gain nothing more.
+ */
+const OPENED_AHEAD = 15;
+/** One that nobody has wanted for so long is closed, in ms. */
+const HELD_MS = 10_000;
+
+/** Makes the connections of a run, some of them before they are asked for. */
+export class Connector {
+  readonly #dialer: Dialer;
+  readonly #setTimer: (callback: () => void, ms: number) => NodeJS.Timeout;
+  readonly #held = new Map<string, Socket[]>();
+  readonly #opening = new Map<string, number>();
+  readonly #waiting = new Map<string, ((socket: Socket | undefined) => void)[]>();
+  /** The first connection to each origin that was asked for, once it is there. */
+  readonly #first = new Map<string, Promise<Socket>>();
+  /** Hosts that something was asked of. */
+  readonly #known = new Set<string>();
+  #isClosed = false;
+
+  constructor({ dialer, setTimer = setTimeout }: ConnectorOptions) {
+    this.#dialer = dialer;
+    this.#setTimer = setTimer;
+  }
+
+  /** As undici wants it. */
+  readonly connect: buildConnector.connector = (target, callback) => {
+    const { protocol, hostname, port, host = hostname } = target;
+    this.#connect({ protocol, host, hostname, port }).then(
+      (socket) => callback(null, socket),
+      (error: unknown) => callback(error as Error, null),
+    );
+  };
+
+  proxyFor(url: URL): Proxy | undefined {
+    return this.#dialer.proxyFor(url);
+  }
+
+  speaksTls(url: URL): Promise<true | Error> {
+    return this.#dialer.speaksTls(url);
+  }
+
+  /**
+   * To be called with each request that goes out. If it is the first to its host, and no answer comes soon, further connections are
+   * opened meanwhile; not through a proxy.
+   * @returns to be called when the answer's head is there.
+   */
+  expectAnswer(url: URL): () => void {
+    const { protocol, host, hostname, port } = url;
+    const key = keyOf(url);
+    if (this.#known.has(key)) return nothing;
+    this.#known.add(key);
+    if (this.proxyFor(url) !== undefined) return nothing;
+    const timer = this.#setTimer(() => this.#openAhead(key, { protocol, host, hostname, port }), FAR_MS);
+    return () => clearTimeout(timer);
+  }
+
+  /** Ends all connections. */
+  close(): void {
+    this.#isClosed = true;
+    this.#held.clear();
+    this.#dialer.close();
+    closeEarlySockets();
+  }
+
+  async #connect(target: Target): Promise<Socket> {
+    const key = keyOf(target);
+    const ready = this.#takeHeld(key) ?? (await this.#nextOpened(key));
+    if (ready !== undefined) return ready;
+    const dialled = this.#dialer.dial(target);
+    if (!this.#first.has(key)) this.#first.set(key, dialled);
+    return await dialled;
+  }
+
+  #takeHeld(key: string): Socket | undefined {
+    const held = this.#held.get(key) ?? [];
+    for (let socket = held.shift(); socket !== undefined; socket = held.shift()) {
+      // Nothing else may keep the process alive while its answer is awaited.
+      if (!socket.destroyed && socket.readyState === 'open') return socket.ref();
+    }
+    return undefined;
+  }
+
+  /** A connection that is being opened is nearer than one that is not. */
+  async #nextOpened(key: string): Promise<Socket | undefined> {
+    const opening = this.#opening.get(key) ?? 0;
+    const waiting = this.#waiting.get(key) ?? [];
+    if (waiting.length >= opening) return undefined;
+    return new Promise((resolve) => {
+      waiting.push(resolve);
+      this.#waiting.set(key, waiting);
+    });
+  }
+
+  #openAhead(key: string, target: Target): void {
+    for (let count = 0; count < OPENED_AHEAD; count += 1) {
+      this.#opening.set(key, (this.#opening.get(key) ?? 0) + 1);
+      void this.#dialer
+        // The first handshake tells whether the others would succeed, and leaves a session that they resume.
+        .dial(target, () => this.#first.get(key))
+        .catch(() => undefined)
+        .then((socket) => {
+          this.#opening.set(key, (this.#opening.get(key) ?? 1) - 1);
+          const next = this.#waiting.get(key)?.shift();
+          if (next !== undefined) next(socket);
+          else if (socket !== undefined) this.#hold(key, socket);
+        });
+    }
+  }
+
+  #hold(key: string, socket: Socket): void {
+    if (this.#isClosed) {
+      socket.destroy();
+      return;
+    }
+    const held = this.#held.get(key) ?? [];
+    held.push(socket);
+    this.#held.set(key, held);
+    socket.unref();
+    setTimeout(() => {
+      if (held.includes(socket)) socket.destroy();
+    }, HELD_MS).unref();
+  }
+}
+
+function keyOf({ protocol, host }: Pick<Target, 'protocol' | 'host'>): string {
+  return `${protocol}//${host}`;
+}
+
+function nothing(): void {
+  // The host is known.
+}

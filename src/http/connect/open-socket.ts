@@ -1,0 +1,90 @@
+import { connect, isIP, type Socket } from 'node:net';
+import type { SecureContext, TLSSocket } from 'node:tls';
+import { ConnectFailure } from './connect-failure.ts';
+import { takeEarlySocket } from './early-sockets.ts';
+
+export interface Address {
+  /** An IPv6 address is without brackets. */
+  readonly hostname: string;
+  readonly port: number;
+}
+
+/** Node's 250 ms gives up on a far host before its handshake can have come back. */
+const FAMILY_ATTEMPT_MS = 2_000;
+const KEEP_ALIVE_PROBES_MS = 60_000;
+/** As streams of files have it. */
+const TCP_BUFFER = 64 * 1024;
+
+/** Opens a TCP connection. @param onSocket  gets the socket at once, to be destroyed where it is not wanted any more. */
+export async function openTcp(
+  { hostname, port }: Address,
+  { timeoutMs, onSocket }: { readonly timeoutMs: number; readonly onSocket: (socket: Socket) => void },
+): Promise<Socket> {
+  const socket =
+    takeEarlySocket(hostname, port) ??
+    connect({
+      host: hostname,
+      port,
+      autoSelectFamily: true,
+      autoSelectFamilyAttemptTimeout: FAMILY_ATTEMPT_MS,
+      // Known to net.connect, and missing in its types.
+      ...{ highWaterMark: TCP_BUFFER },
+    });
+  // It may break while nobody waits for it.
+  socket.on('error', () => undefined);
+  onSocket(socket);
+  if (socket.connecting) await happens(socket, 'connect', `connecting to ${hostname}:${port}`, timeoutMs);
+  return socket.setKeepAlive(true, KEEP_ALIVE_PROBES_MS).setNoDelay(true);
+}
+
+export interface TlsTarget {
+  readonly hostname: string;
+  /** For messages. */
+  readonly host: string;
+  readonly context: SecureContext;
+  /** Of an earlier connection to the same host with the same context. */
+  readonly session: Buffer | undefined;
+  readonly timeoutMs: number;
+}
+
+/**
+ * Speaks TLS over a connection. Whether the certificate is accepted is for the caller to see, in `authorized`: only so can it be
+ * told what is wrong with it. Nothing may be sent before that.
+ */
+export async function startTls(socket: Socket, target: TlsTarget): Promise<TLSSocket> {
+  const { connect: connectTls } = await import('node:tls');
+  const { hostname, host, context, session, timeoutMs } = target;
+  const secure = connectTls({
+    socket,
+    host: hostname,
+    // An address is no name to send.
+    servername: isIP(hostname) === 0 ? hostname : '',
+    secureContext: context,
+    session,
+    ALPNProtocols: ['http/1.1'],
+    rejectUnauthorized: false,
+  });
+  secure.on('error', () => undefined);
+  await happens(secure, 'secureConnect', `the TLS handshake with ${host}`, timeoutMs);
+  return secure;
+}
+
+/** Waits for an event of a socket; without it, the socket is destroyed. */
+export async function happens(socket: Socket, event: string, what: string, timeoutMs: number): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const close = (): void => reject(new ConnectFailure('lost', `${what}: the connection was closed`));
+  const timer = setTimeout(
+    () => reject(new ConnectFailure('timeout', `${what} took more than ${timeoutMs} ms`)),
+    timeoutMs,
+  );
+  socket.once(event, resolve).once('error', reject).once('close', close);
+  try {
+    await promise;
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  } finally {
+    clearTimeout(timer);
+    socket.off(event, resolve).off('error', reject).off('close', close);
+  }
+}

@@ -1,0 +1,76 @@
+import { once } from 'node:events';
+import { createServer, type RequestListener } from 'node:http';
+import { createServer as createTlsServer, type ServerOptions } from 'node:https';
+import { connect, type AddressInfo, type Server, type Socket } from 'node:net';
+import type { TestContext } from 'node:test';
+
+/** Says yes, and under which name it was asked. */
+export const sayYes: RequestListener = (request, response) => response.end(`yes to ${request.headers.host}`);
+
+/** Listens on a free port of an address of this machine, until the test ends. @returns the port. */
+export async function listen(t: TestContext, server: Server, address: string = '127.0.0.1'): Promise<number> {
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket: Socket) => sockets.add(socket));
+  server.listen(0, address);
+  await once(server, 'listening');
+  t.after(() => {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  });
+  return (server.address() as AddressInfo).port;
+}
+
+/** What a TLS server has seen. */
+export interface SeenTls {
+  readonly port: number;
+  /** TCP connections. */
+  readonly connections: () => number;
+  /** For each handshake that succeeded, whether it resumed a session. */
+  readonly handshakes: readonly { readonly resumed: boolean; readonly client: string | undefined }[];
+}
+
+/** A server that speaks TLS. */
+export async function serveTls(
+  t: TestContext,
+  options: ServerOptions,
+  listener: RequestListener = sayYes,
+): Promise<SeenTls> {
+  const handshakes: { resumed: boolean; client: string | undefined }[] = [];
+  let connections = 0;
+  const server = createTlsServer(options, listener);
+  server.on('connection', () => (connections += 1));
+  server.on('secureConnection', (socket) => {
+    handshakes.push({ resumed: socket.isSessionReused(), client: socket.getPeerCertificate()?.fingerprint256 });
+  });
+  return { port: await listen(t, server as Server), connections: () => connections, handshakes };
+}
+
+/** A proxy that leads every tunnel to one port; it notes the head of each request for one. */
+export interface TestProxy {
+  readonly port: number;
+  readonly tunnels: readonly string[];
+  /** The value of Proxy-Authorization of each. */
+  readonly users: readonly (string | undefined)[];
+}
+
+export async function proxyTo(
+  t: TestContext,
+  port: number,
+  { status = 200, tls }: { readonly status?: number; readonly tls?: ServerOptions } = {},
+): Promise<TestProxy> {
+  const tunnels: string[] = [];
+  const users: (string | undefined)[] = [];
+  const proxy = tls === undefined ? createServer() : createTlsServer(tls);
+  proxy.on('connect', (request, socket) => {
+    tunnels.push(request.url ?? '');
+    users.push(request.headers['proxy-authorization']);
+    socket.on('error', () => undefined);
+    socket.write(`HTTP/1.1 ${status} as told\r\n\r\n`);
+    if (status !== 200) return void socket.end();
+    const onward = connect(port, '127.0.0.1');
+    onward.on('error', () => socket.destroy());
+    socket.on('close', () => onward.destroy());
+    return void socket.pipe(onward).pipe(socket);
+  });
+  return { port: await listen(t, proxy as Server), tunnels, users };
+}
