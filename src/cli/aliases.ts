@@ -5,7 +5,7 @@ const NAMES: readonly (readonly [RegExp, string])[] = [
   [/^--from-/, '--src-'],
   [/^--to-/, '--dest-'],
   [/^(--src-|--dest-|--)registry-config$/, '$1authfile'],
-  [/^--(?:src-|dest-)(ca-file|password-stdin)$/, '--$1'],
+  [/^--(?:src-|dest-)(password-stdin)$/, '--$1'],
   [/^--(?:concurrency|image-parallel-copies)$/, '--jobs'],
   [/^--platforms$/, '--platform'],
   [/^(--src-|--dest-|--)insecure$/, '$1tls-verify=false'],

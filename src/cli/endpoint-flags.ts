@@ -15,6 +15,7 @@ export interface EndpointFlags {
   readonly tlsVerify?: boolean;
   readonly plainHttp?: boolean;
   readonly certDir?: string;
+  readonly caFile?: string;
 }
 
 type Prefixed<Prefix extends string, Flags> = {
@@ -25,7 +26,6 @@ type Prefixed<Prefix extends string, Flags> = {
 export interface BothEndpointsFlags
   extends EndpointFlags, Prefixed<'src', EndpointFlags>, Prefixed<'dest', EndpointFlags> {
   readonly passwordStdin?: boolean;
-  readonly caFile?: string;
 }
 
 /** Options that all commands have which talk to a registry. */
@@ -96,7 +96,7 @@ async function oneEndpoint(flags: BothEndpointsFlags, side: Side): Promise<Endpo
     tlsVerify: either('tlsVerify'),
     plainHttp: either('plainHttp'),
     certDir: either('certDir'),
-    caFile: flags.caFile,
+    caFile: either('caFile'),
   };
 }
 

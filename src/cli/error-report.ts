@@ -45,10 +45,15 @@ export function formatError(failure: unknown, { stack, sides }: ErrorFormat): st
   if (error instanceof ImgcopyError) {
     const code = `[${error.code}]`;
     if (error.hint === undefined) lines[lines.length - 1] += `    ${code}`;
-    else lines.push(`  hint: ${printable(error.hint)}    ${code}`);
+    else lines.push(`  hint: ${printable(sides ? error.hint : withoutSides(error.hint))}    ${code}`);
   }
   if (stack) lines.push(...[error, ...others].flatMap(stackOf));
   return `${lines.join('\n')}\n`;
+}
+
+/** Commands with one registry have no options for a side. */
+function withoutSides(hint: string): string {
+  return hint.replaceAll(/--(?:src|dest)-/g, '--');
 }
 
 /** What commander found wrong with the arguments, in the same form. */

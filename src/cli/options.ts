@@ -55,7 +55,9 @@ export function tlsOptions(sides: readonly OptionSide[]): readonly Option[] {
     ),
     ...sides.map(({ prefix, name }) => new Option(`--${prefix}plain-http`, `http for ${name}, without trying https`)),
     ...sides.map(({ prefix, name }) => new Option(`--${prefix}cert-dir <dir>`, `*.crt, *.cert and *.key for ${name}`)),
-    new Option('--ca-file <file>', 'further certificate authorities, PEM'),
+    ...sides.map(
+      ({ prefix, name }) => new Option(`--${prefix}ca-file <file>`, `further certificate authorities for ${name}, PEM`),
+    ),
   ];
 }
 

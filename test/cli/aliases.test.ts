@@ -12,7 +12,7 @@ const cases: readonly (readonly [typed: string, taken: string])[] = [
   ['a b --from-username u --to-password p', 'a b --src-username u --dest-password p'],
   ['a b --from-registry-config f --registry-config=g', 'a b --src-authfile f --authfile=g'],
   ['a b --from-insecure --to-plain-http', 'a b --src-tls-verify=false --dest-plain-http'],
-  ['a b --from-ca-file f --to-password-stdin', 'a b --ca-file f --password-stdin'],
+  ['a b --from-ca-file f --to-password-stdin', 'a b --src-ca-file f --password-stdin'],
   ['a b --insecure', 'a b --tls-verify=false'],
   ['a b --concurrency 3', 'a b --jobs 3'],
   ['a b --image-parallel-copies=3', 'a b --jobs=3'],

@@ -98,7 +98,7 @@ const inputs: readonly BadInput[] = [
     args: ({ secure }) => [`${secure.host}/app:1`],
     status: 1,
     code: 'ERR_TLS_CERTIFICATE',
-    tells: [/source: \w+ https:\/\/.*: .*certificate/, /hint: .*--ca-file.*--tls-verify=false/],
+    tells: [/source: \w+ https:\/\/.*: .*certificate/, /hint: .*--src-ca-file.*--src-tls-verify=false/],
   },
   {
     name: 'a directory that does not exist',

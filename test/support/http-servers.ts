@@ -42,7 +42,7 @@ export async function serveTls(
   server.on('secureConnection', (socket) => {
     handshakes.push({ resumed: socket.isSessionReused(), client: socket.getPeerCertificate()?.fingerprint256 });
   });
-  return { port: await listen(t, server as Server), connections: () => connections, handshakes };
+  return { port: await listen(t, server), connections: () => connections, handshakes };
 }
 
 /** A proxy that leads every tunnel to one port; it notes the head of each request for one. */
@@ -72,5 +72,5 @@ export async function proxyTo(
     socket.on('close', () => onward.destroy());
     return void socket.pipe(onward).pipe(socket);
   });
-  return { port: await listen(t, proxy as Server), tunnels, users };
+  return { port: await listen(t, proxy), tunnels, users };
 }

@@ -1,4 +1,4 @@
-import { connect, isIP, type Socket } from 'node:net';
+import { connect, isIP, type NetConnectOpts, type Socket } from 'node:net';
 import type { SecureContext, TLSSocket } from 'node:tls';
 import { ConnectFailure } from './connect-failure.ts';
 import { takeEarlySocket } from './early-sockets.ts';
@@ -20,21 +20,22 @@ export async function openTcp(
   { hostname, port }: Address,
   { timeoutMs, onSocket }: { readonly timeoutMs: number; readonly onSocket: (socket: Socket) => void },
 ): Promise<Socket> {
-  const socket =
-    takeEarlySocket(hostname, port) ??
-    connect({
-      host: hostname,
-      port,
-      autoSelectFamily: true,
-      autoSelectFamilyAttemptTimeout: FAMILY_ATTEMPT_MS,
-      // Known to net.connect, and missing in its types.
-      ...{ highWaterMark: TCP_BUFFER },
-    });
+  const socket = takeEarlySocket(hostname, port) ?? connect(tcpOptions({ hostname, port }));
   // It may break while nobody waits for it.
   socket.on('error', () => undefined);
   onSocket(socket);
   if (socket.connecting) await happens(socket, 'connect', `connecting to ${hostname}:${port}`, timeoutMs);
   return socket.setKeepAlive(true, KEEP_ALIVE_PROBES_MS).setNoDelay(true);
+}
+
+function tcpOptions({ hostname, port }: Address): NetConnectOpts & { readonly highWaterMark: number } {
+  return {
+    host: hostname,
+    port,
+    autoSelectFamily: true,
+    autoSelectFamilyAttemptTimeout: FAMILY_ATTEMPT_MS,
+    highWaterMark: TCP_BUFFER,
+  };
 }
 
 export interface TlsTarget {

@@ -21,7 +21,7 @@ export async function openTunnel(socket: Duplex, { authority, authorization }: T
   socket.write(`CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n${auth}\r\n`);
   const head = await readHead(socket);
   const [, status = '', reason = ''] = /^HTTP\/1\.[01] (\d{3}) ?([^\r\n]*)/.exec(head) ?? [];
-  if (/^2/.test(status)) return;
+  if (status.startsWith('2')) return;
   if (status === '') throw new ConnectFailure('proxy', 'the answer to CONNECT is not HTTP');
   throw refusal(Number(status), reason);
 }

@@ -11,7 +11,6 @@ import {
   retry,
   Trust,
   type Connections,
-  type HttpRequest,
   type HttpResponse,
   type Layer,
   type RequestObserver,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
-import { test, type TestContext } from 'node:test';
+import { test } from 'node:test';
 import { text } from 'node:stream/consumers';
 import { Trust, type TlsSettings } from '../../../src/http/connect/trust.ts';
 import { NetworkError } from '../../../src/http/network-error.ts';

@@ -1,0 +1,127 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, type Socket } from 'node:net';
+import { test, type TestContext } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { Connector } from '../../../src/http/connect/connector.ts';
+import { Dialer, type Target } from '../../../src/http/connect/dialer.ts';
+import { proxiesOf } from '../../../src/http/connect/proxy.ts';
+import { Trust, type TlsSettings } from '../../../src/http/connect/trust.ts';
+import { writeAuthority } from '../../support/certificate-files.ts';
+import { selfSignedCertificate } from '../../support/certificate.ts';
+import { listen, serveTls } from '../../support/http-servers.ts';
+
+const certificate = selfSignedCertificate();
+const AHEAD = 15;
+const options = { timeout: 20_000 };
+
+interface Client {
+  readonly connector: Connector;
+  /** Opens a connection, as undici would. */
+  readonly connect: (target: Target) => Promise<Socket>;
+  /** Asks for the first answer of a host that keeps silent for as long as it takes to count as far. */
+  readonly askFar: (target: Target) => void;
+}
+
+function openClient(t: TestContext, tls: TlsSettings = {}, env: Readonly<Record<string, string>> = {}): Client {
+  const trust = new Trust({ env }).of('127.0.0.1', tls);
+  const dialer = new Dialer({ trust, ownHost: '', proxyFor: proxiesOf(env), timeoutMs: 10_000 });
+  const setTimer = (callback: () => void): NodeJS.Timeout => {
+    callback();
+    return setTimeout(() => undefined, 0);
+  };
+  const connector = new Connector({ dialer, setTimer });
+  t.after(() => connector.close());
+  return {
+    connector,
+    connect: (target) =>
+      new Promise((resolve, reject) => {
+        connector.connect(target, (error, socket) => (error === null ? resolve(socket) : reject(error)));
+      }),
+    askFar: ({ protocol, host }) => void connector.expectAnswer(new URL(`${protocol}//${host}/`)),
+  };
+}
+
+function targetOf(protocol: 'http:' | 'https:', port: number): Target {
+  return { protocol, host: `127.0.0.1:${port}`, hostname: '127.0.0.1', port: `${port}` };
+}
+
+/** The server hears of a connection a little after the client. */
+async function atLeast(wanted: number, count: () => number): Promise<void> {
+  while (count() < wanted) await nextTurn();
+}
+
+async function servePlain(t: TestContext): Promise<{ readonly port: number; readonly connections: () => number }> {
+  let connections = 0;
+  const server = createServer(() => (connections += 1));
+  return { port: await listen(t, server), connections: () => connections };
+}
+
+test('opens further connections to a far host, and hands them out in place of new ones', options, async (t) => {
+  const server = await servePlain(t);
+  const { connect, askFar } = openClient(t);
+  const target = targetOf('http:', server.port);
+  const first = connect(target);
+  askFar(target);
+  askFar(target);
+  const sockets = await Promise.all([first, ...Array.from({ length: AHEAD }, () => connect(target))]);
+  assert.equal(new Set(sockets).size, AHEAD + 1);
+  await atLeast(AHEAD + 1, server.connections);
+  assert.equal(server.connections(), AHEAD + 1);
+  await connect(target);
+  await atLeast(AHEAD + 2, server.connections);
+  assert.equal(server.connections(), AHEAD + 2);
+});
+
+for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
+  test(`resumes the session of the first handshake in all others to a far host (${version})`, options, async (t) => {
+    const server = await serveTls(t, { ...certificate, minVersion: version, maxVersion: version });
+    const { connect, askFar } = openClient(t, { caFile: await writeAuthority(t, certificate.cert) });
+    const target = targetOf('https:', server.port);
+    const first = connect(target);
+    // By TLS 1.3 the session comes after the handshake.
+    if (version === 'TLSv1.3') await once(await first, 'session');
+    askFar(target);
+    await Promise.all([first, ...Array.from({ length: AHEAD }, () => connect(target))]);
+    await atLeast(AHEAD + 1, () => server.handshakes.length);
+    assert.equal(server.connections(), AHEAD + 1);
+    const resumed = server.handshakes.filter((handshake) => handshake.resumed);
+    assert.deepEqual([server.handshakes.length, resumed.length], [AHEAD + 1, AHEAD]);
+  });
+}
+
+test('begins no other handshake where the first one fails', options, async (t) => {
+  const server = await serveTls(t, certificate);
+  const { connect, askFar } = openClient(t);
+  const target = targetOf('https:', server.port);
+  const first = connect(target);
+  askFar(target);
+  await assert.rejects(first, { failure: 'certificate' });
+  await assert.rejects(connect(target), { failure: 'certificate' });
+  assert.ok(server.handshakes.length <= 2, `${server.handshakes.length} handshakes`);
+});
+
+test('opens no further connections through a proxy', options, async (t) => {
+  const proxy = await servePlain(t);
+  const { connect, askFar } = openClient(t, {}, { HTTP_PROXY: `http://127.0.0.1:${proxy.port}` });
+  const target: Target = { protocol: 'http:', host: 'registry.test', hostname: 'registry.test', port: '' };
+  askFar(target);
+  await connect(target);
+  await atLeast(1, proxy.connections);
+  assert.equal(proxy.connections(), 1);
+});
+
+test('closes what was opened and not used', options, async (t) => {
+  const sockets: Socket[] = [];
+  const server = createServer((socket) => {
+    sockets.push(socket);
+    socket.on('error', () => undefined).resume();
+  });
+  const target = targetOf('http:', await listen(t, server));
+  const { connector, connect, askFar } = openClient(t);
+  askFar(target);
+  await Promise.all(Array.from({ length: AHEAD }, () => connect(target)));
+  await atLeast(AHEAD, () => sockets.length);
+  connector.close();
+  await Promise.all(sockets.map(async (socket) => socket.closed || (await once(socket, 'close'))));
+});
