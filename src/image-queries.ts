@@ -1,16 +1,15 @@
 import { ContentMismatchError, type Digest } from './digest/digest.ts';
+import type { ReadableImage } from './copy/manifest-reader.ts';
+import { imageForPlatform } from './copy/platform-choice.ts';
 import { duringOperation, ImgcopyError } from './errors/imgcopy-error.ts';
 import type { RequestObserver } from './http/send.ts';
 import type { Platform } from './manifest/descriptor.ts';
-import { matchPlatform, PlatformNotFoundError } from './manifest/platform.ts';
-import { parseManifest } from './manifest/parse-manifest.ts';
 import { openSource, registryEndpoint, type OpenOptions } from './open-image.ts';
 import type { CopierOptions, EndpointOptions } from './options.ts';
 import { formatReference, InvalidReferenceError, parseReference, withDefaultTag } from './reference/reference.ts';
 import type { Reference, RegistryReference } from './reference/reference.ts';
 import { SharedResources } from './shared-resources.ts';
 import type { RawManifest } from './types/blob-info.ts';
-import type { ImageSource } from './types/image-source.ts';
 
 /** How a registry is asked about its images. */
 export interface QueryOptions extends CopierOptions {
@@ -20,15 +19,13 @@ export interface QueryOptions extends CopierOptions {
 }
 
 export interface ImageQueryOptions extends QueryOptions {
-  /** The image for this platform, where the reference leads to an index. */
+  /** The image for this platform. */
   readonly platform?: Platform | undefined;
 }
 
 /** An image that is open for questions. */
-export interface OpenedImage {
-  readonly source: ImageSource;
+export interface OpenedImage extends ReadableImage {
   readonly manifest: RawManifest;
-  readonly signal: AbortSignal;
 }
 
 /**
@@ -91,7 +88,8 @@ export async function queryImage<T>(
     if (parsed.digest !== undefined && root.digest !== parsed.digest) {
       throw new ContentMismatchError(`${source.reference} is another image`, parsed.digest, root.digest);
     }
-    const manifest = await forPlatform(source, root, { platform: options.platform, signal });
+    const { platform } = options;
+    const manifest = platform === undefined ? root : await imageForPlatform({ source, signal }, root, platform);
     return ask({ source, manifest, signal });
   });
 }
@@ -109,18 +107,6 @@ async function withSource<T>(
   } catch (error) {
     throw duringOperation(`reading ${formatReference(reference)}`, error);
   }
-}
-
-async function forPlatform(
-  source: ImageSource,
-  root: RawManifest,
-  { platform, signal }: { readonly platform: Platform | undefined; readonly signal: AbortSignal },
-): Promise<RawManifest> {
-  const parsed = parseManifest(root.bytes, root.mediaType);
-  if (platform === undefined || parsed.kind !== 'index') return root;
-  const entry = matchPlatform(parsed.manifests, platform);
-  if (entry === undefined) throw new PlatformNotFoundError(platform, parsed.manifests, source.reference);
-  return source.getManifest({ instanceDigest: entry.digest, signal });
 }
 
 export function openOptions(shared: SharedResources, { endpoint, signal, onRequest }: QueryOptions): OpenOptions {

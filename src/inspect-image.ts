@@ -1,8 +1,10 @@
 import type { Digest } from './digest/digest.ts';
+import { platformOfImage } from './copy/config-platform.ts';
+import { ManifestReader } from './copy/manifest-reader.ts';
 import { ImgcopyError } from './errors/imgcopy-error.ts';
 import { queryImage, type ImageQueryOptions, type OpenedImage } from './image-queries.ts';
-import { readPlatform } from './image-platform.ts';
 import type { Descriptor, Platform } from './manifest/descriptor.ts';
+import { MAX_INDEX_DEPTH } from './manifest/manifest.ts';
 import { isManifestType } from './manifest/media-types.ts';
 import { parseManifest } from './manifest/parse-manifest.ts';
 import type { RawManifest } from './types/blob-info.ts';
@@ -32,22 +34,23 @@ export interface ImageDescription extends ManifestDescription {
   readonly reference: string;
 }
 
-/** An index below so many others is not read. */
-const MAX_DEPTH = 4;
-
 /**
  * What an image is made of: its manifests and what these name. No layer is read. The instances of an index on Docker Hub are not read
  * either, for each would count as a pull.
  */
 export async function inspectImage(reference: string, options: ImageQueryOptions = {}): Promise<ImageDescription> {
   return queryImage(reference, options, async (image) => {
-    const description = await describe(image, image.manifest, 0);
-    const platform = description.layers === undefined ? undefined : await readPlatform(image, description);
+    const description = await describe({ ...image, reader: new ManifestReader(image) }, image.manifest, 0);
+    const platform = await platformOfImage(image, image.manifest);
     return { reference: image.source.reference, ...description, ...(platform !== undefined && { platform }) };
   });
 }
 
-async function describe(image: OpenedImage, raw: RawManifest, depth: number): Promise<ManifestDescription> {
+interface InspectedImage extends OpenedImage {
+  readonly reader: ManifestReader;
+}
+
+async function describe(image: InspectedImage, raw: RawManifest, depth: number): Promise<ManifestDescription> {
   const parsed = parseManifest(raw.bytes, raw.mediaType);
   const own = { digest: raw.digest, mediaType: raw.mediaType, size: raw.bytes.length };
   if (parsed.kind === 'schema1') return { ...own, layers: parsed.layers.map(({ digest }) => ({ digest })) };
@@ -61,16 +64,17 @@ async function describe(image: OpenedImage, raw: RawManifest, depth: number): Pr
   if (parsed.kind === 'image') {
     return { ...common, ...(parsed.config !== undefined && { config: parsed.config }), layers: parsed.layers };
   }
+  const isRead = !image.source.metersManifestReads && depth < MAX_INDEX_DEPTH;
+  if (!isRead) return { ...common, manifests: parsed.manifests };
+  image.reader.expect(raw, parsed.manifests.filter(isManifest), depth);
   const manifests = await Promise.all(parsed.manifests.map((entry) => describeEntry(image, entry, depth + 1)));
   return { ...common, manifests };
 }
 
-async function describeEntry(image: OpenedImage, entry: Descriptor, depth: number): Promise<ManifestDescription> {
-  const { source, signal } = image;
-  const isRead = isManifestType(entry.mediaType) && !source.metersManifestReads && depth <= MAX_DEPTH;
-  if (!isRead) return entry;
+async function describeEntry(image: InspectedImage, entry: Descriptor, depth: number): Promise<ManifestDescription> {
+  if (!isManifest(entry)) return entry;
   try {
-    const raw = await source.getManifest({ instanceDigest: entry.digest, signal });
+    const raw = await image.reader.read(entry);
     const { annotations, ...below } = await describe(image, raw, depth);
     // What the index says of an instance comes before what the instance says of itself.
     const named = { ...annotations, ...entry.annotations };
@@ -83,4 +87,8 @@ async function describeEntry(image: OpenedImage, entry: Descriptor, depth: numbe
     if (error instanceof ImgcopyError && error.kind === 'not-found') return { ...entry, missing: true };
     throw error;
   }
+}
+
+function isManifest({ mediaType }: Descriptor): boolean {
+  return isManifestType(mediaType);
 }

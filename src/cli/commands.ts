@@ -130,6 +130,6 @@ function addConnectionOptions(command: Command): void {
 function platformOption(): Option {
   return new Option(
     '-p, --platform <platform>',
-    'OS/ARCH[/VARIANT], or local for this machine: that image of an index',
+    'OS/ARCH[/VARIANT][:OSVERSION], or local for this machine: the image for that platform',
   ).argParser(parseOnePlatform);
 }

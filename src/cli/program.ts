@@ -61,7 +61,7 @@ function imageOptions(): readonly Option[] {
     new Option('-a, --all', 'the whole index; this is the default').conflicts('platform'),
     new Option(
       '-p, --platform <platform>',
-      'OS/ARCH[/VARIANT], or local for this machine; repeat, or commas. One: that image alone. Several: an index of just these',
+      'OS/ARCH[/VARIANT][:OSVERSION], or local for this machine; repeat, or commas. One: that image alone. Several: an index of just these',
     ).argParser(collectPlatforms),
     new Option('--sparse', 'with several platforms, keep the index of the source as it is'),
     new Option('-n, --no-clobber', 'leave a destination that exists alone'),

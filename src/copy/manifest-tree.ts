@@ -1,11 +1,11 @@
 import type { Digest } from '../digest/digest.ts';
-import { ImgcopyError } from '../errors/imgcopy-error.ts';
 import type { Descriptor } from '../manifest/descriptor.ts';
-import { MAX_INDEX_DEPTH, type ImageIndex, type ImageManifest, type Schema1Manifest } from '../manifest/manifest.ts';
+import type { ImageIndex, ImageManifest, Schema1Manifest } from '../manifest/manifest.ts';
 import { isManifestType } from '../manifest/media-types.ts';
 import { parseManifest } from '../manifest/parse-manifest.ts';
 import type { RawManifest } from '../types/blob-info.ts';
 import type { CopyRun } from './copy-run.ts';
+import { ManifestReader } from './manifest-reader.ts';
 
 /** A manifest, and the instances below it where it is an index. */
 export type ManifestNode = ImageNode | IndexNode;
@@ -27,40 +27,49 @@ export interface IndexNode {
 }
 
 export interface ReadTreeOptions {
-  /** The instances of the root to read; undefined for all. */
+  /** The manifests to read, on all levels; undefined for all. */
   readonly only?: ReadonlySet<Digest> | undefined;
-  readonly entry?: Descriptor | undefined;
-  /** How many indexes lie above. */
-  readonly depth?: number | undefined;
 }
 
 /** Reads a manifest's instances from the source, all of one level at the same time. */
-export function readManifestTree(run: CopyRun, raw: RawManifest, options: ReadTreeOptions = {}): ManifestNode {
-  const { only, entry, depth = 0 } = options;
-  const { source, signal } = run;
+export function readManifestTree(run: CopyRun, raw: RawManifest, { only }: ReadTreeOptions = {}): ManifestNode {
+  return readNode({ reader: new ManifestReader(run), only }, raw, { depth: 0 });
+}
+
+interface Reading extends ReadTreeOptions {
+  readonly reader: ManifestReader;
+}
+
+/** @param place  its entry in the index above, and how many indexes lie above. */
+function readNode(
+  reading: Reading,
+  raw: RawManifest,
+  place: { readonly entry?: Descriptor; readonly depth: number },
+): ManifestNode {
+  const { reader, only } = reading;
+  const { entry, depth } = place;
   const parsed = parseManifest(raw.bytes, raw.mediaType);
   if (parsed.kind !== 'index') return { raw, parsed, entry };
-  if (depth === MAX_INDEX_DEPTH) {
-    throw new ImgcopyError(
-      `${source.reference}: index ${raw.digest} lies below ${depth} others; at most ${MAX_INDEX_DEPTH} levels are followed`,
-      {
-        code: 'ERR_INDEX_TOO_DEEP',
-        side: 'source',
-      },
-    );
-  }
-  const different = [...new Map(parsed.manifests.map((listed) => [listed.digest, listed])).values()].filter(
-    (listed) => only?.has(listed.digest) ?? true,
+  const wanted = parsed.manifests.filter(({ digest }) => only?.has(digest) ?? true);
+  const manifests = wanted.filter(({ mediaType }) => isManifestType(mediaType));
+  reader.expect(raw, manifests, depth);
+  const instances = different(manifests).map(async (listed) =>
+    readNode(reading, await reader.read(listed), { entry: listed, depth: depth + 1 }),
   );
-  const instances = different
-    .filter((listed) => isManifestType(listed.mediaType))
-    .map(async (listed) => {
-      const instance = await source.getManifest({ instanceDigest: listed.digest, signal });
-      return readManifestTree(run, instance, { entry: listed, depth: depth + 1 });
-    });
   // The first that fails is reported by who walks the tree; the others must not count as unhandled.
   for (const instance of instances) instance.catch(() => undefined);
-  return { raw, parsed, entry, instances, blobs: different.filter((listed) => !isManifestType(listed.mediaType)) };
+  return {
+    raw,
+    parsed,
+    entry,
+    instances,
+    blobs: different(wanted.filter(({ mediaType }) => !isManifestType(mediaType))),
+  };
+}
+
+/** One entry for each digest. */
+function different(entries: readonly Descriptor[]): readonly Descriptor[] {
+  return [...new Map(entries.map((entry) => [entry.digest, entry])).values()];
 }
 
 /** How many manifests a tree has; to be asked for when all of it was read. */

@@ -1,6 +1,7 @@
 import type { Digest } from '../digest/digest.ts';
 import type { Descriptor } from './descriptor.ts';
-import { parseManifest } from './parse-manifest.ts';
+import type { ImageIndex } from './manifest.ts';
+import { InvalidManifestError, MAX_MANIFEST_BYTES, parseManifest } from './parse-manifest.ts';
 
 export { type LayerCompression, substitutedMediaType } from './layer-compression.ts';
 
@@ -18,13 +19,36 @@ export interface Replacement {
  * @returns the bytes as they are where every entry is kept.
  * @throws Error when no entry is kept, or the bytes are no index.
  */
-export function subsetIndex(bytes: Buffer, keep: (entry: Descriptor) => boolean): Buffer {
-  const index = parseManifest(bytes);
-  if (index.kind !== 'index') throw new Error(`${index.mediaType} is no index`);
-  const kept = index.manifests.map(keep);
+export function subsetIndex(bytes: Buffer, keep: (entry: Descriptor, position: number) => boolean): Buffer {
+  const kept = parseIndex(bytes).manifests.map((entry, position) => keep(entry, position));
   if (!kept.includes(true)) throw new Error('an index cannot be left without entries');
   if (!kept.includes(false)) return bytes;
   return rewrite(bytes, 'manifests', (entries) => entries.filter((_, position) => kept[position]));
+}
+
+/**
+ * The index with the entries of other indexes in the place of those that name them. Where such an entry names a platform, it holds for what
+ * replaces it and names none.
+ *
+ * @param indexes  the bytes of these, by digest; an index that is not among them stays an entry.
+ * @returns the bytes as they are where there is nothing to replace.
+ * @throws InvalidManifestError when the result would be too large. Error when any of the bytes are no index.
+ */
+export function inlineIndexes(bytes: Buffer, indexes: ReadonlyMap<Digest, Buffer>): Buffer {
+  const inner = parseIndex(bytes).manifests.map(({ digest }) => indexes.get(digest));
+  if (inner.every((index) => index === undefined)) return bytes;
+  const size = inner.reduce((sum, index) => sum + (index?.length ?? 0), bytes.length);
+  if (size > MAX_MANIFEST_BYTES) {
+    throw new InvalidManifestError(`with the indexes in it, it has ${size} bytes, more than ${MAX_MANIFEST_BYTES}`);
+  }
+  return rewrite(bytes, 'manifests', (entries) =>
+    entries.flatMap((entry, position) => {
+      const index = inner[position];
+      if (index === undefined) return [entry];
+      const { manifests } = JSON.parse(index.toString('utf8')) as { readonly manifests?: readonly JsonObject[] };
+      return (manifests ?? []).map((one) => ({ ...one, platform: one['platform'] ?? entry['platform'] }));
+    }),
+  );
 }
 
 /**
@@ -34,9 +58,7 @@ export function subsetIndex(bytes: Buffer, keep: (entry: Descriptor) => boolean)
  * @throws Error when the bytes are no index.
  */
 export function replaceInstances(bytes: Buffer, replacements: ReadonlyMap<Digest, Replacement>): Buffer {
-  const index = parseManifest(bytes);
-  if (index.kind !== 'index') throw new Error(`${index.mediaType} is no index`);
-  return replaceDescriptors(bytes, { list: 'manifests', descriptors: index.manifests, replacements });
+  return replaceDescriptors(bytes, { list: 'manifests', descriptors: parseIndex(bytes).manifests, replacements });
 }
 
 /**
@@ -52,6 +74,12 @@ export function replaceLayers(bytes: Buffer, replacements: ReadonlyMap<Digest, R
     throw new Error(`layers of ${manifest.mediaType} cannot be replaced`);
   }
   return replaceDescriptors(bytes, { list: 'layers', descriptors: manifest.layers, replacements });
+}
+
+function parseIndex(bytes: Buffer): ImageIndex {
+  const index = parseManifest(bytes);
+  if (index.kind !== 'index') throw new Error(`${index.mediaType} is no index`);
+  return index;
 }
 
 type JsonObject = Record<string, unknown>;

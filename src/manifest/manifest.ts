@@ -1,5 +1,5 @@
 import type { Digest } from '../digest/digest.ts';
-import type { Descriptor } from './descriptor.ts';
+import type { Descriptor, Platform } from './descriptor.ts';
 
 /** An index within an index within …: deeper than this is no image, but an attack or a mistake. Nothing below it is read. */
 export const MAX_INDEX_DEPTH = 4;
@@ -39,6 +39,8 @@ export interface Schema1Manifest {
   readonly mediaType: string;
   /** Its digest is then not that of its bytes: see manifestDigest. */
   readonly signed: boolean;
+  /** Undefined where it names no architecture. */
+  readonly platform?: Platform | undefined;
   /** In the order of `fsLayers`, the topmost first; a digest may come twice. */
   readonly layers: readonly Schema1Layer[];
 }

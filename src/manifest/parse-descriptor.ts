@@ -48,7 +48,8 @@ export function requiredDigest(node: JsonNode, name: string): Digest {
   return isDigest(text) ? text : refuse(node, name, 'a sha256 or sha512 digest', text);
 }
 
-function parsePlatformFields(node: JsonNode): Platform {
+/** Reads a platform as an index, an image's config and schema 1 write it; os and architecture are empty where they are absent. */
+export function parsePlatformFields(node: JsonNode): Platform {
   return withoutUndefined<Platform>({
     os: optionalString(node, 'os') ?? '',
     architecture: optionalString(node, 'architecture') ?? '',

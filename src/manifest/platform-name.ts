@@ -6,30 +6,31 @@ import type { Platform } from './descriptor.ts';
 /** A text that should be a platform and is none. */
 export class InvalidPlatformError extends ImgcopyError {
   constructor(text: string) {
-    super(`invalid platform ${quote(text)}: expected OS/ARCH, OS/ARCH/VARIANT or local`, {
+    super(`invalid platform ${quote(text)}: expected OS/ARCH[/VARIANT][:OSVERSION] or local`, {
       code: 'ERR_INVALID_PLATFORM',
       kind: 'usage',
-      hint: 'for example linux/amd64 or linux/arm/v7',
+      hint: 'for example linux/amd64, linux/arm/v7 or windows/amd64:10.0.20348',
     });
   }
 }
 
 /**
- * Reads `OS/ARCH[/VARIANT]`, or `local` for this machine's.
+ * Reads `OS/ARCH[/VARIANT][:OSVERSION]`, or `local` for this machine's.
  *
  * @throws InvalidPlatformError
  */
 export function parsePlatform(text: string): Platform {
   if (text === 'local') return localPlatform();
-  const match = /^([\w.-]+)\/([\w.-]+)(?:\/([\w.-]+))?$/.exec(text.toLowerCase());
+  const match = /^([\w.-]+)\/([\w.-]+)(?:\/([\w.-]+))?(?::([\w.-]+))?$/.exec(text.toLowerCase());
   if (match === null) throw new InvalidPlatformError(text);
-  const [, os = '', architecture = '', variant] = match;
-  return variant === undefined ? { os, architecture } : { os, architecture, variant };
+  const [, os = '', architecture = '', variant, osVersion] = match;
+  return { os, architecture, ...(variant && { variant }), ...(osVersion && { osVersion }) };
 }
 
-/** `OS/ARCH[/VARIANT]`. */
-export function formatPlatform({ os, architecture, variant }: Platform): string {
-  return [os || 'unknown', architecture || 'unknown', ...(variant ? [variant] : [])].join('/');
+/** `OS/ARCH[/VARIANT][:OSVERSION]`. */
+export function formatPlatform({ os, architecture, variant, osVersion }: Platform): string {
+  const name = [os || 'unknown', architecture || 'unknown', ...(variant ? [variant] : [])].join('/');
+  return osVersion ? `${name}:${osVersion}` : name;
 }
 
 /** The platform whose images run here. On macOS that is Linux: containers run in a virtual machine. */

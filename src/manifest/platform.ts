@@ -19,8 +19,10 @@ export class PlatformNotFoundError extends ImgcopyError {
 
 /**
  * The entry of an index to take for a platform: one for the same variant, else for a less capable one (arm v7, v6, v5; amd64 v3, v2), else
- * one that names no variant. Among equals zstd comes first, then the order of the index. arm without a variant takes any, an entry without
- * a variant before all. Attestations and entries that name no platform are not taken; versions and features of the system do not count.
+ * one that names no variant. A variant that is not known fits only itself. A version of the system fits itself and what begins with it:
+ * 10.0.20348 fits 10.0.20348.2700. Where no version is wanted, all fit; features of the system do not count. Among equals zstd comes first, then the
+ * order of the index. arm without a variant takes any, an entry without a variant before all. Attestations and entries that name no platform
+ * are not taken.
  *
  * @see https://github.com/containers/container-libs/blob/main/image/internal/pkg/platform/platform_matcher.go
  */
@@ -47,12 +49,17 @@ interface NormalPlatform {
   readonly architecture: string;
   /** Empty for the one that all machines of the architecture have, and where none is named. */
   readonly variant: string;
+  readonly osVersion: string | undefined;
 }
 
 function isImageFor(entry: Descriptor, target: NormalPlatform): boolean {
   if (entry.platform === undefined || isAttestation(entry) || isUnknown(entry.platform)) return false;
-  const { os, architecture } = normalise(entry.platform);
-  return os === target.os && architecture === target.architecture;
+  const { os, architecture, osVersion } = normalise(entry.platform);
+  return os === target.os && architecture === target.architecture && fitsVersion(osVersion, target.osVersion);
+}
+
+function fitsVersion(version: string | undefined, wanted: string | undefined): boolean {
+  return wanted === undefined || version === wanted || version?.startsWith(`${wanted}.`) === true;
 }
 
 /** What a machine can run, best first. */
@@ -60,13 +67,16 @@ function acceptableVariants({ architecture, variant }: NormalPlatform): readonly
   const known = VARIANTS.get(architecture) ?? [];
   if (architecture === 'arm' && variant === '') return ['', ...known];
   const rank = known.indexOf(variant);
-  return rank === -1 ? [variant, ''] : [...known.slice(rank), ''];
+  return rank === -1 ? [variant] : [...known.slice(rank), ''];
 }
 
-// Most capable first.
+// Most capable first; all machines of an architecture run what names no variant. @see https://go.dev/wiki/MinimumRequirements#architectures
 const VARIANTS: ReadonlyMap<string, readonly string[]> = new Map([
   ['amd64', ['v4', 'v3', 'v2']],
   ['arm', ['v8', 'v7', 'v6', 'v5']],
+  ['arm64', ['v9']],
+  ['ppc64le', ['power10', 'power9', 'power8']],
+  ['riscv64', ['rva23u64', 'rva22u64', 'rva20u64']],
 ]);
 
 /** @see https://github.com/containerd/platforms/blob/main/database.go */
@@ -76,7 +86,8 @@ function normalise(platform: Platform): NormalPlatform {
   const alias = ALIASES.get(written);
   const architecture = alias?.architecture ?? written;
   const named = platform.variant?.toLowerCase().replace(/^(?=\d)/, 'v') || alias?.variant || '';
-  return { os, architecture, variant: named === BASE_VARIANTS.get(architecture) ? '' : named };
+  const variant = named === BASE_VARIANTS.get(architecture) ? '' : named;
+  return { os, architecture, variant, osVersion: platform.osVersion?.toLowerCase() };
 }
 
 const ALIASES: ReadonlyMap<string, { readonly architecture: string; readonly variant?: string }> = new Map([

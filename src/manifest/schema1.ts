@@ -1,3 +1,4 @@
+import type { Platform } from './descriptor.ts';
 import { InvalidManifestError } from './invalid-manifest-error.ts';
 import {
   type JsonNode,
@@ -6,11 +7,12 @@ import {
   parseJsonObject,
   requiredSize,
   requiredString,
+  withoutUndefined,
 } from './json-fields.ts';
 import { manifestMediaType } from './manifest-format.ts';
 import type { Schema1Layer, Schema1Manifest } from './manifest.ts';
 import { MediaType } from './media-types.ts';
-import { requiredDigest } from './parse-descriptor.ts';
+import { parsePlatformFields, requiredDigest } from './parse-descriptor.ts';
 
 /**
  * Reads a schema 1 manifest; a signed one by what is signed.
@@ -21,13 +23,15 @@ import { requiredDigest } from './parse-descriptor.ts';
  */
 export function parseSchema1(bytes: Buffer, document: JsonNode, mediaType: string): Schema1Manifest {
   const signed = mediaType === MediaType.schema1SignedManifest;
-  return {
+  // The digest covers the payload alone: fields beside it may be anybody's.
+  const content = signed ? parsePayload(bytes) : document;
+  return withoutUndefined<Schema1Manifest>({
     kind: 'schema1',
     mediaType,
     signed,
-    // The digest covers the payload alone: fields beside it may be anybody's.
-    layers: parseLayers(signed ? parsePayload(bytes) : document),
-  };
+    platform: parsePlatform(content),
+    layers: parseLayers(content),
+  });
 }
 
 /**
@@ -82,9 +86,22 @@ function parseLayers(document: JsonNode): readonly Schema1Layer[] {
   return layers.map((layer, index) => ({ digest: requiredDigest(layer, 'blobSum'), empty: empty[index] === true }));
 }
 
+/** The topmost step is the image's config; older tools wrote no os into it. */
+function parsePlatform(document: JsonNode): Platform | undefined {
+  const [top] = nodeList(document, 'history');
+  const config = top && parseStep(top);
+  const platform = parsePlatformFields(config ?? document);
+  const architecture = platform.architecture || optionalString(document, 'architecture');
+  return architecture ? { ...platform, os: platform.os || 'linux', architecture } : undefined;
+}
+
 function isThrowaway(entry: JsonNode): boolean {
+  return parseStep(entry)?.fields['throwaway'] === true;
+}
+
+function parseStep(entry: JsonNode): JsonNode | undefined {
   const compatibility = optionalString(entry, 'v1Compatibility');
-  if (compatibility === undefined) return false;
-  const step = parseJsonObject(Buffer.from(compatibility), `${entry.path}.v1Compatibility`);
-  return step.fields['throwaway'] === true;
+  return compatibility === undefined
+    ? undefined
+    : parseJsonObject(Buffer.from(compatibility), `${entry.path}.v1Compatibility`);
 }

@@ -64,7 +64,7 @@ export class OldLayers {
   async #layers(platform: Platform | undefined, mayAsk: boolean): Promise<readonly Descriptor[]> {
     const manifest = await this.#currentManifest();
     if (manifest?.kind === 'image') return manifest.layers;
-    const entry = manifest?.kind === 'index' && platform ? matchPlatform(manifest.manifests, platform) : undefined;
+    const entry = manifest?.kind === 'index' && platform ? predecessor(manifest.manifests, platform) : undefined;
     return entry === undefined || !mayAsk ? [] : this.#layersOf(entry);
   }
 
@@ -94,4 +94,9 @@ export class OldLayers {
     }
     return layers;
   }
+}
+
+/** Of Windows, the last part of a version is the patch level, which an older image does not share. */
+function predecessor(entries: readonly Descriptor[], { osVersion, ...platform }: Platform): Descriptor | undefined {
+  return matchPlatform(entries, { ...platform, osVersion: osVersion?.split('.').slice(0, 3).join('.') });
 }

@@ -22,6 +22,8 @@ export interface GetBlobOptions extends WaitOptions {
 export interface GetManifestOptions extends WaitOptions {
   /** An instance of the index, instead of the image's own manifest. */
   readonly instanceDigest?: Digest | undefined;
+  /** As the instance's descriptor says, in bytes: no more than that is read. */
+  readonly size?: number | undefined;
 }
 
 /**
@@ -45,7 +47,8 @@ export interface ImageSource extends BlobChunkAccessor, AsyncDisposable {
   /**
    * The image's manifest, or one of its instances. Bytes are checked against the digest they were asked by (instance, or reference with a
    * digest); asked again, the same answer comes without a new request.
-   * @throws ImgcopyError of kind `not-found` where the image does not exist, `integrity` where digest and bytes disagree.
+   * @throws ImgcopyError of kind `not-found` where the image does not exist, `integrity` where digest and bytes disagree;
+   *   of kind `integrity` or of code ERR_ANSWER_TOO_LARGE where there are more than `size` bytes.
    */
   getManifest(options?: GetManifestOptions): Promise<RawManifest>;
 

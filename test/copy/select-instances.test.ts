@@ -4,12 +4,21 @@ import { test } from 'node:test';
 import type { PreparedRun } from '../../src/copy/copy-run.ts';
 import { selectInstances } from '../../src/copy/select-instances.ts';
 import { digestOf } from '../../src/digest/digest.ts';
+import { ImgcopyError } from '../../src/errors/imgcopy-error.ts';
 import { parseManifest } from '../../src/manifest/parse-manifest.ts';
 import { parsePlatform } from '../../src/manifest/platform.ts';
 import type { RawManifest } from '../../src/types/blob-info.ts';
 import type { CopyEvent } from '../../src/types/progress.ts';
 import { fakeRun, type FakeRunOptions } from '../support/fakes.ts';
-import { buildArtifact, buildImage, buildIndex, describe, type TestImage } from '../support/images.ts';
+import {
+  buildArtifact,
+  buildImage,
+  buildIndex,
+  buildSchema1,
+  describe,
+  randomBytes,
+  type TestImage,
+} from '../support/images.ts';
 
 function imageFor(platform: string): TestImage {
   return buildImage({ layers: { count: 1, size: 100, seed: platform }, platform: parsePlatform(platform) });
@@ -149,6 +158,128 @@ test('takes an image without an index for the platform that its config tells, an
       code: 'ERR_PLATFORM_NOT_FOUND',
     });
   }
+});
+
+test('keeps of one digest under several platforms only those that are wanted', async () => {
+  const shared = buildIndex({
+    images: ['linux/amd64', 'linux/arm64', 'linux/s390x', 'linux/arm/v7'].map((platform) => ({
+      image: platform === 'linux/arm/v7' ? armV7 : amd64,
+      platform: parsePlatform(platform),
+    })),
+  });
+  const { ready } = selecting(shared);
+  const platforms = ['linux/arm64', 'linux/arm/v7'].map(parsePlatform);
+  const { bytes, mediaType } = await selectInstances(ready, shared.manifest, { platforms });
+  const parsed = parseManifest(bytes, mediaType);
+  assert.ok(parsed.kind === 'index');
+  assert.deepEqual(
+    parsed.manifests.map(({ digest, platform }) => ({ digest, platform })),
+    [
+      { digest: amd64.manifest.digest, platform: parsePlatform('linux/arm64') },
+      { digest: armV7.manifest.digest, platform: parsePlatform('linux/arm/v7') },
+    ],
+  );
+});
+
+const arms = buildIndex({
+  images: [armV6, armV7].map((image, at) => ({ image, platform: parsePlatform(`linux/arm/v${6 + at}`) })),
+});
+const onWindows = buildIndex({ images: [{ image: windows }] });
+const outer = buildIndex({
+  images: [
+    { image: amd64, platform: parsePlatform('linux/amd64') },
+    { image: buildIndex({ images: [{ image: arms }] }) },
+    { image: onWindows, platform: parsePlatform('windows/amd64:10.0.1.2') },
+  ],
+});
+
+test('looks for a platform in the indexes of an index', async () => {
+  const { ready } = selecting(outer);
+  const choose = async (platform: string): Promise<RawManifest> =>
+    selectInstances(ready, outer.manifest, { platforms: [parsePlatform(platform)] });
+  assert.equal(await choose('linux/amd64'), amd64.manifest);
+  assert.equal(await choose('linux/arm/v7'), armV7.manifest);
+  assert.equal(await choose('windows/amd64:10.0.1'), windows.manifest, 'the platform of its index counts');
+  await assert.rejects(choose('linux/s390x'), {
+    message:
+      'no image for linux/s390x in fake:source: found linux/amd64, linux/arm/v6, linux/arm/v7, windows/amd64:10.0.1.2',
+  });
+});
+
+test('makes one index of the images that it finds in several indexes', async () => {
+  const { ready } = selecting(outer);
+  const platforms = ['linux/amd64', 'linux/arm/v7', 'windows/amd64'].map(parsePlatform);
+  const { bytes, mediaType } = await selectInstances(ready, outer.manifest, { platforms });
+  const parsed = parseManifest(bytes, mediaType);
+  assert.ok(parsed.kind === 'index');
+  assert.deepEqual(
+    parsed.manifests.map(({ digest, platform }) => [digest, platform]),
+    [
+      [amd64.manifest.digest, parsePlatform('linux/amd64')],
+      [armV7.manifest.digest, parsePlatform('linux/arm/v7')],
+      [windows.manifest.digest, parsePlatform('windows/amd64:10.0.1.2')],
+    ],
+  );
+  const all = ['linux/amd64', 'linux/arm/v6', 'linux/arm/v7', 'windows/amd64'].map(parsePlatform);
+  assert.equal(await selectInstances(ready, outer.manifest, { platforms: all }), outer.manifest);
+});
+
+test('names the indexes on the way to what comes along of a sparse index', async () => {
+  const { ready } = selecting(outer);
+  const platforms = ['linux/amd64', 'linux/arm/v7'].map(parsePlatform);
+  const { only = new Set() } = await selectInstances(ready, outer.manifest, { platforms, sparse: true });
+  const [, middle] = digestsIn(outer.manifest);
+  assert.deepEqual(
+    [...only].toSorted(),
+    [amd64.manifest.digest, String(middle), arms.manifest.digest, armV7.manifest.digest].toSorted(),
+  );
+});
+
+test('does without a nested index that is missing from the source', async () => {
+  const { ready } = selecting(
+    { ...outer, instances: outer.instances.filter(({ digest }) => digest !== arms.manifest.digest) },
+    {
+      getManifest: async ({ instanceDigest } = {}) => {
+        const found = outer.instances.find(({ digest }) => digest === instanceDigest);
+        if (found !== undefined && found.digest !== arms.manifest.digest) return found;
+        throw new ImgcopyError('GET: 404', { code: 'ERR_NOT_FOUND', kind: 'not-found' });
+      },
+    },
+  );
+  const platforms = [parsePlatform('windows/amd64')];
+  assert.equal(await selectInstances(ready, outer.manifest, { platforms }), windows.manifest);
+  await assert.rejects(selectInstances(ready, outer.manifest, { platforms: [parsePlatform('linux/arm')] }), {
+    code: 'ERR_PLATFORM_NOT_FOUND',
+  });
+});
+
+test('follows indexes in indexes no deeper than a copy does', async () => {
+  let deep = arms;
+  for (let depth = 0; depth < 4; depth += 1) deep = buildIndex({ images: [{ image: deep }] });
+  const { ready } = selecting(deep);
+  await assert.rejects(selectInstances(ready, deep.manifest, { platforms: [parsePlatform('linux/arm')] }), {
+    code: 'ERR_INDEX_TOO_DEEP',
+  });
+});
+
+test('takes a schema 1 image for the platform that it tells, and no other', async () => {
+  for (const signed of [false, true]) {
+    const old = buildSchema1({ layers: [randomBytes('old', 100)], signed });
+    const { ready } = selecting(old);
+    const choose = async (platform: string): Promise<RawManifest> =>
+      selectInstances(ready, old.manifest, { platforms: [parsePlatform(platform)] });
+    assert.equal(await choose('linux/amd64'), old.manifest);
+    await assert.rejects(choose('linux/arm64'), { code: 'ERR_PLATFORM_NOT_FOUND', kind: 'not-found' });
+  }
+});
+
+test('takes a version of Windows from the config of an image without an index', async () => {
+  const image = imageFor('windows/amd64:10.0.1.2');
+  const { ready } = selecting(image);
+  const choose = async (platform: string): Promise<RawManifest> =>
+    selectInstances(ready, image.manifest, { platforms: [parsePlatform(platform)] });
+  assert.equal(await choose('windows/amd64:10.0.1'), image.manifest);
+  await assert.rejects(choose('windows/amd64:10.0.2'), { code: 'ERR_PLATFORM_NOT_FOUND' });
 });
 
 test('takes what tells no platform as it is', async () => {

@@ -1,12 +1,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Digest } from '../../src/digest/digest.ts';
-import { type Replacement, replaceInstances, replaceLayers, subsetIndex } from '../../src/manifest/edit-manifest.ts';
+import {
+  inlineIndexes,
+  type Replacement,
+  replaceInstances,
+  replaceLayers,
+  subsetIndex,
+} from '../../src/manifest/edit-manifest.ts';
 import { MediaType } from '../../src/manifest/media-types.ts';
 import {
   artifactManifest,
   buildkitIndex,
   chunkedImage,
+  descriptor,
   digest,
   dockerImage,
   dockerList,
@@ -134,4 +141,36 @@ test('edits only what it is made for', () => {
   for (const document of [schema1, buildkitIndex, artifactManifest]) {
     assert.throws(() => replaceLayers(json(document), none), /cannot be replaced/);
   }
+});
+
+test('puts the entries of an index in its place, with its platform where they name none', () => {
+  const inner = {
+    schemaVersion: 2,
+    manifests: [
+      { ...descriptor(MediaType.ociManifest, 'one'), 'x-entry': 1 },
+      { ...descriptor(MediaType.ociManifest, 'two'), platform: { os: 'linux', architecture: 'arm64' } },
+    ],
+  };
+  const platform = { os: 'linux', architecture: 'amd64' };
+  const entry = { ...descriptor(MediaType.ociIndex, 'inner'), platform };
+  const outer = { ...dockerList, manifests: [descriptor(MediaType.ociIndex, 'gone'), entry, ...dockerList.manifests] };
+  const inlined = inlineIndexes(json(outer, 2), new Map([[digest('inner'), json(inner)]]));
+  const [gone, ...others] = outer.manifests;
+  const expected = [gone, { ...inner.manifests[0], platform }, inner.manifests[1], ...others.slice(1)];
+  assert.equal(inlined.toString(), json({ ...outer, manifests: expected }, 2).toString());
+});
+
+test('keeps the bytes of an index that has no index in it', () => {
+  const bytes = json(buildkitIndex, 1);
+  assert.equal(inlineIndexes(bytes, new Map()), bytes);
+});
+
+test('refuses an index that its indexes make too large', () => {
+  const inner = json({ schemaVersion: 2, manifests: [], annotations: { a: 'x'.repeat(1024 * 1024) } });
+  const entry = descriptor(MediaType.ociIndex, 'inner');
+  const outer = json({ schemaVersion: 2, manifests: Array.from({ length: 4 }, () => entry) });
+  assert.throws(() => inlineIndexes(outer, new Map([[digest('inner'), inner]])), {
+    code: 'ERR_INVALID_MANIFEST',
+    message: /with the indexes in it, it has 41\d{5} bytes, more than 4194304/,
+  });
 });

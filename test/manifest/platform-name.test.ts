@@ -7,7 +7,16 @@ import {
   parsePlatform,
 } from '../../src/manifest/platform-name.ts';
 
-for (const text of ['linux/amd64', 'linux/arm64/v8', 'linux/arm/v7', 'windows/amd64', 'linux/s390x', 'wasip1/wasm']) {
+for (const text of [
+  'linux/amd64',
+  'linux/arm64/v8',
+  'linux/arm/v7',
+  'windows/amd64',
+  'windows/amd64:10.0.17763.1',
+  'linux/arm/v7:5.10',
+  'linux/s390x',
+  'wasip1/wasm',
+]) {
   test(`reads ${text} and writes it again`, () => {
     assert.equal(formatPlatform(parsePlatform(text)), text);
   });
@@ -16,6 +25,11 @@ for (const text of ['linux/amd64', 'linux/arm64/v8', 'linux/arm/v7', 'windows/am
 test('reads a platform in its parts', () => {
   assert.deepEqual(parsePlatform('linux/amd64'), { os: 'linux', architecture: 'amd64' });
   assert.deepEqual(parsePlatform('Linux/ARM/V7'), { os: 'linux', architecture: 'arm', variant: 'v7' });
+  assert.deepEqual(parsePlatform('windows/amd64:10.0.1.2'), {
+    os: 'windows',
+    architecture: 'amd64',
+    osVersion: '10.0.1.2',
+  });
   assert.deepEqual(parsePlatform('linux/x86_64'), { os: 'linux', architecture: 'x86_64' });
 });
 
@@ -27,6 +41,9 @@ for (const text of [
   '/amd64',
   'linux/arm/',
   'linux/arm/v7/x',
+  'linux/arm:',
+  'windows:10.0/amd64',
+  'windows/amd64:10:0',
   'linux/a b',
   'linux/../x y',
   'a\n/b',

@@ -37,6 +37,23 @@ const choices: readonly (readonly [entries: string, wanted: string, taken: strin
 
   ['linux/ppc64le/power9 linux/ppc64le', 'linux/ppc64le/power9', 'linux/ppc64le/power9'],
   ['linux/ppc64le', 'linux/ppc64le/power9', 'linux/ppc64le'],
+  ['linux/ppc64le/power8', 'linux/ppc64le/power10', 'linux/ppc64le/power8'],
+  ['linux/riscv64', 'linux/riscv64/rva22u64', 'linux/riscv64'],
+
+  ['linux/amd64', 'linux/amd64/v5', undefined],
+  ['linux/arm linux/arm/v7', 'linux/arm/v9', undefined],
+  ['linux/arm/v9 linux/arm', 'linux/arm/v9', 'linux/arm/v9'],
+  ['linux/s390x', 'linux/s390x/z15', undefined],
+  ['windows/amd64', 'windows/amd64/10.0.17763.1', undefined],
+
+  ['windows/amd64:10.0.1.1 windows/amd64:10.0.2.1', 'windows/amd64:10.0.2.1', 'windows/amd64:10.0.2.1'],
+  ['windows/amd64:10.0.1.1 windows/amd64:10.0.2.1', 'windows/amd64:10.0.2', 'windows/amd64:10.0.2.1'],
+  ['windows/amd64:10.0.1.1 windows/amd64:10.0.2.1', 'windows/amd64', 'windows/amd64:10.0.1.1'],
+  ['windows/amd64:10.0.1.1', 'windows/amd64:10.0.1.2', undefined],
+  ['windows/amd64:10.0.17.1', 'windows/amd64:10.0.1', undefined],
+  ['windows/amd64:10.0.1', 'windows/amd64:10.0.1.1', undefined],
+  ['windows/amd64', 'windows/amd64:10.0.1.1', undefined],
+  ['linux/arm/v6:5.1 linux/arm/v7:4.9', 'linux/arm/v7:5.1', 'linux/arm/v6:5.1'],
 
   ['linux/x86_64', 'linux/amd64', 'linux/x86_64'],
   ['linux/arm64', 'linux/aarch64', 'linux/arm64'],

@@ -18,8 +18,26 @@ test('reads unsigned schema 1, topmost layer first, with its empty layers (behav
     kind: 'schema1',
     mediaType: MediaType.schema1Manifest,
     signed: false,
+    platform: { os: 'linux', architecture: 'amd64' },
     layers,
   });
+});
+
+test('reads the platform of schema 1 from its topmost step', () => {
+  const step = { os: 'windows', architecture: 'arm', variant: 'v7', 'os.version': '10.0.1.2' };
+  const history = [{ v1Compatibility: JSON.stringify(step) }, ...schema1.history.slice(1)];
+  const platformOf = (document: object): unknown => {
+    const manifest = parseManifest(json(document));
+    return manifest.kind === 'schema1' && manifest.platform;
+  };
+  assert.deepEqual(platformOf({ ...schema1, history }), {
+    os: 'windows',
+    architecture: 'arm',
+    variant: 'v7',
+    osVersion: '10.0.1.2',
+  });
+  assert.deepEqual(platformOf({ ...schema1, architecture: 's390x' }), { os: 'linux', architecture: 's390x' });
+  assert.equal(platformOf({ ...schema1, architecture: undefined }), undefined);
 });
 
 test('reads signed schema 1', () => {
@@ -27,6 +45,7 @@ test('reads signed schema 1', () => {
     kind: 'schema1',
     mediaType: MediaType.schema1SignedManifest,
     signed: true,
+    platform: { os: 'linux', architecture: 'amd64' },
     layers,
   });
 });

@@ -57,12 +57,12 @@ class DirSource implements ImageSource {
     return Promise.resolve(this.#manifest.digest);
   }
 
-  async getManifest({ instanceDigest, signal }: GetManifestOptions = {}): Promise<RawManifest> {
+  async getManifest({ instanceDigest, size, signal }: GetManifestOptions = {}): Promise<RawManifest> {
     signal?.throwIfAborted();
     if (instanceDigest === undefined || instanceDigest === this.#manifest.digest) return this.#manifest;
     const known = this.#instances.get(instanceDigest);
     if (known !== undefined) return await known;
-    const reading = this.#readInstance(instanceDigest);
+    const reading = this.#readInstance(instanceDigest, size);
     this.#instances.set(instanceDigest, reading);
     return await reading;
   }
@@ -93,8 +93,8 @@ class DirSource implements ImageSource {
     return Promise.resolve();
   }
 
-  async #readInstance(digest: Digest): Promise<RawManifest> {
-    const stored = await readInstanceManifest(this.#directory, digest);
+  async #readInstance(digest: Digest, size: number | undefined): Promise<RawManifest> {
+    const stored = await readInstanceManifest(this.#directory, digest, { size });
     if (stored !== undefined) return stored.raw;
     throw new ImgcopyError(`${this.reference} lacks manifest ${digest}: there is no file ${manifestFileName(digest)}`, {
       code: 'ERR_MANIFEST_NOT_FOUND',

@@ -36,7 +36,9 @@ async function filesOfEntry(directory: string, entry: Descriptor, depth: number)
   if (!isManifestType(entry.mediaType)) return [blobFile(entry)];
   const own = { name: manifestFileName(entry.digest), size: entry.size };
   const stored =
-    depth < MAX_INDEX_DEPTH ? await readInstanceManifest(directory, entry.digest, entry.mediaType) : undefined;
+    depth < MAX_INDEX_DEPTH
+      ? await readInstanceManifest(directory, entry.digest, { declaredMediaType: entry.mediaType })
+      : undefined;
   return stored === undefined ? [own] : [own, ...(await imageFiles(directory, stored.manifest, depth + 1))];
 }
 

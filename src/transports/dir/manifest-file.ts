@@ -31,16 +31,19 @@ export async function readImageManifest(directory: string): Promise<StoredManife
 
 /**
  * Reads the manifest of an instance; undefined where it is not there.
- * @param declaredMediaType  what the index says of it.
+ * @param options  what the index says of it; the size in bytes.
  * @throws InvalidManifestError, or ContentMismatchError when its bytes are not those of the digest.
  */
 export async function readInstanceManifest(
   directory: string,
   digest: Digest,
-  declaredMediaType?: string,
+  {
+    declaredMediaType,
+    size,
+  }: { readonly declaredMediaType?: string | undefined; readonly size?: number | undefined } = {},
 ): Promise<StoredManifest | undefined> {
   const path = join(directory, manifestFileName(digest));
-  const bytes = await readManifestBytes(path);
+  const bytes = await readManifestBytes(path, size);
   if (bytes === undefined) return undefined;
   const manifest = parseManifest(bytes, declaredMediaType);
   const { mediaType } = manifest;
@@ -49,9 +52,12 @@ export async function readInstanceManifest(
   return { raw: { bytes, mediaType, digest }, manifest };
 }
 
-async function readManifestBytes(path: string): Promise<Buffer | undefined> {
+async function readManifestBytes(path: string, expected: number = MAX_MANIFEST_BYTES): Promise<Buffer | undefined> {
   return await readRegularFile(path, {
-    limit: MAX_MANIFEST_BYTES,
-    tooLarge: (size) => new InvalidManifestError(`${path} has ${size} bytes, more than ${MAX_MANIFEST_BYTES}`),
+    limit: Math.min(expected, MAX_MANIFEST_BYTES),
+    tooLarge: (size) =>
+      size > MAX_MANIFEST_BYTES
+        ? new InvalidManifestError(`${path} has ${size} bytes, more than ${MAX_MANIFEST_BYTES}`)
+        : new ContentMismatchError(`manifest ${path} has the wrong size`, `${expected} bytes`, `${size} bytes`),
   });
 }

@@ -58,13 +58,19 @@ export class RegistryClient {
   }
 
   /** @throws RegistryError of kind `not-found` where there is none. */
-  async getManifest(reference: string, options: WaitOptions = {}): Promise<Omit<RawManifest, 'digest'> & ManifestHead> {
+  async getManifest(
+    reference: string,
+    options: WaitOptions & {
+      /** In bytes. Default: as large as a manifest may be. */
+      readonly maxBytes?: number | undefined;
+    } = {},
+  ): Promise<Omit<RawManifest, 'digest'> & ManifestHead> {
     const request = this.#request('GET', `manifests/${reference}`, {
       ...options,
       headers: { accept: MANIFEST_ACCEPT.join(', ') },
     });
     const response = await this.#expect(request, [200]);
-    const bytes = await readBody(response, request, MAX_MANIFEST_BYTES);
+    const bytes = await readBody(response, request, Math.min(options.maxBytes ?? Infinity, MAX_MANIFEST_BYTES));
     return { bytes, ...manifestHead(response), mediaType: manifestHead(response).mediaType ?? '' };
   }
 

@@ -107,7 +107,7 @@ export class RegistryDestination implements ImageDestination {
     this.#own = registryBlobRanges(client, { ...options, registry: reference.registry });
     this.#oldLayers = new OldLayers(
       () => this.currentManifest(),
-      ({ digest }) => client.getManifest(digest),
+      ({ digest, size }) => client.getManifest(digest, { maxBytes: size }),
       this.repository,
     );
   }

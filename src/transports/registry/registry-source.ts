@@ -98,11 +98,11 @@ export class RegistrySource implements ImageSource {
     return (await this.#client.headManifest(this.#name, options))?.digest;
   }
 
-  async getManifest({ instanceDigest, signal }: GetManifestOptions = {}): Promise<RawManifest> {
+  async getManifest({ instanceDigest, size, signal }: GetManifestOptions = {}): Promise<RawManifest> {
     const name = instanceDigest ?? this.#name;
     let manifest = this.#manifests.get(name);
     if (manifest === undefined) {
-      manifest = this.#fetchManifest(name, instanceDigest ?? this.#digest, signal);
+      manifest = this.#fetchManifest(name, instanceDigest ?? this.#digest, { maxBytes: size, signal });
       manifest.catch(() => this.#manifests.delete(name));
       this.#manifests.set(name, manifest);
     }
@@ -157,9 +157,9 @@ export class RegistrySource implements ImageSource {
   async #fetchManifest(
     name: string,
     expected: Digest | undefined,
-    signal: AbortSignal | undefined,
+    options: WaitOptions & { readonly maxBytes: number | undefined },
   ): Promise<RawManifest> {
-    const { bytes, mediaType: declared } = await this.#client.getManifest(name, { signal });
+    const { bytes, mediaType: declared } = await this.#client.getManifest(name, options);
     const { mediaType } = parsedManifest(this.reference, bytes, declared);
     const digest = manifestDigest(bytes, mediaType, expected && digestAlgorithm(expected));
     if (expected !== undefined && digest !== expected) {
