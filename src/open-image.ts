@@ -81,19 +81,24 @@ export async function registryEndpoint(
 ): Promise<RegistryEndpoint> {
   const { endpoint, observer, signal } = options;
   const credentials = endpoint.noCreds
-    ? NO_CREDENTIALS
+    ? { ...NO_CREDENTIALS, from: endpoint.credentialsFrom ?? 'noCreds' }
     : (givenCredentials(endpoint) ?? lookUp(registry, repository, options));
   return { credentials, observer, signal, plainHttp: endpoint.plainHttp, tls: tlsOf(endpoint) };
 }
 
-function givenCredentials({ registryToken, username, password = '' }: EndpointOptions): CredentialSearch | undefined {
+function givenCredentials({
+  registryToken,
+  username,
+  password = '',
+  credentialsFrom,
+}: EndpointOptions): CredentialSearch | undefined {
   const credentials: Credentials | undefined =
     registryToken !== undefined
       ? { kind: 'registry-token', token: registryToken }
       : username === undefined
         ? undefined
         : { kind: 'basic', username, password };
-  return credentials && { ...NO_CREDENTIALS, credentials, isGiven: true };
+  return credentials && { ...NO_CREDENTIALS, credentials, from: credentialsFrom, isGiven: true };
 }
 
 /** A search in auth files, which is loaded when a registry wants credentials. */

@@ -8,6 +8,8 @@ export interface EndpointOptions {
   /** Sent where the registry asks for them; without any, they are looked up where docker and podman keep them. */
   readonly username?: string | undefined;
   readonly password?: string | undefined;
+  /** Where these, or the token, come from: named in errors. Default: not named. */
+  readonly credentialsFrom?: string | undefined;
   /** A bearer token that goes to the registry as it is. */
   readonly registryToken?: string | undefined;
   /** Ask anonymously, whatever credentials there are. Default false. */

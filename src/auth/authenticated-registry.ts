@@ -6,6 +6,7 @@ import type { HttpRequest, HttpResponse, Send } from '../http/send.ts';
 import { type Challenge, isSupported, parseChallenges, selectChallenge, type SupportedChallenge } from './challenge.ts';
 import { type CredentialSearch, type CredentialSource, NO_CREDENTIALS } from './credential-search.ts';
 import { basicAuthorization } from './credentials.ts';
+import { explainDenial } from './denial.ts';
 import type { OriginChallenge } from './origin-challenge.ts';
 import { includesScopes, mergeScopes, orderScopes, splitScopes } from './scope.ts';
 import { orAborted } from './shared-call.ts';
@@ -72,11 +73,30 @@ export class AuthenticatedRegistry {
   async send(request: HttpRequest, next: Send): Promise<HttpResponse> {
     const { origin } = new URL(request.authOrigin ?? this.#options.origin);
     if (request.url.origin !== origin) return next(request);
+    try {
+      return await this.#explain(await this.#sendWithCredentials(request, origin, next), request, origin);
+    } catch (error) {
+      if (!(error instanceof TokenRequestError) || error.kind !== 'denied') throw error;
+      const search = await this.#search;
+      const denial = explainDenial({ status: error.status, side: request.side, origin, isAuthorized: true, search });
+      throw error.explained(denial, request.side);
+    }
+  }
+
+  async #explain({ response, authorization }: Attempt, { side }: HttpRequest, origin: string): Promise<HttpResponse> {
+    const { status, url } = response;
+    if ((status !== 401 && status !== 403) || url.origin !== origin) return response;
+    const search = await this.#search;
+    const isAuthorized = authorization !== undefined;
+    return { ...response, denial: explainDenial({ status, side, origin, isAuthorized, search }) };
+  }
+
+  async #sendWithCredentials(request: HttpRequest, origin: string, next: Send): Promise<Attempt> {
     let attempt = await this.#sendFirst(request, origin, next);
     const tried = new Set<Remedy>();
     for (;;) {
       const authorization = await this.#mend(attempt, { request, origin, tried });
-      if (authorization === undefined) return attempt.response;
+      if (authorization === undefined) return attempt;
       if (isOneShot(request)) throw notReplayable(request, attempt.response.status);
       attempt = { authorization, response: await exchange(request, authorization, next) };
     }

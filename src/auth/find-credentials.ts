@@ -53,14 +53,14 @@ export async function findCredentials(options: FindCredentialsOptions): Promise<
   return { searched, problems };
 }
 
-/**
- * Whether there are credentials in files for a registry. No helper is started to find out, and nothing is warned of.
- *
- * @throws what `findCredentials` throws.
- */
+/** Whether there are credentials in files for a registry. No helper is started to find out, and a broken file is no matter yet. */
 export async function areCredentialsAtHand(options: FindCredentialsOptions): Promise<boolean> {
   const { onWarning: _, ...quiet } = options;
-  for await (const file of authFiles(quiet)) if (findEntry(file, quiet)?.credentials !== undefined) return true;
+  try {
+    for await (const file of authFiles(quiet)) if (findEntry(file, quiet)?.credentials !== undefined) return true;
+  } catch (error) {
+    if (!(error instanceof AuthFileError)) throw error;
+  }
   return false;
 }
 
@@ -136,7 +136,7 @@ async function askHelper(
     if (isExpected) onWarning?.(`${helperProgram(helper)}, named in ${file.name}, has no credentials for ${server}`);
   } catch (error) {
     if (!(error instanceof CredentialHelperError)) throw error;
-    onWarning?.(`${error.message}; it is named in ${file.name} for ${server}, which is asked without its credentials`);
+    onWarning?.(`${error.message} (named in ${file.name} for ${server})`);
   }
   return undefined;
 }

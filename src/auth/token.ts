@@ -9,6 +9,7 @@ import {
   type IdentityTokenCredentials,
   TOKEN_USERNAME,
 } from './credentials.ts';
+import type { Denial } from './denial.ts';
 
 /** What a token is asked for. */
 export interface TokenRequest {
@@ -39,10 +40,15 @@ export interface BearerToken {
 export class TokenRequestError extends ImgcopyError {
   readonly status: number;
 
-  constructor(message: string, options: { status: number; side: Side; hint: string | undefined }) {
-    const { status, side, hint } = options;
-    super(message, { code: 'ERR_TOKEN_REQUEST', kind: kindOf(status), side, ...(hint !== undefined && { hint }) });
+  constructor(message: string, options: { status: number; side: Side; hint?: string }) {
+    const { status, ...rest } = options;
+    super(message, { code: 'ERR_TOKEN_REQUEST', kind: kindOf(status), ...rest });
     this.status = status;
+  }
+
+  /** The same, with which credentials were sent, and what to do. */
+  explained({ sent, hint }: Denial, side: Side): TokenRequestError {
+    return new TokenRequestError(`${this.message}; ${sent}`, { status: this.status, side, hint });
   }
 }
 
@@ -177,7 +183,7 @@ function refusal(
   const said = serverMessage(answer, request.credentials);
   const wanted = request.scopes.join(' ') || request.registryOrigin;
   const message = `no token for ${wanted}: ${describe(sent)}: ${status}${said === '' ? '' : ` (${said})`}`;
-  return new TokenRequestError(message, { status, side: sent.side, hint: hintFor(status, request) });
+  return new TokenRequestError(message, { status, side: sent.side });
 }
 
 /** What the server says of its refusal, without what could steer a terminal, and without the secret, should it be quoted. */
@@ -189,17 +195,6 @@ function serverMessage(answer: Record<string, unknown>, credentials: TokenReques
   const secret = credentials?.kind === 'basic' ? credentials.password : credentials?.token;
   const safe = secret ? text.replaceAll(secret, '***') : text;
   return excerpt(safe, MAX_MESSAGE_LENGTH);
-}
-
-function hintFor(status: number, { credentials, registryOrigin }: TokenRequest): string | undefined {
-  const { host } = new URL(registryOrigin);
-  if (status === 401 && credentials !== undefined) {
-    return `the credentials for ${host} are refused; log in again with imgcopy login ${host}`;
-  }
-  if (status !== 401 && status !== 403) return undefined;
-  const who =
-    credentials === undefined ? `log in with imgcopy login ${host}` : 'the account may lack the right to do this';
-  return `${who}; many registries answer so for a repository that does not exist, too`;
 }
 
 function kindOf(status: number): ErrorKind {

@@ -1,5 +1,6 @@
 import { text } from 'node:stream/consumers';
 import { ImgcopyError, parseCreds, type CopierOptions, type EndpointOptions } from '../index.ts';
+import { variableOf } from './options.ts';
 import { askSecret, canAsk } from './prompt.ts';
 
 /** What commander makes of the options of endpoints for one side. */
@@ -90,6 +91,7 @@ async function oneEndpoint(flags: BothEndpointsFlags, side: Side): Promise<Endpo
     own(flags, side, name) ?? flags[name];
   return {
     ...(await userOf(flags, side)),
+    credentialsFrom: credentialsFrom(flags, side),
     registryToken: either('registryToken'),
     noCreds: flags.creds === false || either('noCreds'),
     authFile: either('authfile'),
@@ -109,6 +111,24 @@ async function userOf(flags: BothEndpointsFlags, side: Side): Promise<Pick<Endpo
   const given = password ?? own(flags, side, 'password') ?? side.stdin ?? flags.password;
   // Asked for on a terminal; elsewhere a user without a password has an empty one.
   return { username, password: given ?? (canAsk() ? await askSecret(`Password for ${username}: `, side.signal) : '') };
+}
+
+/** The option or variable that says which credentials to send, or that none are to be sent. */
+function credentialsFrom(flags: BothEndpointsFlags, side: Side): string | undefined {
+  const ownPrefix = `--${side.side}-`;
+  if (flags.creds === false) return '--no-creds';
+  if (own(flags, side, 'noCreds')) return `${ownPrefix}no-creds`;
+  const ways: readonly (readonly [option: string, value: string | false | undefined])[] = [
+    [`${ownPrefix}registry-token`, own(flags, side, 'registryToken')],
+    ['--registry-token', flags.registryToken],
+    [`${ownPrefix}creds`, own(flags, side, 'creds')],
+    [`${ownPrefix}username`, own(flags, side, 'username')],
+    ['--creds', flags.creds],
+    ['--username', flags.username],
+  ];
+  const [option, value] = ways.find(([, given]) => given !== undefined) ?? [];
+  const variable = option && variableOf(option.slice(2));
+  return variable && process.env[variable] === value ? variable : option;
 }
 
 function userAndPassword(creds: string): { readonly username: string; readonly password?: string } {

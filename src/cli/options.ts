@@ -83,8 +83,13 @@ export function debugOption(): Option {
   return new Option('--debug', 'print every request, without secrets, and stack traces');
 }
 
+/** The variable that an option can be set by; its name as on the command line, without dashes before it. */
+export function variableOf(option: string): string {
+  return `IMGCOPY_${option.toUpperCase().replaceAll('-', '_')}`;
+}
+
 function withVariable(option: Option): Option {
-  const variable = `IMGCOPY_${option.name().toUpperCase().replaceAll('-', '_')}`;
+  const variable = variableOf(option.name());
   // Commander takes any value of a flag's variable for a yes. One that is empty is not set.
   const value = process.env[variable];
   const isFlag = !option.required && !option.optional;

@@ -54,6 +54,8 @@ export interface HttpResponse {
   readonly body: Readable;
   /** Where the answer came from, after redirects. */
   readonly url: URL;
+  /** For a registry's 401 or 403: which credentials were sent, and what to do. For messages. */
+  readonly denial?: { readonly sent: string; readonly hint: string } | undefined;
 }
 
 export type Send = (request: HttpRequest) => Promise<HttpResponse>;

@@ -102,20 +102,24 @@ const failures: readonly {
   {
     name: 'is not installed',
     script: undefined,
-    warning: /^credential helper docker-credential-one: is not installed; it is named in .*config\.json for reg\.test/,
+    warning: /^credential helper docker-credential-one: is not installed \(named in .*config\.json for reg\.test\)$/,
   },
   { name: 'fails', script: `echo 'keychain is locked'; exit 3`, warning: /get failed: keychain is locked/ },
   {
     name: 'fails with its reason on standard error',
     script: `echo >&2; echo 'session expired, run acme login' >&2; exit 1`,
-    warning: /get failed: session expired, run acme login; /,
+    warning: /get failed: session expired, run acme login \(named/,
   },
   {
     name: 'fails with a reason on both',
     script: `echo 'no session'; echo 'run acme login' >&2; exit 1`,
-    warning: /get failed: no session: run acme login; /,
+    warning: /get failed: no session: run acme login \(named/,
   },
-  { name: 'fails with a secret in its output', script: `echo '{"Secret":"hush"}'; exit 1`, warning: /get failed; / },
+  {
+    name: 'fails with a secret in its output',
+    script: `echo '{"Secret":"hush"}'; exit 1`,
+    warning: /get failed \(named/,
+  },
   {
     name: 'knows nothing',
     script: `echo 'credentials not found in native keychain'; exit 1`,

@@ -127,15 +127,15 @@ for (const [registryOrigin, realm, code] of realms) {
   });
 }
 
-const refusals: readonly { status: number; kind: string; hint: RegExp | undefined; anonymous?: boolean }[] = [
-  { status: 401, kind: 'denied', hint: /log in again with imgcopy login 127/ },
-  { status: 401, kind: 'denied', hint: /^log in with imgcopy login 127/, anonymous: true },
-  { status: 403, kind: 'denied', hint: /may lack the right/ },
-  { status: 429, kind: 'rate-limited', hint: undefined },
-  { status: 500, kind: 'failed', hint: undefined },
+const refusals: readonly { status: number; kind: string; anonymous?: boolean }[] = [
+  { status: 401, kind: 'denied' },
+  { status: 401, kind: 'denied', anonymous: true },
+  { status: 403, kind: 'denied' },
+  { status: 429, kind: 'rate-limited' },
+  { status: 500, kind: 'failed' },
 ];
 
-for (const { status, kind, hint, anonymous = false } of refusals) {
+for (const { status, kind, anonymous = false } of refusals) {
   test(`${status} ${anonymous ? 'to nobody' : 'to a user'} is an error of kind ${kind}`, async (t) => {
     const body = '{"errors":[{"code":"X","message":"no: \\u001b[1mpa:ss\\u001b[0m is wrong"}]}';
     const { request } = await setUp(t, { status, body });
@@ -145,8 +145,6 @@ for (const { status, kind, hint, anonymous = false } of refusals) {
       assert.equal(error.status, status);
       assert.equal(error.kind, kind);
       assert.equal(error.side, 'source');
-      if (hint === undefined) assert.equal(error.hint, undefined);
-      else assert.match(error.hint ?? '', hint);
       const said = anonymous ? 'no:  [1mpa:ss [0m is wrong' : 'no:  [1m*** [0m is wrong';
       assert.ok(error.message.endsWith(`GET ${request.realm}: ${status} (${said})`), error.message);
       return true;

@@ -92,7 +92,11 @@ test('says that a registry does not let one in, with which side and what to do',
     await assert.rejects(copier.copy(at(from, 'app:v1'), at(to, 'copy:v1'), { destination }), (error: Error) => {
       const { kind, side, hint } = error as Error & { kind?: string; side?: string; hint?: string };
       assert.deepEqual([kind, side], ['denied', 'destination']);
-      assert.match(hint ?? '', /imgcopy login|--dest-creds/);
+      assert.match(hint ?? '', /^check the user name and password/);
+      assert.match(
+        error.cause instanceof Error ? error.cause.message : error.message,
+        /; credentials sent: user user$/,
+      );
       assert.doesNotMatch(error.message, /wrong/);
       return true;
     });

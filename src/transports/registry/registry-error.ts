@@ -8,7 +8,6 @@ import {
   type HttpRequest,
   type HttpResponse,
 } from '../../http/index.ts';
-import { apiHost } from '../../reference/reference.ts';
 
 /** Error bodies are read up to here, in bytes. */
 const MAX_ERROR_BODY = 1024 * 1024;
@@ -50,14 +49,16 @@ export async function toRegistryError(request: HttpRequest, response: HttpRespon
   );
   const { codes, message } = parseErrorBody(text);
   const { status } = response;
+  const denial = isDenial(status, codes) ? response.denial : undefined;
   const said = message === '' ? '' : ` (${message})`;
+  const who = denial === undefined ? '' : `; ${denial.sent}`;
   const sent = `${request.method} ${redactUrl(request.url)}`;
-  return new RegistryError(`${sent}: ${status}${said}`, {
+  return new RegistryError(`${sent}: ${status}${said}${who}`, {
     status,
     codes,
     side: request.side,
     request: sent,
-    hint: hintOf(status, codes, request),
+    hint: denial?.hint ?? hintOf(status, codes, request),
   });
 }
 
@@ -73,7 +74,10 @@ export function parseErrorBody(text: string): { readonly codes: readonly string[
   }
   const codes = errors.map((error) => error.code).filter(isGiven);
   const message = errors
-    .map(({ code, message: said }) => [code, said].filter(isGiven).join(': '))
+    .map(({ code, message: said, detail }) => {
+      const told = [code, said].filter(isGiven).join(': ');
+      return detail === '' || told.includes(detail) ? told : `${told} [${detail}]`.trim();
+    })
     .filter(isGiven)
     .join('; ');
   return { codes, message: excerpt(message) };
@@ -83,7 +87,7 @@ function isGiven(text: string): boolean {
   return text !== '';
 }
 
-function jsonErrors(text: string): readonly { code: string; message: string }[] | undefined {
+function jsonErrors(text: string): readonly OneError[] | undefined {
   let parsed: unknown;
   try {
     parsed = JSON.parse(text);
@@ -95,36 +99,45 @@ function jsonErrors(text: string): readonly { code: string; message: string }[] 
   return 'details' in parsed || 'message' in parsed || 'code' in parsed ? [oneError(parsed)] : undefined;
 }
 
-function oneError(error: unknown): { code: string; message: string } {
+interface OneError {
+  readonly code: string;
+  readonly message: string;
+  readonly detail: string;
+}
+
+function oneError(error: unknown): OneError {
   const fields: Record<string, unknown> = typeof error === 'object' && error !== null ? { ...error } : {};
   const [code = ''] = [fields['code']].filter((value) => typeof value === 'string');
   const [message = ''] = [fields['message'], fields['details']].filter((value) => typeof value === 'string');
-  return { code, message };
+  // How often one may ask is all that counts about a limit.
+  return { code, message, detail: code === 'TOOMANYREQUESTS' ? '' : detailText(fields['detail']) };
+}
+
+/** Registries put texts, objects or lists there: what was missing, or which right. */
+function detailText(detail: unknown): string {
+  if (typeof detail === 'string') return detail.trim();
+  if (typeof detail !== 'object' || detail === null || Object.keys(detail).length === 0) return '';
+  return JSON.stringify(detail);
 }
 
 function kindOf(status: number, codes: readonly string[]): ErrorKind {
   if (isRateLimit(status, codes)) return 'rate-limited';
-  if (status === 401 || status === 403) return 'denied';
+  if (isDenial(status, codes)) return 'denied';
   return isNotFound(status, codes) ? 'not-found' : 'failed';
 }
 
 function codeOf(status: number, codes: readonly string[]): string {
   if (isRateLimit(status, codes)) return 'ERR_RATE_LIMITED';
-  if (status === 401 || status === 403) return 'ERR_DENIED';
+  if (isDenial(status, codes)) return 'ERR_DENIED';
   if (isNotFound(status, codes)) return 'ERR_NOT_FOUND';
   if (status === 413) return 'ERR_UPLOAD_TOO_LARGE';
   return status >= 500 ? 'ERR_REGISTRY_FAULT' : 'ERR_REGISTRY_REFUSED';
 }
 
-function hintOf(status: number, codes: readonly string[], { side, url }: HttpRequest): string | undefined {
+function hintOf(status: number, codes: readonly string[], { side }: HttpRequest): string | undefined {
   if (isRateLimit(status, codes))
     return 'the registry limits how often it may be asked; try again later, or log in for a higher limit';
-  if (status === 401 || status === 403) {
-    const hidden = /(^|\.)docker\.io$|^ghcr\.io$/.test(url.hostname)
-      ? '; this registry answers so for what does not exist, too'
-      : '';
-    return `log in with imgcopy login ${registryOf(url)}, or give ${side === 'source' ? '--src-creds' : '--dest-creds'}${hidden}`;
-  }
+  if (isDenial(status, codes)) return 'the server refuses this request, whoever sends it';
   if (codes.includes('NAME_UNKNOWN') && side === 'destination')
     return 'some registries want the repository to be created before the first push';
   if (isNotFound(status, codes)) return 'check the name and the tag; imgcopy tags REPOSITORY lists the tags';
@@ -132,12 +145,11 @@ function hintOf(status: number, codes: readonly string[], { side, url }: HttpReq
   return isPassingAnswer(status, codes) ? 'the registry has a fault of its own; try again later' : undefined;
 }
 
+function isDenial(status: number, codes: readonly string[]): boolean {
+  return (status === 401 || status === 403) && !isRateLimit(status, codes);
+}
+
 /** An upload that the registry has forgotten is not what the user named. */
 function isNotFound(status: number, codes: readonly string[]): boolean {
   return status === 404 && !codes.includes('BLOB_UPLOAD_UNKNOWN');
-}
-
-/** A registry as it is named in references. */
-function registryOf(url: URL): string {
-  return url.host === apiHost('docker.io') ? 'docker.io' : url.host;
 }
