@@ -1,6 +1,7 @@
 import { ImgcopyError, type ErrorKind, type Side } from '../errors/imgcopy-error.ts';
 import { excerpt, quote } from '../errors/printable.ts';
 import { dumpBody, readBody } from '../http/body.ts';
+import { refuseLinkLocal } from '../http/link-local.ts';
 import { redactUrl } from '../http/network-error.ts';
 import type { HttpRequest, HttpResponse, RequestObserver, Send } from '../http/send.ts';
 import {
@@ -63,7 +64,7 @@ const CLIENT_ID = 'imgcopy';
  *
  * @param send  is expected to retry what can be retried.
  * @throws TokenRequestError when the server answers with an error; of kind `denied` for 401 and 403.
- * @throws ImgcopyError `ERR_INSECURE_TOKEN_REALM` when credentials for an https registry would go over http.
+ * @throws ImgcopyError `ERR_INSECURE_TOKEN_REALM` when credentials for an https registry would go over http, `ERR_LINK_LOCAL_ADDRESS`.
  * @see https://distribution.github.io/distribution/spec/auth/token/
  * @see https://distribution.github.io/distribution/spec/auth/oauth/
  */
@@ -101,6 +102,7 @@ function checkedRealm({ realm, registryOrigin, side }: TokenRequest): URL {
       },
     );
   }
+  refuseLinkLocal({ method: 'GET', url, side }, registryOrigin);
   return url;
 }
 

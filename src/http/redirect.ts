@@ -1,6 +1,7 @@
 import { ImgcopyError } from '../errors/imgcopy-error.ts';
 import { dumpBody } from './body.ts';
 import { resolveUrl } from './exact-url.ts';
+import { refuseLinkLocal } from './link-local.ts';
 import { redactUrl } from './network-error.ts';
 import { header, isReplayable, type HttpRequest, type HttpResponse, type Layer } from './send.ts';
 
@@ -9,12 +10,14 @@ const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
 /**
  * Follows redirects by hand: credentials stay with the origin they were made for, everything else goes along: method, body, Range.
+ * A link-local address is refused, whether a redirect or an upload's Location leads there.
  * Where the body cannot be sent again a redirect is an error, for it must not be taken for an answer.
  * @see https://www.rfc-editor.org/rfc/rfc9110#section-15.4
  */
 export const redirect: Layer = (next) => async (original) => {
   let request = original;
   for (let hops = 0; ; hops += 1) {
+    refuseLinkLocal(request, original.authOrigin ?? original.url.origin);
     const response = await next(request);
     const location = REDIRECTS.has(response.status) ? header(response, 'location') : undefined;
     if (location === undefined) return response;

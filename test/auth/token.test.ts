@@ -115,6 +115,9 @@ const realms: readonly [registryOrigin: string, realm: string | undefined, code:
   ['https://registry.test', 'file:///etc/passwd', 'ERR_INVALID_TOKEN_REALM'],
   ['http://registry.test', 'Registry Realm', 'ERR_INVALID_TOKEN_REALM'],
   ['http://registry.test', undefined, 'ERR_INVALID_TOKEN_REALM'],
+  ['http://registry.test', 'http://169.254.169.254/latest/meta-data', 'ERR_LINK_LOCAL_ADDRESS'],
+  ['http://registry.test', 'http://[fe80::1]/token', 'ERR_LINK_LOCAL_ADDRESS'],
+  ['http://registry.test', 'http://2852039166/token', 'ERR_LINK_LOCAL_ADDRESS'],
 ];
 
 for (const [registryOrigin, realm, code] of realms) {

@@ -158,3 +158,21 @@ test('keeps signed URLs and queries out of its messages', async () => {
   const { outcome } = await follow(from, [[307, 'https://']]);
   assertRefused(outcome, /^GET https:\/\/registry\.test\/v2\/: /);
 });
+
+for (const host of ['169.254.169.254', '[fe80::1]', '[::ffff:169.254.169.254]', '0xa9fea9fe']) {
+  test(`does not follow a redirect to ${host}, nor send an upload there: metadata services live at such addresses`, async () => {
+    const target = `http://${host}/latest/meta-data`;
+    const redirected = await follow(get, [[307, target], [200]]);
+    assert.ok(redirected.outcome instanceof ImgcopyError);
+    assert.equal(redirected.outcome.code, 'ERR_LINK_LOCAL_ADDRESS');
+    assert.equal(redirected.sent.length, 1);
+    const upload = await follow({ ...get, method: 'PUT', url: new URL(target), authOrigin: url.origin }, [[201]]);
+    assert.ok(upload.outcome instanceof ImgcopyError);
+    assert.equal(upload.sent.length, 0);
+  });
+}
+
+test('a registry that is itself at a link-local address leads to itself as it likes', async () => {
+  const own = { ...get, url: new URL('http://169.254.7.7:5000/v2/app/blobs/1'), authOrigin: 'http://169.254.7.7:5000' };
+  assert.equal((await follow(own, [[307, 'http://169.254.7.7:9000/blob'], [200]])).outcome, 200);
+});
