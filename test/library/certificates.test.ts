@@ -107,3 +107,24 @@ for (const [what, mistake] of Object.entries(mistakes)) {
     await assert.rejects(copy, { code, kind: 'usage' });
   });
 }
+
+test('certificates that are not checked for a registry are not checked for what it names either, and else they are', async (t) => {
+  const home = await openHome(t);
+  await using tokens = await startRegistry({ tls: other, auth: { kind: 'bearer' } });
+  await using from = await startRegistry({ tls, redirectBlobs: true });
+  await using to = await startRegistry();
+  await using copier = new TestCopier(home);
+  from.seed('app', 'v1', image);
+  const headers = { 'www-authenticate': `Bearer realm="${tokens.url}/token",service="tokens"` };
+  from.behave({ match: { path: /manifests/, times: 2 }, status: 401, headers });
+
+  const caFile = join(await writeFiles(home, 'ca', { 'ca.pem': tls.cert }), 'ca.pem');
+  const checked = copier.copy(at(from, 'app:v1'), at(to, 'copy:v1'), { source: { caFile } });
+  await assert.rejects(checked, { code: 'ERR_TLS_CERTIFICATE' });
+  assert.equal(tokens.tokens.length, 0);
+
+  await copier.copy(at(from, 'app:v1'), at(to, 'copy:v1'), { source: { tlsVerify: false } });
+  assert.equal(tokens.tokens.length, 1);
+  assert.ok(from.requests.some(({ path }) => path.startsWith('/storage/')));
+  assert.deepEqual(to.manifest('copy', 'v1'), image.manifest);
+});
