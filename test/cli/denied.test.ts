@@ -70,7 +70,7 @@ describe('a refusal names the credentials that were sent, and where they came fr
     const file = await put('other.json', JSON.stringify({ auths: { 'other.test': { auth } } }));
     const stderr = await refusalOf(['--authfile', file]);
     assert.ok(stderr.includes(`no credentials sent: none for ${locked.host} in ${file}\n`), stderr);
-    assert.match(stderr, /hint: log in with imgcopy login 127\.0\.0\.1:\d+, or give --src-creds/);
+    assert.match(stderr, /hint: log in with imgcopy login 127\.0\.0\.1:\d+, or give --creds/);
   });
 
   test('none, with the words of the helper that failed', async () => {
@@ -78,7 +78,7 @@ describe('a refusal names the credentials that were sent, and where they came fr
     const file = await put('sad.json', JSON.stringify({ credHelpers: { [locked.host]: 'sad' } }));
     const stderr = await refusalOf(['--authfile', file], { PATH: `${home.path}/bin:${process.env['PATH']}` });
     assert.match(stderr, /: 401.*no credentials sent: .*docker-credential-sad: .*session expired, run acme login/);
-    assert.match(stderr, /hint: fix the credential helper, or give --src-creds/);
+    assert.match(stderr, /hint: fix the credential helper, or give --creds/);
   });
 
   test('none, because of --no-creds', async () => {
