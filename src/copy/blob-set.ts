@@ -1,9 +1,17 @@
+import { ContentMismatchError, type Digest } from '../digest/digest.ts';
+import { OneAtATime } from '../io/one-at-a-time.ts';
+import type { BlobInfo } from '../types/blob-info.ts';
 import { copyBlob, type BlobToCopy, type CopiedBlob } from './copy-blob.ts';
 import type { CopyRun } from './copy-run.ts';
 
-/** The blobs of one copy: each digest is moved once, whatever number of manifests name it. */
+/**
+ * The blobs of one copy: each digest is moved once, whatever number of manifests name it. Where some of these could take a substitute and
+ * others could not, the digest is asked for again, but never written by two at a time.
+ */
 export class BlobSet {
   readonly #run: CopyRun;
+  readonly #writers = new OneAtATime<Digest>();
+  readonly #sizes = new Map<Digest, number>();
   readonly #copies = new Map<string, Promise<CopiedBlob>>();
   /** Copies of blobs that were taken to be at the destination, and were not. */
   readonly #secondCopies = new Map<string, Promise<CopiedBlob>>();
@@ -13,11 +21,13 @@ export class BlobSet {
     this.#run = run;
   }
 
+  /** @throws ContentMismatchError where the digest came with another size before. */
   copy(blob: BlobToCopy): Promise<CopiedBlob> {
+    this.#checkSize(blob.info);
     const key = keyOf(blob);
     let copy = this.#copies.get(key);
     if (copy === undefined) {
-      copy = copyBlob(this.#run, blob);
+      copy = this.#writers.run(blob.info.digest, () => copyBlob(this.#run, blob));
       this.#copies.set(key, copy);
       this.#bytes += blob.info.size;
       this.#run.emit({ type: 'planned', blobs: this.#copies.size, bytes: this.#bytes });
@@ -48,9 +58,17 @@ export class BlobSet {
 
   #copySecond(blob: BlobToCopy): Promise<CopiedBlob> {
     const key = keyOf(blob);
-    const copy = this.#secondCopies.get(key) ?? copyBlob(this.#run, blob, { mayReuse: false });
+    let copy = this.#secondCopies.get(key);
+    copy ??= this.#writers.run(blob.info.digest, () => copyBlob(this.#run, blob, { mayReuse: false }));
     this.#secondCopies.set(key, copy);
     return copy;
+  }
+
+  #checkSize({ digest, size }: BlobInfo): void {
+    const known = this.#sizes.get(digest) ?? size;
+    this.#sizes.set(digest, known);
+    if (known === size) return;
+    throw new ContentMismatchError(`blob ${digest} is named with two sizes`, `${known} bytes`, `${size} bytes`);
   }
 }
 

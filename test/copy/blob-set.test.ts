@@ -64,6 +64,40 @@ test('asks for a layer once for each form of manifest that may name a substitute
   assert.equal(calls.filter((call) => call === 'tryReusingBlobWithOptions').length, 3);
 });
 
+test('never writes a digest twice at the same time, whatever may stand in for it', async () => {
+  const writers = { now: 0, most: 0 };
+  const { run, calls } = fakeRun({
+    blobs,
+    destination: {
+      putBlobWithOptions: async (stream, { digest = 'sha256:', size = 0 }) => {
+        writers.now += 1;
+        writers.most = Math.max(writers.most, writers.now);
+        await stream.toArray();
+        writers.now -= 1;
+        return { digest, size };
+      },
+    },
+  });
+  const set = new BlobSet(run);
+  const forms = ['oci', 'docker'].map((form) =>
+    layerOf(first, { substitutable: { manifestMediaType: form }, info: { mediaType: form } }),
+  );
+  await Promise.all([one, ...forms].map((blob) => set.copy(blob)));
+  assert.equal(calls.filter((call) => call === 'putBlobWithOptions').length, 3);
+  assert.equal(writers.most, 1);
+});
+
+test('refuses a digest that comes with another size', async () => {
+  const { run } = fakeRun({ blobs });
+  const set = new BlobSet(run);
+  const copied = set.copy(one);
+  assert.throws(() => set.copy({ ...one, info: { ...one.info, size: one.info.size + 1 } }), {
+    code: 'ERR_CONTENT_MISMATCH',
+    kind: 'integrity',
+  });
+  await copied;
+});
+
 test('sends what was said to be there, and only that, when it is not', async () => {
   const { run, calls, stored } = fakeRun({ blobs, destination: claiming([one.info.digest]) });
   const set = new BlobSet(run);

@@ -107,3 +107,26 @@ test('refuses an index of 20,000 manifests before it reads one, but takes one pl
   await copier.copy(at(from, 'app:v1'), at(to, 'copy:v1'), { platforms: [parsePlatform('linux/amd64')] });
   assert.deepEqual(to.manifest('copy', 'v1'), image.manifest);
 });
+
+test('refuses one blob with two sizes, in one manifest or in two, before the tag is written', async (t) => {
+  await using from = await startRegistry();
+  await using to = await startRegistry();
+  await using copier = new TestCopier(await openHome(t));
+  const document = JSON.parse(String(image.manifest.bytes)) as { layers: { size: number }[] };
+  const [first, second] = document.layers as [{ size: number }, { size: number }];
+  const off = (layer: { size: number }): object => ({ ...layer, size: layer.size + 1 });
+  const twice = withManifest({ ...document, layers: [first, second, off(first)] }, MediaType.ociManifest);
+  const wrong = withManifest({ ...document, layers: [off(first), second] }, MediaType.ociManifest);
+  from.seed('app', 'one', twice);
+  from.seed('app', 'two', buildIndex({ images: [{ image }, { image: wrong }] }));
+  to.seed('full', 'old', image);
+  for (const tag of ['one', 'two']) {
+    for (const repository of ['copy', 'full']) {
+      await assert.rejects(copier.copy(at(from, `app:${tag}`), at(to, `${repository}:${tag}`)), {
+        kind: 'integrity',
+        code: 'ERR_CONTENT_MISMATCH',
+      });
+    }
+  }
+  assert.deepEqual([to.tags('copy'), to.tags('full')], [[], ['old']]);
+});

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
-import { digestOf, type Digest } from '../../src/digest/digest.ts';
+import { digestHex, digestOf, type Digest } from '../../src/digest/digest.ts';
 import type { CopyOptions, CopyResult } from '../../src/index.ts';
 import { buildImage, buildIndex, randomBytes, type ImageFormat, type TestImage } from '../support/images.ts';
 import { startRegistry, type TestRegistry } from '../support/registry.ts';
@@ -146,6 +147,22 @@ test('gives each image of an index what its format can name', async (t) => {
       { mediaType: mediaTypeOf('gzip', 'docker'), digest: digestOf(forms.gzip) },
     ],
   );
+});
+
+test('writes a layer once that manifests of two formats share', async (t) => {
+  await using from = await startRegistry();
+  const home = await openHome(t);
+  await using copier = new TestCopier(home);
+  const layer = gzipSync(randomBytes('shared', 3 * 1024 * 1024));
+  const images = (['oci', 'docker'] as const).map((format) => ({
+    image: buildImage({ layers: [layer], format, layerMediaType: mediaTypeOf('gzip', format) }),
+  }));
+  const index = buildIndex({ images });
+  from.seed('app', 'v1', index);
+  const result = await copier.copy(at(from, 'app:v1'), `dir:${home.path}/image`, { substitute: true });
+  assert.equal(result.digest, index.manifest.digest);
+  assert.equal(from.count({ path: new RegExp(`/blobs/${digestOf(layer)}`) }), 1);
+  assert.deepEqual(await readFile(`${home.path}/image/${digestHex(digestOf(layer))}`), layer);
 });
 
 test('sends the layer itself where the substitute is no more', async (t) => {

@@ -3,6 +3,7 @@ import { type BlobFile, openBlobFile } from '../../blob-files/blob-file.ts';
 import { replaceFile } from '../../blob-files/durable-files.ts';
 import { ContentMismatchError, type Digest, digestAlgorithm } from '../../digest/digest.ts';
 import { ImgcopyError } from '../../errors/imgcopy-error.ts';
+import { OneAtATime } from '../../io/one-at-a-time.ts';
 import { manifestDigest } from '../../manifest/parse-manifest.ts';
 import { OldLayers } from '../../partial/old-layers.ts';
 import type { Candidate } from '../../partial/plan-blob.ts';
@@ -72,6 +73,8 @@ class DirDestination implements ImageDestination {
   /** Reads what the directory has. */
   readonly #own: BlobChunkAccessor;
   readonly #oldLayers: OldLayers;
+  /** Two writers of one digest would write to one file. */
+  readonly #writers = new OneAtATime<Digest | Readable>();
   readonly #instanceSignatures = new Set<string>();
   #current: Promise<CurrentManifest | undefined> | undefined;
   #manifest: RawManifest | undefined;
@@ -129,16 +132,12 @@ class DirDestination implements ImageDestination {
     const candidates = async (): Promise<readonly Candidate[]> =>
       reusePieces ? this.#presentOf(await this.#oldLayers.find(info, { layerIndex, platform, cache })) : [];
     await this.#version.raiseTo(versionFor([blobFileName(digest)]));
-    await using file = await openBlobFile({
-      directory: this.#directory,
-      digest,
-      size,
-      finalName: blobFileName,
-      resume: true,
-      signal,
-    });
     const input = { accessor, info, own: this.#own, candidates, memory, signal };
-    const { tail, ...reuse } = await keepingPart(file, () => writeAssembled(file, input));
+    const file = { directory: this.#directory, digest, size, finalName: blobFileName, resume: true, signal };
+    const { tail, ...reuse } = await this.#writers.run(digest, async () => {
+      await using opened = await openBlobFile(file);
+      return await keepingPart(opened, () => writeAssembled(opened, input));
+    });
     if (tail !== undefined) cache?.recordChunkedBlob({ digest, size, format: tail.format });
     return { digest, size, ...reuse };
   }
@@ -149,8 +148,12 @@ class DirDestination implements ImageDestination {
       const { digest, size } = info;
       const directory = this.#directory;
       await this.#version.raiseTo(versionFor(digest === undefined ? [] : [blobFileName(digest)]));
-      await using file = await openBlobFile({ directory, digest, size, finalName: blobFileName, signal });
-      return await writeWhole(file, stream);
+      // It may fail before its turn: who reads it then is told.
+      stream.on('error', () => undefined);
+      return await this.#writers.run(digest ?? stream, async () => {
+        await using file = await openBlobFile({ directory, digest, size, finalName: blobFileName, signal });
+        return await writeWhole(file, stream);
+      });
     } finally {
       stream.destroy();
     }

@@ -57,6 +57,25 @@ test('leaves neither blob nor temporary file of a stream with wrong bytes (behav
   assert.deepEqual(await readdir(directory), ['version']);
 });
 
+test('writes one digest for one caller at a time, and for the next when that one fails', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const failure = new Error('cut');
+  {
+    await using destination = await openDirDestination(directory);
+    const info = blobInfo(shared);
+    const streams = [breakingStream(shared.subarray(0, 10), failure), Readable.from([shared]), Readable.from([shared])];
+    const put = streams.map((stream) => destination.putBlobWithOptions(stream, info, {}));
+    const ended = await Promise.allSettled(put);
+    assert.deepEqual(
+      ended.map((one) => (one.status === 'fulfilled' ? one.value.digest : (one.reason as unknown))),
+      [failure, info.digest, info.digest],
+    );
+  }
+  const name = digestHex(digestOf(shared));
+  assert.deepEqual((await readdir(directory)).toSorted(), ['version', name].toSorted());
+  assert.deepEqual(await readFile(join(directory, name)), shared);
+});
+
 test('keeps the beginning of a large blob whose stream breaks, and nothing of a small one', async (t) => {
   const directory = await temporaryDirectory(t);
   const large = randomBytes('large', 3 * MIB);
