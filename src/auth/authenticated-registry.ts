@@ -1,6 +1,5 @@
-import { Readable } from 'node:stream';
 import { ImgcopyError } from '../errors/imgcopy-error.ts';
-import { dumpBody, readBody } from '../http/body.ts';
+import { dumpBody } from '../http/body.ts';
 import { redactUrl } from '../http/network-error.ts';
 import type { HttpRequest, HttpResponse, Send } from '../http/send.ts';
 import { type Challenge, isSupported, parseChallenges, selectChallenge, type SupportedChallenge } from './challenge.ts';
@@ -42,9 +41,6 @@ interface Attempt {
   /** Whether credentials may be what a bare request lacked. */
   readonly isRefused?: boolean;
 }
-
-/** More than any registry has to say about a refusal. */
-const MAX_REFUSAL_BYTES = 1024 * 1024;
 
 /** The address that tells what a registry is, and whether it wants credentials. */
 const ROOT = '/v2/';
@@ -253,20 +249,13 @@ export class AuthenticatedRegistry {
   }
 }
 
-/**
- * Sends a request. The body of a refusal is read at once: unread, it would hold its place among the requests to this host, while the token
- * request that it leads to may wait for one.
- */
 async function exchange(
   request: HttpRequest,
   authorization: Authorization | undefined,
   next: Send,
 ): Promise<HttpResponse> {
   const headers = { ...request.headers, ...(authorization !== undefined && { authorization: authorization.header }) };
-  const response = await next({ ...request, headers });
-  if (response.status !== 401 && !MAY_HIDE.has(response.status)) return response;
-  const body = await readBody(response, request, MAX_REFUSAL_BYTES);
-  return { ...response, body: Readable.from([body]) };
+  return next({ ...request, headers });
 }
 
 async function ping(

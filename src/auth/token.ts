@@ -120,6 +120,7 @@ function getRequest(realm: URL, request: TokenRequest): HttpRequest {
     side,
     signal,
     observer,
+    answerBody: { maxBytes: MAX_ANSWER_BYTES },
   };
 }
 
@@ -145,7 +146,8 @@ function postRequest(
   form.append('refresh_token', token);
   const body = Buffer.from(form.toString());
   const headers = { 'content-type': 'application/x-www-form-urlencoded' };
-  return { method: 'POST', url, headers, body, bodyLength: body.length, side, signal, observer };
+  const answerBody = { maxBytes: MAX_ANSWER_BYTES };
+  return { method: 'POST', url, headers, body, bodyLength: body.length, side, signal, observer, answerBody };
 }
 
 async function readToken(

@@ -8,7 +8,7 @@ import { annotatedFormat, isAnnotatedChunked } from '../partial/plan-blob.ts';
 import { Attempts } from '../retry/attempts.ts';
 import type { BlobInfoCache } from '../types/blob-info-cache.ts';
 import type { BlobInfo } from '../types/blob-info.ts';
-import { BlobAttemptError, PartialBlobUnavailableError } from '../types/errors.ts';
+import { BlobAttemptError, explainMismatch, PartialBlobUnavailableError } from '../types/errors.ts';
 import type { ReusedBlob } from '../types/image-destination.ts';
 import type { BlobOutcome } from '../types/progress.ts';
 import type { CopyRun } from './copy-run.ts';
@@ -208,7 +208,7 @@ async function putWhole(
     notify: (retried) => run.emit({ type: 'retry', side: 'destination', what, ...retried }),
   });
   for (;;) {
-    const stream = (await early?.take()) ?? (await source.getBlob(info, { cache, signal })).stream;
+    const { stream, contentEncoding } = (await early?.take()) ?? (await source.getBlob(info, { cache, signal }));
     try {
       let content: LayerContent | undefined;
       const body = isToBeLearnt(run, blob) ? await learning(stream, (learnt) => (content = learnt)) : stream;
@@ -218,7 +218,7 @@ async function putWhole(
       return { outcome: 'copied', digest: put.digest, size: info.size, bytesFetched: meter.bytes, bytesReused: 0 };
     } catch (error) {
       stream.destroy();
-      if (!(error instanceof BlobAttemptError)) throw error;
+      if (!(error instanceof BlobAttemptError)) throw explainMismatch(error, contentEncoding);
       const { cause, costs } = error;
       if (!(await attempts.again({ why: cause.message, costs }))) throw cause;
       meter.restart();

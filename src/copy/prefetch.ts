@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import type { MemoryAccount, MemoryShare } from '../io/memory.ts';
 import type { BlobInfo } from '../types/blob-info.ts';
+import type { BlobStream } from '../types/image-source.ts';
 import type { CopyRun } from './copy-run.ts';
 
 /** Blobs up to here are read into memory while the destination is asked for them, in bytes. */
@@ -10,8 +11,8 @@ const PREFETCHED_BLOB = 4 * 1024 * 1024;
 export interface Prefetch extends AsyncDisposable {
   /** Whether all of it is fetched, in memory, and not its first bytes alone. */
   readonly isWhole: boolean;
-  /** The blob's stream, the first time; undefined after that. */
-  take(): Promise<Readable | undefined>;
+  /** The blob, the first time; undefined after that. */
+  take(): Promise<BlobStream | undefined>;
 }
 
 /**
@@ -30,22 +31,22 @@ export function prefetch(run: CopyRun, info: BlobInfo, memory: MemoryAccount): P
   const started = fetched;
   return {
     isWhole,
-    async take(): Promise<Readable | undefined> {
+    async take(): Promise<BlobStream | undefined> {
       const mine = fetched;
       fetched = undefined;
-      return (await mine)?.stream;
+      return (await mine)?.blob;
     },
     async [Symbol.asyncDispose](): Promise<void> {
       if (fetched !== undefined) controller.abort();
-      const { stream, share } = await started.catch((): Fetched => ({}));
-      if (fetched !== undefined) stream?.on('error', () => undefined).destroy();
+      const { blob, share } = await started.catch((): Fetched => ({}));
+      if (fetched !== undefined) blob?.stream.on('error', () => undefined).destroy();
       share?.[Symbol.dispose]();
     },
   };
 }
 
 interface Fetched {
-  readonly stream?: Readable;
+  readonly blob?: BlobStream;
   readonly share?: MemoryShare;
 }
 
@@ -62,7 +63,7 @@ async function fetchSmall(
   const share = await memory.take(info.size, { signal });
   if (share === undefined) return {};
   try {
-    const { stream } = await source.getBlob(info, { cache, signal });
+    const { stream, ...said } = await source.getBlob(info, { cache, signal });
     const chunks: Buffer[] = [];
     let length = 0;
     for await (const chunk of stream as AsyncIterable<Buffer>) {
@@ -71,7 +72,7 @@ async function fetchSmall(
       // More than was promised is wrong, as whoever verifies it will find.
       if (length > info.size) break;
     }
-    return { stream: Readable.from(chunks, { objectMode: false }), share };
+    return { blob: { ...said, stream: Readable.from(chunks, { objectMode: false }) }, share };
   } catch (error) {
     share[Symbol.dispose]();
     throw error;
@@ -79,6 +80,5 @@ async function fetchSmall(
 }
 
 async function fetchLarge({ source, cache }: CopyRun, info: BlobInfo, signal: AbortSignal): Promise<Fetched> {
-  const { stream } = await source.getBlob(info, { cache, signal });
-  return { stream };
+  return { blob: await source.getBlob(info, { cache, signal }) };
 }

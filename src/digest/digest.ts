@@ -21,11 +21,17 @@ export class InvalidDigestError extends ImgcopyError {
 
 /** Bytes that are not those which their digest or size promised. */
 export class ContentMismatchError extends ImgcopyError {
+  readonly what: string;
   readonly expected: string;
   readonly found: string;
 
-  constructor(what: string, expected: string, found: string) {
-    super(`${what}: expected ${expected}, found ${found}`, { code: 'ERR_CONTENT_MISMATCH', kind: 'integrity' });
+  constructor(what: string, expected: string, found: string, options: { readonly hint?: string } = {}) {
+    super(`${what}: expected ${expected}, found ${found}`, {
+      code: 'ERR_CONTENT_MISMATCH',
+      kind: 'integrity',
+      ...options,
+    });
+    this.what = what;
     this.expected = expected;
     this.found = found;
   }

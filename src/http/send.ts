@@ -40,6 +40,11 @@ export interface HttpRequest {
   readonly authOrigin?: string | undefined;
   /** Token scopes that the request needs, e.g. `repository:app:pull`; default: those of the client. */
   readonly scopes?: readonly string[] | undefined;
+  /**
+   * What a good answer's body is for: `stream` is handed on as it comes; `maxBytes` are read into memory, together with the head as one unit that
+   * is tried again. Default: nothing, the status is the answer.
+   */
+  readonly answerBody?: 'stream' | { readonly maxBytes: number } | undefined;
   /** How long to wait for the answer's head once the body is sent; default the run's idle time. */
   readonly headersTimeoutMs?: number | undefined;
   /** Retries of this request; default those of the run. */

@@ -53,4 +53,6 @@ export interface BlobStream {
   readonly stream: Readable;
   /** In bytes, as the transport says; undefined when it does not. */
   readonly size: number | undefined;
+  /** What a server says of the bytes' encoding, true or not. */
+  readonly contentEncoding?: string | undefined;
 }

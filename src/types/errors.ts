@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import { ContentMismatchError } from '../digest/digest.ts';
 import { ImgcopyError, type Side } from '../errors/imgcopy-error.ts';
 import type { Cost } from '../retry/attempts.ts';
 
@@ -63,4 +64,12 @@ export class BlobAttemptError extends ImgcopyError {
     this.cause = cause;
     this.costs = costs;
   }
+}
+
+/** Adds to an error of wrong content what the server said of its encoding, which is the likely cause. Any other error is handed back as it is. */
+export function explainMismatch(error: unknown, contentEncoding: string | undefined): unknown {
+  if (!(error instanceof ContentMismatchError) || contentEncoding === undefined) return error;
+  const { what, expected, found } = error;
+  const hint = `the server sent Content-Encoding: ${contentEncoding}; a proxy in front of the registry may compress blobs, ask its owner to switch that off`;
+  return new ContentMismatchError(what, expected, found, { hint });
 }

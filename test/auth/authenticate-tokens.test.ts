@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Authorizer } from '../../src/auth/authenticate.ts';
 import { TokenRequestError } from '../../src/auth/token.ts';
+import { collect } from '../../src/http/collect.ts';
 import type { Send } from '../../src/http/send.ts';
 import { Semaphore } from '../../src/io/semaphore.ts';
 import { anna, answerOf, clientOf, statusOf } from './authorized-client.ts';
@@ -206,12 +207,12 @@ test('repositories of a host with token servers of their own keep them apart', a
 test('a refusal does not hold the place that its token request waits for', async (t) => {
   const registry = await startTokenRegistry(t);
   const places = new Semaphore(1);
-  const next: Send = async (request) => {
+  const next: Send = collect({ timeoutMs: 1000 })(async (request) => {
     const release = await places.acquire();
     const response = await send(request);
     response.body.once('end', release);
     return response;
-  };
+  });
   const client = clientOf({ origin: registry.origin, scopes, next });
   assert.deepEqual(await Promise.all([1, 2, 3].map((n) => statusOf(client(`/v2/${n}`)))), [200, 200, 200]);
 });

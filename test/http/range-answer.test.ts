@@ -94,16 +94,6 @@ const WRONG: Readonly<Record<string, readonly [Answer, readonly ImageSourceChunk
     'ERR_SHORT_RANGE',
   ],
   'a whole blob that is too long': [{ status: 200, headers: {}, bytes: sampleBlob(101) }, THREE, 'ERR_WRONG_RANGE'],
-  'an encoded whole blob (behaviour 60)': [
-    { ...wholeAnswer(BLOB), headers: { 'content-encoding': 'gzip' } },
-    ONE,
-    'ERR_CONTENT_ENCODING',
-  ],
-  'an encoded part (behaviour 60)': [
-    { ...singleAnswer(BLOB, SECOND), headers: { 'content-range': 'bytes 10-14/100', 'content-encoding': 'br' } },
-    ONE,
-    'ERR_CONTENT_ENCODING',
-  ],
   'an answer without content': [{ status: 204, headers: {}, bytes: Buffer.alloc(0) }, ONE, 'ERR_UNEXPECTED_STATUS'],
 };
 
@@ -146,7 +136,6 @@ for (const [what, [answer, chunks, status, text]] of Object.entries(REFUSALS)) {
 const DESTROYED: Readonly<Record<string, Answer>> = {
   'of another size': wholeAnswer(sampleBlob(101)),
   'of another range': singleAnswer(BLOB, { start: 11, end: 16 }),
-  'that is encoded': { ...wholeAnswer(BLOB), headers: { 'content-encoding': 'gzip' } },
   'without a boundary': multipartAnswer(BLOB, [SECOND], { contentType: 'multipart/byteranges' }),
   'with a part that was not asked for': multipartAnswer(BLOB, [{ start: 11, end: 16 }]),
   'of an unexpected status': { status: 204, headers: {}, bytes: Buffer.alloc(0) },

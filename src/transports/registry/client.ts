@@ -31,7 +31,9 @@ import { nowMs } from '../../io/clock.ts';
 
 export type { BlobPresence, UploadLocation } from './client-types.ts';
 
-type Call = Partial<Pick<HttpRequest, 'headers' | 'body' | 'bodyLength' | 'headersTimeoutMs' | 'retries' | 'scopes'>> &
+type Call = Partial<
+  Pick<HttpRequest, 'headers' | 'body' | 'bodyLength' | 'headersTimeoutMs' | 'retries' | 'scopes' | 'answerBody'>
+> &
   WaitOptions;
 
 /**
@@ -68,6 +70,7 @@ export class RegistryClient {
     const request = this.#request('GET', `manifests/${reference}`, {
       ...options,
       headers: { accept: MANIFEST_ACCEPT.join(', ') },
+      answerBody: { maxBytes: MAX_MANIFEST_BYTES },
     });
     const response = await this.#expect(request, [200]);
     const bytes = await readBody(response, request, Math.min(options.maxBytes ?? Infinity, MAX_MANIFEST_BYTES));
@@ -117,17 +120,9 @@ export class RegistryClient {
     digest: Digest,
     options: WaitOptions & { readonly range?: string | undefined; readonly retries?: number | undefined } = {},
   ): Promise<HttpResponse> {
-    const headers = { 'accept-encoding': 'identity', ...(options.range && { range: options.range }) };
-    const request = this.#request('GET', `blobs/${digest}`, { ...options, headers });
-    const response = await this.#expect(request, options.range === undefined ? [200] : [200, 206, 400, 416, 501]);
-    const encoding = header(response, 'content-encoding');
-    if (encoding === undefined || encoding === 'identity') return response;
-    response.body.destroy();
-    throw new ImgcopyError(`blob ${digest} came in content encoding ${encoding}, which nobody asked for`, {
-      code: 'ERR_CONTENT_ENCODING',
-      side: this.side,
-      hint: 'a proxy before the registry compresses again; it has to leave blobs as they are',
-    });
+    const headers = options.range === undefined ? {} : { range: options.range };
+    const request = this.#request('GET', `blobs/${digest}`, { ...options, headers, answerBody: 'stream' });
+    return this.#expect(request, options.range === undefined ? [200] : [200, 206, 400, 416, 501]);
   }
 
   /**
@@ -210,7 +205,7 @@ export class RegistryClient {
 
   #request(method: HttpRequest['method'], path: string, call: Call, repository: string = this.repository): HttpRequest {
     const url = new URL(`/v2/${repository}/${path}`, this.origin);
-    const { headers, body, bodyLength, signal, headersTimeoutMs, retries, scopes } = call;
+    const { headers, body, bodyLength, signal, headersTimeoutMs, retries, scopes, answerBody } = call;
     return {
       method,
       url,
@@ -223,6 +218,7 @@ export class RegistryClient {
       headersTimeoutMs,
       retries,
       scopes,
+      answerBody,
     };
   }
 

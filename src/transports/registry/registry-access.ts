@@ -3,6 +3,7 @@ import type { CredentialSource } from '../../auth/credential-search.ts';
 import type { UploadState } from '../../cache/upload-state.ts';
 import type { Side } from '../../errors/imgcopy-error.ts';
 import {
+  collect,
   compose,
   HostGates,
   NetworkError,
@@ -72,7 +73,7 @@ interface Network {
 
 /**
  * The way to all registries of a run, shared by all its copies: connections, tokens, and a gate for each host.
- * Layers: authenticate(retry(redirect(throttle(undici)))).
+ * Layers: authenticate(retry(collect(redirect(throttle(undici))))).
  */
 export class RegistryAccess implements AsyncDisposable {
   readonly #options: RegistryAccessOptions;
@@ -145,7 +146,7 @@ export class RegistryAccess implements AsyncDisposable {
       connections: MOST_REQUESTS + 2 * jobs,
     });
     const raw = compose(connections.send, identify(userAgent), observe);
-    const send = compose(raw, retry(policy), redirect, this.gates.throttle);
+    const send = compose(raw, retry(policy), collect({ timeoutMs: idleTimeoutMs }), redirect, this.gates.throttle);
     const network = { connections, send, authorizer: new Authorizer({ send }) };
     this.#networks.set(key, network);
     return network;
@@ -192,7 +193,8 @@ function tellingOf(failedTls: NetworkError | undefined, origin: string): Layer {
 }
 
 function identify(userAgent: string): Layer {
-  return (next) => (request) => next({ ...request, headers: { 'user-agent': userAgent, ...request.headers } });
+  return (next) => (request) =>
+    next({ ...request, headers: { 'user-agent': userAgent, 'accept-encoding': 'identity', ...request.headers } });
 }
 
 function observed(observer: RequestObserver | undefined): Layer {

@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import { ContentMismatchError, digestAlgorithm, type Digest } from '../../digest/digest.ts';
 import { ImgcopyError } from '../../errors/imgcopy-error.ts';
 import {
+  header,
   redactUrl,
   resolveUrl,
   type HttpRequest,
@@ -27,6 +28,7 @@ import type {
   ImageSource,
   RepositoryName,
 } from '../../types/image-source.ts';
+import { explainMismatch } from '../../types/errors.ts';
 import { resumingStream } from './blob-download.ts';
 import { registryBlobRanges } from './blob-ranges.ts';
 import { RegistryClient } from './client.ts';
@@ -126,19 +128,24 @@ export class RegistrySource implements ImageSource {
     const foreign = await this.#getForeign(info, signal);
     const response = foreign ?? (await this.#client.getBlob(info.digest, { signal }));
     if (foreign === undefined) cache?.recordKnownLocation(info.digest, this.repository);
+    const contentEncoding = header(response, 'content-encoding');
     const length = Number(response.headers['content-length']);
     const size = Number.isSafeInteger(length) ? length : undefined;
     if (size !== undefined && size !== info.size) {
       response.body.on('error', () => undefined).destroy();
-      throw new ContentMismatchError(
-        `blob ${info.digest} has the wrong size at ${this.reference}`,
-        `${info.size} bytes`,
-        `${size} bytes`,
+      throw explainMismatch(
+        new ContentMismatchError(
+          `blob ${info.digest} has the wrong size at ${this.reference}`,
+          `${info.size} bytes`,
+          `${size} bytes`,
+        ),
+        contentEncoding,
       );
     }
     return {
       stream: resumingStream(this.#client, info.digest, info.size, response, { ...this.#options, signal }),
       size,
+      contentEncoding,
     };
   }
 
@@ -178,7 +185,7 @@ export class RegistrySource implements ImageSource {
         url,
         side: 'source',
         signal,
-        headers: { 'accept-encoding': 'identity' },
+        answerBody: 'stream',
         retries: 1,
       };
       const response = await this.#options.sendAnonymous(request).catch(() => undefined);

@@ -32,7 +32,14 @@ export async function* listTags(
   let url: URL | undefined = new URL(`/v2/${repository}/tags/list?n=${PAGE_SIZE}`, origin);
   while (url !== undefined && !seen.has(requestTarget(url))) {
     seen.add(requestTarget(url));
-    const request: HttpRequest = { method: 'GET', url, side: 'source', authOrigin: origin, signal };
+    const request: HttpRequest = {
+      method: 'GET',
+      url,
+      side: 'source',
+      authOrigin: origin,
+      signal,
+      answerBody: { maxBytes: MAX_PAGE_BYTES },
+    };
     const response = await send(request);
     if (response.status !== 200) throw await toRegistryError(request, response);
     yield* tagsOf(await readBody(response, request, MAX_PAGE_BYTES), repository);

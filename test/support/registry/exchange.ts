@@ -1,9 +1,12 @@
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { ConnectionGone, type Actions, type CutKind } from './faults.ts';
 import type { Connection } from './listener.ts';
 import type { RegistrySettings } from './options.ts';
 import type { OpenRecord, RequestLog } from './request-log.ts';
+
+const COMPRESS = { gzip: gzipSync, deflate: deflateSync, br: brotliCompressSync, zstd: zstdCompressSync };
 
 export interface ExchangeParts {
   readonly request: IncomingMessage;
@@ -136,17 +139,28 @@ export class Exchange {
 
   /** Answers; the body of a HEAD is measured, not sent. */
   async answer(status: number, headers: OutgoingHttpHeaders = {}, body: Buffer = Buffer.alloc(0)): Promise<void> {
+    const { encoding } = this.#faults;
+    if (encoding === undefined || this.method === 'HEAD') return await this.#answer(status, headers, body);
+    const unsized = { ...headers, 'content-encoding': encoding, 'content-length': undefined };
+    await this.#answer(status, unsized, COMPRESS[encoding](body));
+  }
+
+  async #answer(status: number, headers: OutgoingHttpHeaders, body: Buffer): Promise<void> {
     const { response, log } = this.#parts;
     const { cutAfterBytes = Infinity, how = 'reset', stallAfterBytes = Infinity, until, loseAnswer } = this.#faults;
     if (loseAnswer !== undefined) return await this.#breakOff(loseAnswer);
     if (response.destroyed) throw new ConnectionGone();
     const isCut = this.method !== 'HEAD' && cutAfterBytes < body.length;
     const sent = isCut ? body.subarray(0, cutAfterBytes) : body;
-    const framing = isCut ? this.#framing(how, body.length, sent.length) : { 'content-length': body.length };
+    const { dripMs, endless } = this.#faults;
+    const framing =
+      endless === true ? {} : isCut ? this.#framing(how, body.length, sent.length) : { 'content-length': body.length };
     response.writeHead(status, this.#edited({ ...(status === 204 ? {} : framing), ...headers }));
     log.answered(this.record, status);
     if (this.method !== 'HEAD') {
-      await this.#write(sent.subarray(0, stallAfterBytes));
+      if (dripMs !== undefined) await this.#drip(sent, dripMs);
+      else await this.#write(sent.subarray(0, stallAfterBytes));
+      if (endless === true) for (;;) await this.#write(sent);
       if (stallAfterBytes < sent.length) {
         await (until === undefined ? this.#untilGone() : this.#unlessClosed(until));
         await this.#write(sent.subarray(stallAfterBytes));
@@ -190,6 +204,13 @@ export class Exchange {
       this.record.bytesSent += packet.length;
       log.changed();
       await this.#unlessClosed(new Promise<void>((resolve) => response.write(packet, () => resolve())));
+    }
+  }
+
+  async #drip(bytes: Buffer, everyMs: number): Promise<void> {
+    for (let index = 0; index < bytes.length; index += 1) {
+      await this.#unlessClosed(sleep(everyMs));
+      await this.#write(bytes.subarray(index, index + 1));
     }
   }
 

@@ -43,6 +43,12 @@ export interface Actions {
   /** Sends so many bytes of the answer's body, then nothing until the connection closes, or `until` settles. */
   readonly stallAfterBytes?: number;
   readonly until?: Promise<unknown>;
+  /** Sends the answer's body a byte at a time, one every so many ms. */
+  readonly dripMs?: number;
+  /** The answer's body, of unknown length, never ends: its bytes come again and again. */
+  readonly endless?: true;
+  /** Compresses the answer's body, whatever was asked for; its length is not announced. */
+  readonly encoding?: 'gzip' | 'deflate' | 'br' | 'zstd';
   /** Flips one byte in the middle of every piece of a blob or manifest that is sent. */
   readonly wrongBytes?: true;
   /** Rewrites the Content-Range of a single-range answer. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { text } from 'node:stream/consumers';
+import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { digestOf } from '../../../src/digest/digest.ts';
 import { MANIFEST_ACCEPT, MediaType } from '../../../src/manifest/media-types.ts';
@@ -111,19 +111,19 @@ test('takes anything but yes and no about a blob for unknown (behaviour 61)', as
   assert.equal(registry.requests.at(-1)?.path, `/v2/other/blobs/${digest}`);
 });
 
-test('asks for a blob as it is, and refuses one that a proxy has compressed (behaviour 60)', async () => {
+test('asks for everything as it is, and ignores what an answer says of a blob’s encoding (behaviour 60)', async () => {
   await using registry = await startRegistry();
   registry.seedBlob('app', blob);
   await using access = openAccess();
   const client = await clientOf(access, registry, 'app');
-  for (const encoding of [undefined, 'identity']) {
+  for (const encoding of [undefined, 'identity', 'gzip']) {
     const takeBack = registry.behave({ headers: { 'content-encoding': encoding } });
-    assert.equal((await text((await client.getBlob(digest)).body)).length > 0, true);
+    assert.deepEqual(await buffer((await client.getBlob(digest)).body), blob);
     takeBack();
   }
-  assert.equal(registry.requests[0]?.headers['accept-encoding'], 'identity');
-  registry.behave({ headers: { 'content-encoding': 'gzip' } });
-  await assert.rejects(client.getBlob(digest), { code: 'ERR_CONTENT_ENCODING', side: 'destination' });
+  await client.headBlob(digest);
+  await client.startUpload();
+  assert.deepEqual(new Set(registry.requests.map(({ headers }) => headers['accept-encoding'])), new Set(['identity']));
 });
 
 test('hands the answer to a range on as it is, refusals of the range included', async () => {
