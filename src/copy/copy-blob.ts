@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
-import type { Digest } from '../digest/digest.ts';
+import { ContentMismatchError, type Digest } from '../digest/digest.ts';
 import type { Platform } from '../manifest/descriptor.ts';
-import { duringOperation, lacksFiles } from '../errors/imgcopy-error.ts';
+import { duringOperation, lacksFiles, type Side } from '../errors/imgcopy-error.ts';
 import type { MemoryAccount } from '../io/memory.ts';
 import type { Semaphore } from '../io/semaphore.ts';
 import { annotatedFormat, isAnnotatedChunked } from '../partial/plan-blob.ts';
@@ -9,6 +9,7 @@ import { Attempts } from '../retry/attempts.ts';
 import type { BlobInfoCache } from '../types/blob-info-cache.ts';
 import type { BlobInfo } from '../types/blob-info.ts';
 import { BlobAttemptError, explainMismatch, PartialBlobUnavailableError } from '../types/errors.ts';
+import type { BlobStream } from '../types/image-source.ts';
 import type { ReusedBlob } from '../types/image-destination.ts';
 import type { BlobOutcome } from '../types/progress.ts';
 import type { CopyRun } from './copy-run.ts';
@@ -202,14 +203,19 @@ async function putWhole(
   const { source, destination, policy, cache, signal } = run;
   const { info, isConfig, emptyLayer, layerIndex } = blob;
   const what = `${blob.name} ${info.digest}`;
+  /** Set once the bytes were wrong: a cache on the way may hold others than the registry. */
+  let isFresh = false;
+  let side: Side = 'destination';
   const attempts = new Attempts({
     policy,
     signal,
-    notify: (retried) => run.emit({ type: 'retry', side: 'destination', what, ...retried }),
+    notify: (retried) => run.emit({ type: 'retry', side, what, ...retried }),
   });
   for (;;) {
-    const { stream, contentEncoding } = (await early?.take()) ?? (await source.getBlob(info, { cache, signal }));
+    let opened: BlobStream | undefined;
     try {
+      opened = (await early?.take()) ?? (await source.getBlob(info, { cache, signal, isFresh }));
+      const { stream } = opened;
       let content: LayerContent | undefined;
       const body = isToBeLearnt(run, blob) ? await learning(stream, (learnt) => (content = learnt)) : stream;
       const options = { cache, memory, isConfig, emptyLayer, layerIndex, signal };
@@ -217,10 +223,18 @@ async function putWhole(
       if (content !== undefined) record(cache, info, content);
       return { outcome: 'copied', digest: put.digest, size: info.size, bytesFetched: meter.bytes, bytesReused: 0 };
     } catch (error) {
-      stream.destroy();
-      if (!(error instanceof BlobAttemptError)) throw explainMismatch(error, contentEncoding);
-      const { cause, costs } = error;
-      if (!(await attempts.again({ why: cause.message, costs }))) throw cause;
+      opened?.stream.destroy();
+      if (error instanceof BlobAttemptError) {
+        const { cause, costs } = error;
+        side = 'destination';
+        if (!(await attempts.again({ why: cause.message, costs }))) throw cause;
+      } else {
+        const mayBeCache = error instanceof ContentMismatchError && !isFresh;
+        isFresh = true;
+        side = 'source';
+        if (!mayBeCache || !(await attempts.again({ why: error.message })))
+          throw explainMismatch(error, opened?.contentEncoding);
+      }
       meter.restart();
     }
   }

@@ -16,6 +16,8 @@ export interface RepositoryName {
 }
 
 export interface GetBlobOptions extends WaitOptions {
+  /** Past any cache on the way, for the bytes were wrong the last time. Default false. */
+  readonly isFresh?: boolean | undefined;
   readonly cache?: BlobInfoCache | undefined;
 }
 

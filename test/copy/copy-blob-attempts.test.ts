@@ -75,9 +75,25 @@ test('gives up with the cause when the retries are spent', async () => {
   assert.equal(delays.length, 2);
 });
 
-test('does not try again after any other failure', async () => {
+test('fetches wrong bytes once more, past any cache, and gives up the second time or without retries', async () => {
   const mismatch = new ContentMismatchError('content does not match its digest', 'sha256:a', 'sha256:b');
-  for (const failure of [mismatch, new PartialBlobUnavailableError('out of place'), new Error('a mistake')]) {
+  const mended = fakeRun({ blobs: [bytes], destination: losing(1, mismatch) });
+  assert.equal((await copyBlob(mended.run, blob)).outcome, 'copied');
+  const [retry] = mended.events.filter((event) => event.type === 'retry');
+  assert.deepEqual([retry?.side, retry?.why], ['source', mismatch.message]);
+  for (const [retries, fetches] of [
+    [5, 2],
+    [0, 1],
+  ] as const) {
+    const { run, calls } = fakeRun({ blobs: [bytes], destination: losing(Infinity, mismatch) });
+    const policy = { ...run.policy, retries };
+    await assert.rejects(copyBlob({ ...run, policy }, blob), (error: Error) => error.cause === mismatch);
+    assert.equal(calls.filter((call) => call === 'getBlob').length, fetches);
+  }
+});
+
+test('does not try again after any other failure', async () => {
+  for (const failure of [new PartialBlobUnavailableError('out of place'), new Error('a mistake')]) {
     const { run, calls, streams } = fakeRun({ blobs: [bytes], destination: losing(1, failure) });
     await assert.rejects(copyBlob(run, blob), (error: Error) => error.cause === failure);
     assert.deepEqual(calls, ['tryReusingBlobWithOptions', 'getBlob', 'putBlobWithOptions']);

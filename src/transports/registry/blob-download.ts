@@ -2,16 +2,10 @@ import { Readable } from 'node:stream';
 import type { Digest } from '../../digest/digest.ts';
 import { ImgcopyError } from '../../errors/imgcopy-error.ts';
 import { parseContentRange } from '../../http/content-range.ts';
-import {
-  backoff,
-  header,
-  isPassing,
-  toNetworkError,
-  type HttpResponse,
-  type RequestObserver,
-  type RetryPolicy,
-} from '../../http/index.ts';
+import { header, isPassing, toNetworkError, type HttpResponse, type RequestObserver } from '../../http/index.ts';
+import { Attempts, type RetryPolicy } from '../../retry/attempts.ts';
 import type { RegistryClient } from './client.ts';
+import { RegistryError } from './registry-error.ts';
 
 export interface DownloadOptions {
   readonly policy: RetryPolicy;
@@ -19,13 +13,15 @@ export interface DownloadOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** So many bytes between two cuts make the later one count as the first, in bytes. */
-const PROGRESS = 1024 * 1024;
+/** How often a request for the rest is sent again before the whole blob is asked for instead. */
+const REST_RETRIES = 2;
+/** Statuses that would be the same for the whole blob. */
+const SAME_FOR_ALL: ReadonlySet<number> = new Set([401, 404, 429]);
 const BODY_BUFFER = 256 * 1024;
 
 /**
- * A blob as one stream that outlives its connections: a body that is cut, falls silent or ends before `size` is taken up at its offset,
- * through the registry's own URL, for signed ones expire.
+ * A blob as one stream that outlives its connections: a body that is cut, falls silent or ends before `size` is resumed at its offset, through the
+ * registry's own URL, for signed ones expire. Where the rest is refused, the blob is asked for from its first byte, and what was delivered is skipped.
  *
  * @param first  the answer to the GET of the whole blob.
  */
@@ -50,87 +46,120 @@ export function resumingStream(
   return stream;
 }
 
+/** An answer on its way, and where its body begins in the blob. */
+interface Answer {
+  readonly response: HttpResponse;
+  readonly start: number;
+}
+
 async function* chunks(
   client: RegistryClient,
   digest: Digest,
   size: number,
   first: HttpResponse,
-  options: DownloadOptions,
+  { policy, signal, observer }: DownloadOptions,
 ): AsyncGenerator<Buffer> {
-  const { policy, signal } = options;
-  let response = first;
+  const attempts = new Attempts({
+    policy,
+    signal,
+    notify: (next) => observer?.onRetry?.({ side: client.side, what: `blob ${digest}`, ...next }),
+  });
+  const rest = new RestOfBlob(client, digest, size, { policy, signal, attempts });
+  let answer: Answer = { response: first, start: 0 };
   let offset = 0;
-  let attempts = 0;
-  let resumedAt = -PROGRESS;
+  /** Where an answer with the whole blob ended, as if that were all. */
+  let shortEnd: number | undefined;
   for (;;) {
     let failure: Error | undefined;
+    let position = answer.start;
     try {
-      for await (const chunk of response.body as AsyncIterable<Buffer>) {
-        offset += chunk.length;
-        yield chunk;
+      for await (const chunk of answer.response.body as AsyncIterable<Buffer>) {
+        position += chunk.length;
+        if (position <= offset) continue;
+        const fresh = chunk.subarray(Math.max(0, chunk.length - (position - offset)));
+        offset = position;
+        yield fresh;
       }
     } catch (error) {
-      const wrapped = toNetworkError(error, { method: 'GET', url: response.url, side: client.side });
+      const wrapped = toNetworkError(error, { method: 'GET', url: answer.response.url, side: client.side });
       if (!isPassing(wrapped)) throw wrapped;
       failure = wrapped;
     }
     if (offset >= size) return;
     signal?.throwIfAborted();
-    attempts = offset - resumedAt >= PROGRESS ? 0 : attempts + 1;
-    if (attempts >= Math.max(1, policy.retries)) throw failure ?? cut(client, digest, offset, size);
-    resumedAt = offset;
-    const delayMs = backoff(policy, attempts);
-    options.observer?.onRetry?.({
-      side: client.side,
-      what: `blob ${digest}`,
-      why: `cut after ${offset} of ${size} bytes`,
-      delayMs,
-    });
-    await policy.sleep(delayMs, signal);
-    response = await continueAt(client, digest, offset, size, signal);
+    const short = (): ImgcopyError => tooShort(client, digest, { offset, size, first });
+    if (failure === undefined && answer.start === 0) {
+      if (position === shortEnd) throw short();
+      shortEnd = position;
+    }
+    attempts.reached(offset);
+    if (!(await attempts.again({ why: `cut after ${offset} of ${size} bytes` }))) throw failure ?? short();
+    answer = await rest.from(offset);
   }
 }
 
-async function continueAt(
-  client: RegistryClient,
-  digest: Digest,
-  offset: number,
-  size: number,
-  signal: AbortSignal | undefined,
-): Promise<HttpResponse> {
-  const response = await client.getBlob(digest, { signal, ...(offset > 0 && { range: `bytes=${offset}-` }) });
-  response.body.on('error', () => undefined);
-  if (response.status === 200) return offset === 0 ? response : skip(response, offset);
-  const range = response.status === 206 ? parseContentRange(header(response, 'content-range') ?? '') : undefined;
-  if (range?.start === offset && (range.total ?? size) === size) return response;
-  response.body.destroy();
-  throw new ImgcopyError(
-    `blob ${digest}: the answer to bytes from ${offset} on is ${response.status} ${header(response, 'content-range') ?? ''}`.trimEnd(),
-    {
-      code: 'ERR_RESUME_REFUSED',
-      side: client.side,
-      hint: 'the registry does not let a cut download go on; run the command again',
-    },
-  );
+interface RestOptions extends Pick<DownloadOptions, 'policy' | 'signal'> {
+  readonly attempts: Attempts;
 }
 
-/** A server that ignores the range sends it all again: what is known of it is passed over. */
-function skip(response: HttpResponse, bytes: number): HttpResponse {
-  async function* rest(): AsyncGenerator<Buffer> {
-    let left = bytes;
-    for await (const chunk of response.body as AsyncIterable<Buffer>) {
-      if (chunk.length > left) yield chunk.subarray(left);
-      left = Math.max(0, left - chunk.length);
+/** Asks for what is missing of a blob. */
+class RestOfBlob {
+  readonly #client: RegistryClient;
+  readonly #digest: Digest;
+  readonly #size: number;
+  readonly #options: RestOptions;
+  #isRefused = false;
+
+  constructor(client: RegistryClient, digest: Digest, size: number, options: RestOptions) {
+    this.#client = client;
+    this.#digest = digest;
+    this.#size = size;
+    this.#options = options;
+  }
+
+  async from(offset: number): Promise<Answer> {
+    const { signal, attempts } = this.#options;
+    if (offset > 0 && !this.#isRefused) {
+      const answer = await this.#ask(offset);
+      if (typeof answer !== 'string') return answer;
+      this.#isRefused = true;
+      await attempts.again({ why: `the rest from byte ${offset} on is refused: ${answer}`, costs: 'lesson' });
+    }
+    const response = await this.#client.getBlob(this.#digest, { signal, isFresh: true });
+    return { response, start: 0 };
+  }
+
+  /** @returns a text that says how the rest was refused. */
+  async #ask(offset: number): Promise<Answer | string> {
+    const { policy, signal } = this.#options;
+    const retries = Math.min(REST_RETRIES, policy.retries);
+    try {
+      const response = await this.#client.getBlob(this.#digest, { signal, range: `bytes=${offset}-`, retries });
+      const { status } = response;
+      if (status === 200) return { response, start: 0 };
+      const contentRange = header(response, 'content-range') ?? '';
+      const range = status === 206 ? parseContentRange(contentRange) : undefined;
+      if (range?.start === offset && (range.total ?? this.#size) === this.#size) return { response, start: offset };
+      response.body.on('error', () => undefined).destroy();
+      return `${status} ${contentRange}`.trimEnd();
+    } catch (error) {
+      if (error instanceof RegistryError && !SAME_FOR_ALL.has(error.status)) return `${error.status}`;
+      throw error;
     }
   }
-  return { ...response, body: Readable.from(rest(), { objectMode: false }) };
 }
 
-function cut(client: RegistryClient, digest: Digest, offset: number, size: number): ImgcopyError {
+function tooShort(
+  client: RegistryClient,
+  digest: Digest,
+  { offset, size, first }: { readonly offset: number; readonly size: number; readonly first: HttpResponse },
+): ImgcopyError {
+  const encoding = header(first, 'content-encoding');
+  const said = encoding === undefined ? '' : `; it sent Content-Encoding: ${encoding}`;
   return new ImgcopyError(`blob ${digest} ends after ${offset} of ${size} bytes, again and again`, {
     code: 'ERR_BODY_CUT',
     kind: 'integrity',
     side: client.side,
-    hint: 'the registry, or a proxy before it, holds a damaged copy or cuts long answers',
+    hint: `the registry, or a proxy in front of it, holds a damaged copy or cuts long answers${said}`,
   });
 }

@@ -31,6 +31,9 @@ import { nowMs } from '../../io/clock.ts';
 
 export type { BlobPresence, UploadLocation } from './client-types.ts';
 
+/** Asks caches on the way to fetch it again. */
+export const NO_CACHE: Readonly<Record<string, string>> = { 'cache-control': 'no-cache' };
+
 type Call = Partial<
   Pick<HttpRequest, 'headers' | 'body' | 'bodyLength' | 'headersTimeoutMs' | 'retries' | 'scopes' | 'answerBody'>
 > &
@@ -65,15 +68,18 @@ export class RegistryClient {
     options: WaitOptions & {
       /** In bytes. Default: as large as a manifest may be. */
       readonly maxBytes?: number | undefined;
+      /** Past any cache on the way. */
+      readonly isFresh?: boolean | undefined;
     } = {},
   ): Promise<Omit<RawManifest, 'digest'> & ManifestHead> {
+    const maxBytes = Math.min(options.maxBytes ?? Infinity, MAX_MANIFEST_BYTES);
     const request = this.#request('GET', `manifests/${reference}`, {
       ...options,
-      headers: { accept: MANIFEST_ACCEPT.join(', ') },
-      answerBody: { maxBytes: MAX_MANIFEST_BYTES },
+      headers: { accept: MANIFEST_ACCEPT.join(', '), ...(options.isFresh && NO_CACHE) },
+      answerBody: { maxBytes },
     });
     const response = await this.#expect(request, [200]);
-    const bytes = await readBody(response, request, Math.min(options.maxBytes ?? Infinity, MAX_MANIFEST_BYTES));
+    const bytes = await readBody(response, request, maxBytes);
     return { bytes, ...manifestHead(response), mediaType: manifestHead(response).mediaType ?? '' };
   }
 
@@ -118,9 +124,17 @@ export class RegistryClient {
   /** A blob's answer as it is, 200 or 206 or one that refuses the range (400, 416, 501); its body has to be consumed. */
   async getBlob(
     digest: Digest,
-    options: WaitOptions & { readonly range?: string | undefined; readonly retries?: number | undefined } = {},
+    options: WaitOptions & {
+      readonly range?: string | undefined;
+      /** Past any cache on the way. */
+      readonly isFresh?: boolean | undefined;
+      readonly retries?: number | undefined;
+    } = {},
   ): Promise<HttpResponse> {
-    const headers = options.range === undefined ? {} : { range: options.range };
+    const headers = {
+      ...(options.range !== undefined && { range: options.range }),
+      ...(options.isFresh && NO_CACHE),
+    };
     const request = this.#request('GET', `blobs/${digest}`, { ...options, headers, answerBody: 'stream' });
     return this.#expect(request, options.range === undefined ? [200] : [200, 206, 400, 416, 501]);
   }

@@ -31,7 +31,7 @@ import type {
 import { explainMismatch } from '../../types/errors.ts';
 import { resumingStream } from './blob-download.ts';
 import { registryBlobRanges } from './blob-ranges.ts';
-import { RegistryClient } from './client.ts';
+import { NO_CACHE, RegistryClient } from './client.ts';
 import type { EndpointOptions, RegistryAccess } from './registry-access.ts';
 import { toRegistryError } from './registry-error.ts';
 
@@ -54,6 +54,10 @@ export async function openRegistrySource(
     observer: options.observer,
     cache: options.cache,
   });
+}
+
+interface ManifestOptions extends WaitOptions {
+  readonly maxBytes: number | undefined;
 }
 
 interface SourceOptions {
@@ -124,9 +128,9 @@ export class RegistrySource implements ImageSource {
     return Promise.resolve([]);
   }
 
-  async getBlob(info: BlobInfo, { cache, signal }: GetBlobOptions = {}): Promise<BlobStream> {
-    const foreign = await this.#getForeign(info, signal);
-    const response = foreign ?? (await this.#client.getBlob(info.digest, { signal }));
+  async getBlob(info: BlobInfo, { cache, signal, isFresh }: GetBlobOptions = {}): Promise<BlobStream> {
+    const foreign = await this.#getForeign(info, { signal, isFresh });
+    const response = foreign ?? (await this.#client.getBlob(info.digest, { signal, isFresh }));
     if (foreign === undefined) cache?.recordKnownLocation(info.digest, this.repository);
     const contentEncoding = header(response, 'content-encoding');
     const length = Number(response.headers['content-length']);
@@ -161,10 +165,20 @@ export class RegistrySource implements ImageSource {
     // Connections belong to the RegistryAccess.
   }
 
-  async #fetchManifest(
+  async #fetchManifest(name: string, expected: Digest | undefined, options: ManifestOptions): Promise<RawManifest> {
+    try {
+      return await this.#readManifest(name, expected, options);
+    } catch (error) {
+      // A cache on the way may hold other bytes than the registry.
+      if (!(error instanceof ContentMismatchError) || this.#options.policy.retries === 0) throw error;
+      return await this.#readManifest(name, expected, { ...options, isFresh: true });
+    }
+  }
+
+  async #readManifest(
     name: string,
     expected: Digest | undefined,
-    options: WaitOptions & { readonly maxBytes: number | undefined },
+    options: ManifestOptions & Pick<GetBlobOptions, 'isFresh'>,
   ): Promise<RawManifest> {
     const { bytes, mediaType: declared } = await this.#client.getManifest(name, options);
     const { mediaType } = parsedManifest(this.reference, bytes, declared);
@@ -176,7 +190,10 @@ export class RegistrySource implements ImageSource {
   }
 
   /** The first of a foreign layer's own URLs that answers; never with credentials. */
-  async #getForeign(info: BlobInfo, signal: AbortSignal | undefined): Promise<HttpResponse | undefined> {
+  async #getForeign(
+    info: BlobInfo,
+    { signal, isFresh }: Pick<GetBlobOptions, 'signal' | 'isFresh'>,
+  ): Promise<HttpResponse | undefined> {
     for (const text of info.urls ?? []) {
       const url = resolveUrl(text);
       if (url === undefined) continue;
@@ -186,6 +203,7 @@ export class RegistrySource implements ImageSource {
         side: 'source',
         signal,
         answerBody: 'stream',
+        ...(isFresh && { headers: NO_CACHE }),
         retries: 1,
       };
       const response = await this.#options.sendAnonymous(request).catch(() => undefined);
