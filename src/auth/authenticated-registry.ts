@@ -101,7 +101,7 @@ export class AuthenticatedRegistry {
   async #sendFirst(request: HttpRequest, origin: string, next: Send): Promise<Attempt> {
     const learned = this.#shared.challengeOf(origin);
     // A body that comes from this origin, too, would wait for the very requests that wait for its answer.
-    const leave = isStreamed(request) ? () => undefined : await learned.enter(request.signal);
+    const leave = isStreamed(request) ? () => undefined : await learned.enter(request.side, request.signal);
     try {
       const isPrepared = this.#knowsCredentials() || this.#challengesOf(origin).length > 0;
       const authorization = isPrepared ? await this.#authorize(request, origin) : undefined;

@@ -1,10 +1,11 @@
+import type { Side } from '../errors/imgcopy-error.ts';
 import type { HttpResponse } from '../http/send.ts';
 import { type Challenge, isSupported, parseChallenges, type SupportedChallenge } from './challenge.ts';
 import { orAborted } from './shared-call.ts';
 
 /**
- * What an origin asks of its clients. The first request's answer tells, without a ping before it; requests made meanwhile wait for that
- * answer, lest each of them be refused once.
+ * What an origin asks of its clients. The first request's answer tells, without a ping before it; requests of the same side made meanwhile wait for
+ * that answer, lest each of them be refused once. In a copy inside one registry, source and destination do not wait for each other.
  */
 export class OriginChallenge {
   #challenges: readonly SupportedChallenge[] = [];
@@ -12,7 +13,7 @@ export class OriginChallenge {
   #isOpen = false;
   #hasPinged = false;
   #hasUnsupported = false;
-  #first: Promise<void> | undefined;
+  readonly #first = new Map<Side, Promise<void>>();
 
   /** The challenges to choose from. Empty when they are not known yet, or when the origin asks for nothing that imgcopy supports. */
   get challenges(): readonly SupportedChallenge[] {
@@ -31,19 +32,20 @@ export class OriginChallenge {
   }
 
   /**
-   * Waits, once, while another request is the first.
+   * Waits, once, while another request of this side is the first.
    * @returns to be called when the answer was looked at, or there will be none.
    */
-  async enter(signal: AbortSignal | undefined): Promise<() => void> {
+  async enter(side: Side, signal: AbortSignal | undefined): Promise<() => void> {
     if (this.#isAnswered) return () => undefined;
-    if (this.#first !== undefined) {
-      await orAborted(this.#first, signal);
+    const first = this.#first.get(side);
+    if (first !== undefined) {
+      await orAborted(first, signal);
       return () => undefined;
     }
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#first = promise;
+    this.#first.set(side, promise);
     return () => {
-      this.#first = undefined;
+      this.#first.delete(side);
       resolve();
     };
   }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { buildImage, buildIndex } from '../support/images.ts';
 import { startRegistry } from '../support/registry.ts';
+import { authKinds, inWaves } from './round-trips.ts';
 import { at, openHome, TestCopier } from './test-copier.ts';
 
 const timeout = 10_000;
@@ -67,3 +68,17 @@ test('fetches one token with both scopes to mount from the source (behaviour 68)
     'repository:team/app:pull',
   ]);
 });
+
+for (const [what, auth] of Object.entries(authKinds)) {
+  test(`asks for both manifests at once in a copy inside one registry ${what}`, { timeout }, async (t) => {
+    await using registry = await startRegistry(auth && { auth });
+    await using copier = new TestCopier(await openHome(t), { endpoint: { username: 'user', password: 'secret' } });
+    registry.seed('team/app', 'v1', image);
+    const [manifests] = inWaves([registry], [2]);
+    await copier.copy(at(registry, 'team/app:v1'), at(registry, 'copy:v1'));
+    assert.deepEqual(manifests?.toSorted(), ['GET /v2/copy/manifests/v1', 'GET /v2/team/app/manifests/v1']);
+    const refused = registry.select({ when: ({ status }) => status === 401 });
+    assert.equal(refused.length, auth === undefined ? 0 : 2, 'each side learns once that it has to log in');
+    assert.equal(registry.tokens.length, auth?.kind === 'bearer' ? 2 : 0);
+  });
+}
