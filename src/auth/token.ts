@@ -120,6 +120,7 @@ function getRequest(realm: URL, request: TokenRequest): HttpRequest {
     side,
     signal,
     observer,
+    kind: 'token',
     answerBody: { maxBytes: MAX_ANSWER_BYTES },
   };
 }
@@ -146,8 +147,8 @@ function postRequest(
   form.append('refresh_token', token);
   const body = Buffer.from(form.toString());
   const headers = { 'content-type': 'application/x-www-form-urlencoded' };
-  const answerBody = { maxBytes: MAX_ANSWER_BYTES };
-  return { method: 'POST', url, headers, body, bodyLength: body.length, side, signal, observer, answerBody };
+  const sent = { method: 'POST', url, headers, body, bodyLength: body.length, side, signal, observer } as const;
+  return { ...sent, kind: 'token', answerBody: { maxBytes: MAX_ANSWER_BYTES } };
 }
 
 async function readToken(

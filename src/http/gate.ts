@@ -2,17 +2,18 @@ import { finished } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Semaphore, type Release } from '../io/semaphore.ts';
 import { retryAfterMs } from './retry.ts';
-import { header, type HttpRequest, type HttpResponse, type Layer } from './send.ts';
+import { header, type HttpRequest, type HttpResponse, type Layer, type RequestKind } from './send.ts';
 
 export interface HostGatesOptions {
-  /** Requests in flight a host, to begin with. */
+  /** Requests of a kind in flight to a host, to begin with. */
   readonly limit: number;
-  /** Requests in flight a host at most. Default: as many as to begin with. */
+  /** At most. Default: as many as to begin with. */
   readonly most?: number | undefined;
   readonly now?: () => number;
   readonly sleep?: (ms: number, signal: AbortSignal | undefined) => Promise<void>;
 }
 
+const DEFAULT_KIND: RequestKind = 'manifest-read';
 /** So many clean answers open a gate that was narrowed by one more request; one that never was, each of them does. */
 const CLEAN_ANSWERS = 10;
 const MAX_HOLD_MS = 5 * 60_000;
@@ -30,7 +31,8 @@ interface Gate {
 }
 
 /**
- * Bounds the requests in flight to each host. Long bodies, up and down, do not hold a place while they move: the run's pool bounds them,
+ * Bounds the requests of each kind in flight to each host: registries limit reads and writes separately, and a refused upload is no reason to slow
+ * downloads. Long bodies, up and down, do not hold a place while they move: the run's pool bounds them,
  * and a download that waits for an upload to the same host must not keep it out. While requests wait, each clean answer lets one more through,
  * as TCP begins: over a long line, round trips are what many small blobs take. A host that answers 429 or 503 gets half as many, and none before
  * its Retry-After is over; clean answers open its gate again, one by one.
@@ -52,13 +54,13 @@ export class HostGates {
     this.#sleep = sleep;
   }
 
-  /** How many requests may be in flight to a host now. */
-  limitOf(host: string): number {
-    return this.#gates.get(host)?.slots.capacity ?? this.#limit;
+  /** How many requests of a kind may be in flight to a host now. */
+  limitOf(host: string, kind: RequestKind = DEFAULT_KIND): number {
+    return this.#gates.get(keyOf(host, kind))?.slots.capacity ?? this.#limit;
   }
 
   readonly throttle: Layer = (next) => async (request) => {
-    const gate = this.#gateOf(request.url.host);
+    const gate = this.#gateOf(request.url.host, request.kind);
     const release = await this.#enter(gate, request);
     const { narrowings } = gate;
     try {
@@ -106,14 +108,19 @@ export class HostGates {
     if (isDue && slots.capacity < this.#most) slots.resize(slots.capacity + 1);
   }
 
-  #gateOf(host: string): Gate {
-    let gate = this.#gates.get(host);
+  #gateOf(host: string, kind: RequestKind = DEFAULT_KIND): Gate {
+    const key = keyOf(host, kind);
+    let gate = this.#gates.get(key);
     if (gate === undefined) {
       gate = { slots: new Semaphore(this.#limit), clean: 0, narrowings: 0, heldUntil: 0 };
-      this.#gates.set(host, gate);
+      this.#gates.set(key, gate);
     }
     return gate;
   }
+}
+
+function keyOf(host: string, kind: RequestKind): string {
+  return `${host} ${kind}`;
 }
 
 function isStreamed({ body }: HttpRequest): boolean {

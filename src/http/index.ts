@@ -15,6 +15,7 @@ export {
   type Layer,
   type Method,
   type RequestBody,
+  type RequestKind,
   type RequestObserver,
   type Retry,
   type Send,

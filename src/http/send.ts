@@ -6,6 +6,9 @@ export type Headers = Readonly<Record<string, string | readonly string[] | undef
 
 export type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
+/** What a request does, as far as hosts limit each separately. `manifest-read`: whatever else is asked of a registry, too. */
+export type RequestKind = 'manifest-read' | 'manifest-write' | 'blob-read' | 'blob-write' | 'token';
+
 /**
  * A request's body. Bytes and factories can be sent again; a factory is called once for each time it is sent. A bare stream can be sent once.
  */
@@ -36,6 +39,8 @@ export interface HttpRequest {
   readonly bodyLength?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly side: Side;
+  /** Default `manifest-read`. */
+  readonly kind?: RequestKind | undefined;
   /** Credentials go with requests to this origin alone; set by the client to its registry's. */
   readonly authOrigin?: string | undefined;
   /** Token scopes that the request needs, e.g. `repository:app:pull`; default: those of the client. */

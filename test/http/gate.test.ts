@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
-import { Host, settled } from './gate-host.ts';
+import { Host, settled, url } from './gate-host.ts';
 
 const MIB = 1024 * 1024;
 
@@ -28,6 +28,31 @@ test('counts each host for itself, by name and port', async () => {
     host.pending.map(({ request }) => request.url.host),
     hosts,
   );
+});
+
+test('counts, narrows and holds each kind of request to a host for itself', async () => {
+  const kinds = ['manifest-read', 'manifest-write', 'blob-read', 'blob-write', 'token'] as const;
+  const host = new Host(2);
+  for (const kind of kinds) void host.send(3, { kind });
+  await settled();
+  const inFlight = host.pending.map(({ request }) => request.kind);
+  assert.deepEqual(
+    inFlight,
+    kinds.flatMap((kind) => [kind, kind]),
+  );
+
+  const limited = new Host(8);
+  const [refused] = limited.send(1, { kind: 'blob-write' });
+  await settled();
+  limited.answer(429, { 'retry-after': '30' });
+  (await refused)?.body.resume();
+  for (const kind of kinds) assert.equal(limited.gates.limitOf(url.host, kind), kind === 'blob-write' ? 4 : 8, kind);
+  void limited.send(1, { kind: 'blob-read' });
+  await settled();
+  assert.deepEqual([limited.pending.length, limited.slept], [1, []], 'a download does not wait for Retry-After');
+  void limited.send(1, { kind: 'blob-write' });
+  await settled();
+  assert.deepEqual(limited.slept, [30_000]);
 });
 
 test('gives the place back when a request fails, and when it is aborted while it waits', async () => {

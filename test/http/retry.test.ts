@@ -207,11 +207,12 @@ test('reads Retry-After as time from now', () => {
   for (const { value, ms } of cases) assert.equal(retryAfterMs({ headers: { 'retry-after': value } }, NOW), ms, value);
 });
 
-test('takes the retries of the request before those of the run; none at all where it says 0', async () => {
+test('takes the retries of the request, but never more than the run has; none at all where either says 0', async () => {
   for (const answer of [[500], [429], networkError('ECONNRESET')] as const) {
     assert.equal((await play([answer], { retries: 0 })).requests, 1);
   }
   assert.equal((await play([[500]], { retries: 1 })).requests, 2);
+  assert.equal((await play([[500]], { retries: 1 }, { retries: 0 })).requests, 1);
 });
 
 test('tells its observer what is asked again, why and when, without secrets', async () => {

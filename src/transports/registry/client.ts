@@ -12,6 +12,7 @@ import {
   type HttpRequest,
   type HttpResponse,
   type RequestBody,
+  type RequestKind,
   type Send,
 } from '../../http/index.ts';
 import { MANIFEST_ACCEPT } from '../../manifest/media-types.ts';
@@ -224,6 +225,7 @@ export class RegistryClient {
       method,
       url,
       side: this.side,
+      kind: kindOf(method, path),
       authOrigin: this.origin,
       headers: headers ?? {},
       body,
@@ -266,4 +268,11 @@ export class RegistryClient {
     if (origin.protocol !== 'https:' || url.protocol !== 'http:' || url.hostname !== origin.hostname) return url;
     return atOrigin(url, origin.origin);
   }
+}
+
+/** Of a request to a path below the repository; an upload's own URL comes with an empty one. */
+function kindOf(method: HttpRequest['method'], path: string): RequestKind {
+  const isRead = method === 'GET' || method === 'HEAD';
+  if (path.startsWith('manifests/')) return isRead ? 'manifest-read' : 'manifest-write';
+  return isRead && path !== '' ? 'blob-read' : 'blob-write';
 }

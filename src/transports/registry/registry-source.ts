@@ -201,6 +201,7 @@ export class RegistrySource implements ImageSource {
         method: 'GET',
         url,
         side: 'source',
+        kind: 'blob-read',
         signal,
         answerBody: 'stream',
         ...(isFresh && { headers: NO_CACHE }),

@@ -132,7 +132,7 @@ test('sends no credentials where they are not wanted: to other hosts', async () 
   );
 });
 
-test('holds the whole host back after a 429, and narrows it', async () => {
+test('holds requests of this kind to the host back after a 429, and narrows them', async () => {
   await using registry = await startRegistry();
   await using access = openAccess();
   const { origin, send } = await access.endpoint(registry.host, { ...call, plainHttp: true });
@@ -140,4 +140,5 @@ test('holds the whole host back after a 429, and narrows it', async () => {
   const { status, body } = await send({ method: 'GET', url: new URL('/v2/', origin), side: 'source' });
   body.resume();
   assert.deepEqual([status, registry.count(), access.gates.limitOf(registry.host)], [200, 2, 8]);
+  assert.equal(access.gates.limitOf(registry.host, 'blob-read'), 16);
 });
