@@ -36,6 +36,8 @@ export interface CopierOptions {
   readonly retryDelayMs?: number | undefined;
   /** Idle time after which a transfer counts as stalled, in ms. Default 60000. */
   readonly timeoutMs?: number | undefined;
+  /** Bytes a second that all transfers together may take, down and up each. Default: no limit. */
+  readonly limitRate?: number | undefined;
   /** Whether the blob info cache is read and written. Default true. */
   readonly cache?: boolean | undefined;
   /** Default `process.env`. */

@@ -1,3 +1,4 @@
+import { ImgcopyError } from './errors/imgcopy-error.ts';
 import { homeDirectory } from './io/home-directory.ts';
 import { DEFAULT_RETRY_POLICY, type RetryPolicy } from './retry/attempts.ts';
 import { MemoryBudget } from './io/memory.ts';
@@ -32,6 +33,13 @@ export class SharedResources implements AsyncDisposable {
   #uploadState: Promise<UploadState> | undefined;
 
   constructor(options: CopierOptions) {
+    const { limitRate } = options;
+    if (limitRate !== undefined && !(limitRate > 0)) {
+      throw new ImgcopyError(`invalid limitRate ${limitRate}: expected more than 0 bytes a second`, {
+        code: 'ERR_USAGE',
+        kind: 'usage',
+      });
+    }
     this.options = options;
     this.env = options.env ?? process.env;
     this.pool = new Semaphore(options.jobs ?? DEFAULT_JOBS);
@@ -70,6 +78,7 @@ export class SharedResources implements AsyncDisposable {
       idleTimeoutMs: this.options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
       requestsPerHost: REQUESTS_PER_HOST,
       jobs: this.options.jobs ?? DEFAULT_JOBS,
+      limitRate: this.options.limitRate,
       env: this.env,
       homeDir: homeDirectory(),
       onWarning: this.warn,

@@ -33,6 +33,8 @@ export interface CopyFlags extends BothEndpointsFlags, PatienceFlags {
   readonly substitute?: boolean;
   readonly preserveDigests?: boolean;
   readonly jobs?: number;
+  /** In bytes a second. */
+  readonly limitRate?: number;
   readonly partial?: PartialMode;
   /** False with --no-cache. */
   readonly cache: boolean;
@@ -74,6 +76,7 @@ export async function runCopy(
         preserveDigests: flags.preserveDigests,
         partial: flags.partial,
         jobs: flags.jobs,
+        limitRate: flags.limitRate,
         cache: flags.cache,
         signal: limited,
         onEvent: progress.show,

@@ -3,7 +3,7 @@ import { VERSION } from '../index.ts';
 import { addCommands } from './commands.ts';
 import { configureHelp, optionsHelp, variablesHelp } from './help.ts';
 import { addOptions, BOTH_SIDES, credentialOptions, debugOption, patienceOptions, tlsOptions } from './options.ts';
-import { collect, collectPlatforms, parsePositive } from './values.ts';
+import { collect, collectPlatforms, parseByteRate, parsePositive } from './values.ts';
 import type { CopyFlags } from './copy-command.ts';
 
 /** The command line's definition. What a command does is loaded when it runs. */
@@ -81,6 +81,9 @@ function transferOptions(): readonly Option[] {
     new Option('-j, --jobs <n>', 'blobs in flight, over the whole run')
       .default(undefined, '16')
       .argParser(parsePositive),
+    new Option('--limit-rate <bytes>', 'bytes a second for all transfers together, down and up each, e.g. 10M or 512K')
+      .default(undefined, 'no limit')
+      .argParser(parseByteRate),
     new Option(
       '--partial <when>',
       'auto, always or never: build blobs from pieces that the destination has, resume, fetch by parallel ranges',

@@ -22,6 +22,16 @@ export function parsePositiveDuration(text: string): number {
   return ms;
 }
 
+/** `512K`, `10M`, `1.5G`, as curl takes them: K, M and G are powers of 1024. A bare number is bytes. */
+export function parseByteRate(text: string): number {
+  const [, amount, unit = ''] = /^(\d{1,15}(?:\.\d{1,6})?)([kmg]?)$/i.exec(text) ?? [];
+  const bytes = Math.floor(Number(amount) * 1024 ** ' KMG'.indexOf(unit.toUpperCase() || ' '));
+  if (!Number.isSafeInteger(bytes) || bytes < 1) {
+    throw new InvalidArgumentError('Expected bytes a second such as 10M, 512K or 100000.');
+  }
+  return bytes;
+}
+
 export function parseCount(text: string): number {
   if (!/^\d{1,6}$/.test(text)) throw new InvalidArgumentError('Expected a whole number.');
   return Number(text);

@@ -2,6 +2,7 @@ export { dumpBody, readBody } from './body.ts';
 export { atOrigin, exactText, requestTarget, resolveUrl, withQuery } from './exact-url.ts';
 export { collect } from './collect.ts';
 export { HostGates } from './gate.ts';
+export { limitRate } from './rate-limit.ts';
 export { NetworkError, redactUrl, toNetworkError } from './network-error.ts';
 export { redirect } from './redirect.ts';
 export { isPassing, isPassingAnswer, isRateLimit, retry } from './retry.ts';

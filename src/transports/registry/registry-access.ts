@@ -6,6 +6,7 @@ import {
   collect,
   compose,
   HostGates,
+  limitRate,
   NetworkError,
   openConnections,
   redirect,
@@ -35,6 +36,8 @@ export interface EndpointOptions {
 export interface RegistryAccessOptions {
   readonly policy: RetryPolicy;
   readonly idleTimeoutMs: number;
+  /** Bytes a second that all transfers together may take, each way. Default: no limit. */
+  readonly limitRate?: number | undefined;
   /** Requests in flight a host. */
   readonly requestsPerHost: number;
   /** Blobs in flight: within one registry, each may hold a connection to read from and one to write to. */
@@ -82,10 +85,12 @@ export class RegistryAccess implements AsyncDisposable {
   readonly #origins = new Map<string, Promise<Origin>>();
   readonly #uploadLimits = new Map<string, UploadLimits>();
   readonly gates: HostGates;
+  readonly #slowDown: readonly Layer[];
 
   constructor(options: RegistryAccessOptions) {
     this.#options = options;
     this.#trust = new Trust(options);
+    this.#slowDown = options.limitRate === undefined ? [] : [limitRate(options.limitRate)];
     this.gates = new HostGates({ limit: options.requestsPerHost, most: MOST_REQUESTS });
   }
 
@@ -145,7 +150,7 @@ export class RegistryAccess implements AsyncDisposable {
       env,
       connections: MOST_REQUESTS + 2 * jobs,
     });
-    const raw = compose(connections.send, identify(userAgent), observe);
+    const raw = compose(connections.send, identify(userAgent), observe, ...this.#slowDown);
     const send = compose(raw, retry(policy), collect({ timeoutMs: idleTimeoutMs }), redirect, this.gates.throttle);
     const network = { connections, send, authorizer: new Authorizer({ send }) };
     this.#networks.set(key, network);
