@@ -120,6 +120,8 @@ function reason(cause: unknown): string {
   if (NOT_TLS.test(text)) return 'the server does not speak TLS';
   if (CLIENT_CERTIFICATE.test(text))
     return `the server does not accept the client without a certificate that it trusts`;
-  if (cause instanceof AggregateError && cause.errors.length > 0) return reason(cause.errors[0]);
+  // One for each address of the host.
+  if (cause instanceof AggregateError && cause.errors.length > 0)
+    return [...new Set(cause.errors.map(reason))].join('; ');
   return cause instanceof Error ? cause.message || cause.name : String(cause);
 }
