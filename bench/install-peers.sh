@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Installs what the benchmark compares imgcopy with and measures through, where it is missing: crane, regctl, oras and
-# distribution v3 (`registry`) with Go, the rest with apt-get, as root.
+# Installs what the benchmark compares imgcopy with and measures through, and the proxies that tests go through, where it is missing:
+# crane, regctl, oras and distribution v3 (`registry`) with Go, the rest with apt-get, as root.
 set -euo pipefail
 
-PATH=$PATH:$(go env GOPATH)/bin
+PATH=$PATH:$(go env GOPATH)/bin:/usr/sbin
 
 for module in \
   github.com/google/go-containerregistry/cmd/crane \
@@ -14,9 +14,10 @@ for module in \
 done
 
 missing=()
-for package in skopeo docker-registry python3; do
+for package in skopeo docker-registry python3 squid tinyproxy; do
   command -v "$package" >/dev/null || missing+=("$package")
 done
+command -v danted >/dev/null || missing+=(dante-server)
 if ((${#missing[@]} > 0)); then
   apt-get update
   DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "${missing[@]}"

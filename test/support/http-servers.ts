@@ -1,7 +1,7 @@
-import { once } from 'node:events';
+import { on, once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
 import { createServer as createTlsServer, type ServerOptions } from 'node:https';
-import { connect, type AddressInfo, type Server, type Socket } from 'node:net';
+import { connect, createServer as createTcpServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
 
 /** Says yes, and under which name it was asked. */
@@ -73,4 +73,42 @@ export async function proxyTo(
     return void socket.pipe(onward).pipe(socket);
   });
   return { port: await listen(t, proxy), tunnels, users };
+}
+
+/**
+ * A SOCKS5 proxy that leads to one port, for one user; it notes the names that it is asked for.
+ * @see https://www.rfc-editor.org/rfc/rfc1928
+ */
+export async function socksTo(
+  t: TestContext,
+  port: number,
+  user: { readonly name: string; readonly password: string },
+): Promise<{ readonly port: number; readonly asked: readonly string[] }> {
+  const asked: string[] = [];
+  const serve = async (socket: Socket): Promise<void> => {
+    const packets = on(socket, 'data') as AsyncIterator<[Buffer]>;
+    const read = async (): Promise<Buffer> => ((await packets.next()).value as [Buffer])[0];
+    await read();
+    socket.write(Buffer.of(5, 2));
+    const login = await read();
+    const end = 2 + (login[1] ?? 0);
+    const [name, password] = [login.toString('utf8', 2, end), login.toString('utf8', end + 1)];
+    const isRight = `${name}:${password}` === `${user.name}:${user.password}`;
+    socket.write(Buffer.of(1, isRight ? 0 : 1));
+    if (!isRight) return;
+    const wanted = await read();
+    const host = wanted.toString('utf8', 5, wanted.length - 2);
+    asked.push(`${host}:${wanted.readUInt16BE(wanted.length - 2)}`);
+    socket.removeAllListeners('data').pause();
+    const onward = connect(port, '127.0.0.1');
+    onward.on('error', () => socket.destroy());
+    socket.on('close', () => onward.destroy());
+    socket.write(Buffer.of(5, 0, 0, 1, 0, 0, 0, 0, 0, 0));
+    socket.pipe(onward).pipe(socket);
+  };
+  const server = createTcpServer((socket) => {
+    socket.on('error', () => undefined);
+    serve(socket).catch(() => socket.destroy());
+  });
+  return { port: await listen(t, server), asked };
 }

@@ -5,9 +5,9 @@ import { delimiter, join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { promisify } from 'node:util';
 
-/** The path of an installed tool (`skopeo`, `crane`, `docker-registry`, …), looked for on PATH and in ~/go/bin; undefined where there is none. */
+/** The path of an installed tool (`skopeo`, `crane`, `squid`, …), looked for on PATH, in ~/go/bin and /usr/sbin; undefined where there is none. */
 export function realTool(name: string): string | undefined {
-  const folders = [...(process.env['PATH'] ?? '').split(delimiter), join(homedir(), 'go', 'bin')];
+  const folders = [...(process.env['PATH'] ?? '').split(delimiter), join(homedir(), 'go', 'bin'), '/usr/sbin'];
   return folders.map((folder) => join(folder, name)).find(isExecutable);
 }
 

@@ -7,7 +7,7 @@ import { NetworkError } from '../../../src/http/network-error.ts';
 import { openConnections, type ConnectionsOptions } from '../../../src/http/undici-send.ts';
 import { writeAuthority, writeCertificates } from '../../support/certificate-files.ts';
 import { selfSignedCertificate } from '../../support/certificate.ts';
-import { listen, proxyTo, sayYes, serveTls } from '../../support/http-servers.ts';
+import { listen, proxyTo, sayYes, serveTls, socksTo } from '../../support/http-servers.ts';
 
 const server = selfSignedCertificate();
 
@@ -224,4 +224,19 @@ test('looks for proxies in the environment that it was given, and nowhere else',
     await assert.rejects(get('https://unknown.invalid/', { env }), { code: 'ERR_NAME_NOT_RESOLVED' });
   }
   assert.deepEqual(proxy.tunnels, []);
+});
+
+test('asks a SOCKS5 proxy for a server by its name, as the user that the variable names', async (t) => {
+  const named = selfSignedCertificate(['registry.test']);
+  const { port } = await serveTls(t, named);
+  const proxy = await socksTo(t, port, { name: 'anna', password: 'secret' });
+  const caFile = await writeAuthority(t, named.cert);
+  const env = { HTTPS_PROXY: `socks5://anna:secret@127.0.0.1:${proxy.port}` };
+  assert.equal(await get('https://registry.test/', { env, caFile }), 'yes to registry.test');
+  assert.deepEqual(proxy.asked, ['registry.test:443']);
+  const wrong = { HTTPS_PROXY: `socks5://anna:wrong@127.0.0.1:${proxy.port}` };
+  await assert.rejects(
+    get('https://registry.test/', { env: wrong, caFile }),
+    fails('ERR_PROXY', /Authentication failed/),
+  );
 });
