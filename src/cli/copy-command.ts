@@ -15,7 +15,7 @@ import { endpointsOf, patienceOf, type BothEndpointsFlags, type PatienceFlags } 
 import { openProgress } from './progress/open-progress.ts';
 import type { Progress, ProgressMode } from './progress/progress.ts';
 import { within } from './within.ts';
-import { keepYoungGenerationSmall } from './young-generation.ts';
+import { keepYoungGenerationSmall } from './v8-flags.ts';
 
 /** What a copy prints on standard output. */
 type OutputForm = 'reference' | 'image' | 'digest' | 'json';

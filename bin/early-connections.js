@@ -1,0 +1,67 @@
+import { connect, isIP } from 'node:net';
+
+// Begins TCP connections to the registries of a command line before the program is loaded, which takes as long as a handshake with a host
+// that is not far. Only where it is certain what will be asked: otherwise the program opens its connections itself.
+
+/** Where src/http/connect/early-sockets.ts looks for them. */
+const EARLY = Symbol.for('imgcopy.early-sockets');
+const PROXIES = ['HTTPS_PROXY', 'HTTP_PROXY', 'https_proxy', 'http_proxy'];
+/** Options without a value: what comes after another option may be its value. */
+const FLAGS = new Set([
+  '-q',
+  '-v',
+  '-a',
+  '--quiet',
+  '--verbose',
+  '--debug',
+  '--all',
+  '--force',
+  '--no-cache',
+  '--sparse',
+]);
+const REFERENCE = /^(docker:\/\/)?([\w-]+(?:\.[\w-]+)*)(?::(\d{1,5}))?\//;
+/** A name takes a turn of the event loop to resolve, where it is known to the system; loading the program would block it. */
+const LOOKUP_MS = 4;
+
+export async function connectEarly(argv, env) {
+  if (PROXIES.some((name) => env[name])) return;
+  const hosts = hostsIn(argv);
+  if (hosts.length === 0) return;
+  const sockets = hosts.map(({ host, port }) => {
+    const socket = connect({
+      host,
+      port,
+      autoSelectFamily: true,
+      autoSelectFamilyAttemptTimeout: 2_000,
+      highWaterMark: 64 * 1024,
+    });
+    return { key: `${host}:${port}`, host, socket: socket.on('error', () => undefined).unref() };
+  });
+  globalThis[EARLY] = new Map(sockets.map(({ key, socket }) => [key, [socket]]));
+  // Even to an address, a connection begins at the next tick.
+  await new Promise((resolve) => process.nextTick(resolve));
+  const named = sockets.filter(({ host }) => isIP(host) === 0);
+  if (named.length === 0) return;
+  const found = named.map(
+    ({ socket }) => new Promise((resolve) => socket.once('lookup', resolve).once('close', resolve)),
+  );
+  await Promise.race([Promise.all(found), new Promise((resolve) => setTimeout(resolve, LOOKUP_MS))]);
+}
+
+/** The registries that operands name; each once, none of this machine. */
+function hostsIn(argv) {
+  const found = new Map();
+  argv.forEach((argument, index) => {
+    const before = argv[index - 1] ?? '';
+    if (before.startsWith('-') && !FLAGS.has(before)) return;
+    const [, scheme, name, port] = REFERENCE.exec(argument) ?? [];
+    if (name === undefined || /^(?:localhost$|127\.)/.test(name)) return;
+    // Without a scheme, a first part with neither dot nor port is a user of Docker Hub; some are names of transports.
+    if (scheme === undefined && port === undefined && !name.includes('.')) return;
+    if (scheme === undefined && /^(?:dir|oci)$/.test(name)) return;
+    if (port === undefined && argv.some((one) => one.includes('plain-http'))) return;
+    const host = name === 'docker.io' ? 'registry-1.docker.io' : name;
+    found.set(`${host}:${port}`, { host, port: Number(port ?? 443) });
+  });
+  return [...found.values()];
+}

@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict';
+import { createServer } from 'node:net';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { buildImage } from '../support/images.ts';
+import { listen } from '../support/http-servers.ts';
+import { runImgcopy } from '../support/imgcopy-command.ts';
+import { startRegistry } from '../support/registry.ts';
+
+const options = { timeout: 60_000 };
+/** Ends the process where it would load the program. */
+const withoutProgram = `
+  import { Module } from 'node:module';
+  const load = Module._load;
+  Module._load = function (request, ...rest) {
+    if (request.endsWith('imgcopy.cjs')) process.exit(99);
+    return load.call(this, request, ...rest);
+  };
+`;
+
+async function openHome(t: TestContext): Promise<string> {
+  const home = await mkdtemp(join(tmpdir(), 'imgcopy-early-'));
+  t.after(() => rm(home, { recursive: true, force: true }));
+  return home;
+}
+
+/** A server that counts its connections. */
+async function startCounter(t: TestContext): Promise<{ readonly port: number; readonly connections: () => number }> {
+  let connections = 0;
+  const server = createServer((socket) => {
+    connections += 1;
+    socket.on('error', () => undefined).resume();
+  });
+  return { port: await listen(t, server), connections: () => connections };
+}
+
+test('begins a connection to each registry before the program is loaded', options, async (t) => {
+  const home = await openHome(t);
+  const [from, to] = [await startCounter(t), await startCounter(t)];
+  const args = [`0.0.0.0:${from.port}/app:1`, '-q', `docker://0.0.0.0:${to.port}/app:1`];
+  const { status } = await runImgcopy(args, { home, preload: withoutProgram });
+  assert.deepEqual([status, from.connections(), to.connections()], [99, 1, 1]);
+});
+
+test('begins none for what may not be a registry, is this machine, or is behind a proxy', options, async (t) => {
+  const home = await openHome(t);
+  const { port, connections } = await startCounter(t);
+  const name = `0.0.0.0:${port}/app:1`;
+  const cases: readonly (readonly string[])[] = [
+    ['inspect', '--authfile', name],
+    ['inspect', '--json'],
+    ['inspect', `127.0.0.1:${port}/app`],
+    ['inspect', `localhost:${port}/app`],
+    ['copy', `dir:${port}/app`, `./0.0.0.0:${port}/app`],
+  ];
+  for (const args of cases) {
+    const { status } = await runImgcopy(args, { home, preload: withoutProgram });
+    assert.deepEqual([status, connections()], [99, 0], args.join(' '));
+  }
+  const proxied = `process.env.https_proxy = 'http://127.0.0.1:1'; ${withoutProgram}`;
+  await runImgcopy(['inspect', name], { home, preload: proxied });
+  assert.equal(connections(), 0);
+});
+
+test('sends its first request over the connection that was begun early', options, async (t) => {
+  const home = await openHome(t);
+  await using registry = await startRegistry();
+  registry.seed('app', '1', buildImage({ layers: { count: 1, size: 100 } }));
+  const args = ['digest', '--plain-http', `0.0.0.0:${registry.host.split(':')[1]}/app:1`];
+  const { status, stderr } = await runImgcopy(args, { home });
+  const connections = new Set(registry.requests.map(({ connection }) => connection));
+  assert.deepEqual([status, stderr, [...connections]], [0, '', [1]]);
+});
