@@ -1,7 +1,9 @@
+import type { Digest } from '../../digest/digest.ts';
 import { formatRange } from '../../http/byte-ranges.ts';
 import { backoff, type HttpResponse, type RequestObserver, type RetryPolicy } from '../../http/index.ts';
 import { readRanges } from '../../http/range-reader.ts';
 import type { BlobChunkAccessor, ImageSourceChunk, RangeSupport } from '../../types/blob-chunk-accessor.ts';
+import type { WaitOptions } from '../../types/blob-info.ts';
 import type { BlobInfoCache } from '../../types/blob-info-cache.ts';
 import { BadPartialRequestError, WholeBlobError } from '../../types/errors.ts';
 import { nowMs } from '../../io/clock.ts';
@@ -75,6 +77,7 @@ class HostRangeSupport implements RangeSupport {
 export function registryBlobRanges(client: RegistryClient, options: BlobRangesOptions): BlobChunkAccessor {
   const { policy, observer } = options;
   const rangeSupport = new HostRangeSupport(options);
+  const redirects = new Redirects(client);
   return {
     rangeSupport,
     getBlobAt(info, chunks, { signal, takesWholeBlob = false } = {}) {
@@ -83,7 +86,7 @@ export function registryBlobRanges(client: RegistryClient, options: BlobRangesOp
       const fetch = async (wanted: readonly ImageSourceChunk[], fetchSignal: AbortSignal): Promise<HttpResponse> => {
         const mayBeWhole = takesWhole;
         takesWhole = false;
-        const asked = client.getBlob(info.digest, {
+        const asked = redirects.getBlob(info.digest, {
           signal: mayBeWhole ? signal : fetchSignal,
           range: formatRange(wanted),
           ...(wanted.length > 1 && { retries: MANY_RANGES_RETRIES }),
@@ -108,6 +111,39 @@ export function registryBlobRanges(client: RegistryClient, options: BlobRangesOp
       return readRanges(fetch, info, chunks, { signal, resume: { attempts: policy.retries, wait } });
     },
   };
+}
+
+interface GetRangeOptions extends WaitOptions {
+  readonly range: string;
+  readonly retries?: number;
+}
+
+/** Where redirects led, for each blob: further ranges are asked for there, as long as that is answered, and the registry is left alone. */
+class Redirects {
+  readonly #client: RegistryClient;
+  readonly #targets = new Map<Digest, { readonly url: URL; isReused: boolean }>();
+  /** False once a URL did not work a second time. */
+  #mayReuse = true;
+
+  constructor(client: RegistryClient) {
+    this.#client = client;
+  }
+
+  async getBlob(digest: Digest, options: GetRangeOptions): Promise<HttpResponse> {
+    const target = this.#targets.get(digest);
+    if (target !== undefined && this.#mayReuse) {
+      const response = await this.#client.getRedirectedBlob(target.url, options);
+      if (response !== undefined) {
+        target.isReused = true;
+        return response;
+      }
+      if (this.#targets.get(digest) === target) this.#targets.delete(digest);
+      this.#mayReuse = target.isReused;
+    }
+    const response = await this.#client.getBlob(digest, options);
+    if (response.url.origin !== this.#client.origin) this.#targets.set(digest, { url: response.url, isReused: false });
+    return response;
+  }
 }
 
 /** A server, or a CDN behind it, that does not like the ranges may say so by any status. */

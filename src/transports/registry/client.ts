@@ -5,6 +5,7 @@ import {
   atOrigin,
   dumpBody,
   header,
+  NetworkError,
   readBody,
   redactUrl,
   resolveUrl,
@@ -138,6 +139,27 @@ export class RegistryClient {
     };
     const request = this.#request('GET', `blobs/${digest}`, { ...options, headers, answerBody: 'stream' });
     return this.#expect(request, options.range === undefined ? [200] : [200, 206, 400, 416, 501]);
+  }
+
+  /**
+   * A range of a blob from where a redirect led before, without credentials and retries.
+   * @returns undefined where that URL does not give it any more: signed ones expire.
+   */
+  async getRedirectedBlob(
+    url: URL,
+    options: WaitOptions & { readonly range: string },
+  ): Promise<HttpResponse | undefined> {
+    const { signal, range } = options;
+    const call: Call = { signal, headers: { range }, retries: 0, answerBody: 'stream' };
+    const request = { ...this.#request('GET', '', call), url };
+    const response = await this.#send(request).catch((error: unknown) => {
+      signal?.throwIfAborted();
+      if (error instanceof NetworkError) return undefined;
+      throw error;
+    });
+    if (response === undefined || response.status === 200 || response.status === 206) return response;
+    await dumpBody(response);
+    return undefined;
   }
 
   /**

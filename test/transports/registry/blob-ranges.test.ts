@@ -161,6 +161,28 @@ test('leaving the loop ends the request, an abort its waiting (behaviour 11)', a
   await registry.idle();
 });
 
+test('ranges of a blob are asked for where a redirect led, as long as that is answered', async () => {
+  await using setting = await start({ redirectBlobs: true });
+  const { registry, ranges } = setting;
+  const asked = (): readonly string[] => registry.requests.map(({ server, status }) => `${server} ${status}`);
+  for (let times = 0; times < 4; times += 1) assert.deepEqual(await read(ranges, one), expected(one));
+  assert.deepEqual(asked(), ['registry 307', ...Array.from({ length: 4 }, () => 'storage 206')]);
+  assert.ok(
+    registry.requests.every(({ server, headers }) => server === 'registry' || headers.authorization === undefined),
+  );
+  registry.behave({ match: { path: /storage/, times: 1 }, status: 403 });
+  assert.deepEqual(await read(ranges, one), expected(one));
+  assert.deepEqual(asked().slice(5), ['storage 403', 'registry 307', 'storage 206'], 'an URL that has expired');
+});
+
+test('a redirect that works once is not tried a second time again and again', async () => {
+  await using setting = await start({ redirectBlobs: 'single-use' });
+  for (let times = 0; times < 4; times += 1) assert.deepEqual(await read(setting.ranges, one), expected(one));
+  const { requests } = setting.registry;
+  assert.equal(requests.filter(({ server }) => server === 'registry').length, 4);
+  assert.equal(requests.filter(({ status }) => status === 403).length, 1);
+});
+
 for (const status of [400, 403, 405, 416, 500, 501, 503]) {
   test(`${status} refuses the ranges that were asked for`, async () => {
     await using setting = await start();
