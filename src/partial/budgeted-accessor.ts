@@ -9,8 +9,10 @@ import type {
 import type { BlobInfo } from '../types/blob-info.ts';
 import { UnusableTailError } from './unusable-tail-error.ts';
 
-/** What is read of a table of contents takes several times its bytes while it is compared with others. */
+/** What is read of a table of contents takes several times its bytes while it is compared with others: as a rule, as much as its text. */
 const WEIGHT = 4;
+/** A piece of a blob, with its identity and its place in an index, in bytes. */
+const PIECE_BYTES = 250;
 
 /** The memory of the tables of contents that are compared with each other. */
 export class TailMemory {
@@ -40,7 +42,26 @@ export class TailMemory {
    * @throws UnusableTailError where there is no room for them.
    */
   spend(bytes: number): void {
-    this.#wanted += TailMemory.weightOf(bytes);
+    this.#spend(TailMemory.weightOf(bytes));
+  }
+
+  /**
+   * Counts the pieces that a table of contents names, where these are more than its compressed bytes let one expect.
+   * @param bytes  of the table of contents, compressed.
+   * @returns whether there is room for them.
+   */
+  hasRoomFor(pieces: number, bytes: number): boolean {
+    try {
+      this.#spend(Math.max(0, pieces * PIECE_BYTES - TailMemory.weightOf(bytes)));
+      return true;
+    } catch (error) {
+      if (error instanceof UnusableTailError) return false;
+      throw error;
+    }
+  }
+
+  #spend(bytes: number): void {
+    this.#wanted += bytes;
     const lacking = this.#wanted - this.#share.bytes;
     if (lacking > 0 && !this.#share.grow(lacking)) throw new UnusableTailError('there is no memory for it');
   }

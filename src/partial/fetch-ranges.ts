@@ -18,6 +18,8 @@ export interface FetchRangesOptions {
 /** What a request asks for at the most, in bytes: with 80 ms of round trip and 12 MB/s, bytes move half of its time. Twice that took twice the memory
  * for a third more of throughput. */
 const SEGMENT_BYTES = 1024 * 1024;
+/** A source that begins to answer so soon is near, in ms: how fast its first range comes shows whether one stream will do. */
+const NEAR_MS = 15;
 /** A range as long as this is passed on as it comes where there is no room for it, or no need; then in so many bytes at a time. */
 const LONG_RANGE = 8 * 1024 * 1024;
 const STREAMED_BYTES = 2 * LONG_RANGE;
@@ -62,6 +64,8 @@ class RangeFetcher {
   #ahead: RangeRequest[] = [];
   /** A request is under way whose answer shows what the server can do; nothing is asked for ahead of that. */
   #isProbing = false;
+  /** The first range comes from near: nothing is asked for ahead before its end shows how fast one stream is. */
+  #isMeasuring = false;
   #few = false;
   #takesWhole: boolean;
 
@@ -117,7 +121,7 @@ class RangeFetcher {
   /** Asks for as much ahead as window and memory allow. */
   #readAhead(): void {
     if (this.#accessor.rangeSupport.isLocal || this.#signal.aborted) return;
-    while (!this.#isProbing && this.#ahead.length < this.#window.size) {
+    while (!this.#isProbing && !this.#isMeasuring && this.#ahead.length < this.#window.size) {
       if (this.#window.isFast && this.#isLong()) return;
       const share = this.#memory.takeNow(SEGMENT_BYTES);
       if (share === undefined) return;
@@ -142,14 +146,21 @@ class RangeFetcher {
 
   #collect(batch: Batch, share: MemoryShare): RangeRequest {
     const request = this.#open(batch, share);
-    request.collect((timing) => this.#window.record(timing));
+    request.collect((timing) => {
+      this.#isMeasuring = false;
+      this.#window.record(timing);
+    });
     return request;
   }
 
   #open(batch: Batch, share?: MemoryShare): RangeRequest {
     const { ranges, multiRange } = this.#accessor.rangeSupport;
     this.#isProbing = ranges !== true || (multiRange === undefined && batch.chunks.length > 1);
-    const onAnswer = (): void => this.#learn(batch);
+    const isFirst = this.#isProbing && ranges !== true;
+    const onAnswer = (elapsedMs: number): void => {
+      this.#isMeasuring = isFirst && share !== undefined && elapsedMs <= NEAR_MS;
+      this.#learn(batch);
+    };
     return new RangeRequest(this.#accessor, this.#info, batch, { share, onAnswer, signal: this.#signal });
   }
 
@@ -198,6 +209,7 @@ class RangeFetcher {
     const { rangeSupport } = this.#accessor;
     this.#queue.putBack([withoutFirst(refused.wanted, given), ...(await this.dropAhead())]);
     this.#isProbing = false;
+    this.#isMeasuring = false;
     if (refused.chunks.length === 1) {
       learnRefusal(rangeSupport, error);
       this.#takesWhole = this.#accessor.getBlob !== undefined;

@@ -3,6 +3,8 @@ import { digestAlgorithm, type Digest } from '../digest/digest.ts';
 import { UnusableTailError } from './unusable-tail-error.ts';
 
 const CHUNK_BYTES = 64 * 1024;
+/** The decoder keeps up to 2 to the power of this many bytes of what came out: the most that an encoder of Go's asks for, at its highest level. */
+const MAX_WINDOW_LOG = 25;
 
 /**
  * Decompresses bytes in memory, a chunk at a time, so that a small bomb stays small.
@@ -11,9 +13,10 @@ const CHUNK_BYTES = 64 * 1024;
  * @throws UnusableTailError where the bytes are no such stream, or more than `limit` comes out.
  */
 export async function* inflate(bytes: Buffer, compression: 'zstd' | 'gzip', limit: number): AsyncGenerator<Buffer> {
-  const { createGunzip, createZstdDecompress } = await import('node:zlib');
+  const { constants, createGunzip, createZstdDecompress } = await import('node:zlib');
   const options = { chunkSize: CHUNK_BYTES };
-  const decoder = compression === 'zstd' ? createZstdDecompress(options) : createGunzip(options);
+  const params = { [constants.ZSTD_d_windowLogMax]: MAX_WINDOW_LOG };
+  const decoder = compression === 'zstd' ? createZstdDecompress({ ...options, params }) : createGunzip(options);
   decoder.end(bytes);
   let total = 0;
   try {

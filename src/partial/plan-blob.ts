@@ -141,7 +141,7 @@ async function planFrom(
 
   const tailGuess = Math.max(...olds.map(({ tailLength }) => tailLength));
   const tail = await readTail(new BudgetedAccessor(accessor, room), info, { signal, tailGuess });
-  if (tail === undefined) return undefined;
+  if (tail === undefined || !room.hasRoomFor(tail.pieces.length, tail.end.bytes.length)) return undefined;
   accessor.rangeSupport.ranges = true;
   const plan = planFromTails({
     blobSize: info.size,
@@ -199,7 +199,8 @@ async function readOldTail(
   room: TailMemory,
 ): Promise<ChunkedTail | undefined> {
   try {
-    return await readTail(new BudgetedAccessor(own, room), old, { signal });
+    const tail = await readTail(new BudgetedAccessor(own, room), old, { signal });
+    return tail && room.hasRoomFor(tail.pieces.length, tail.end.bytes.length) ? tail : undefined;
   } catch (error) {
     if (error instanceof WholeBlobError) own.rangeSupport.ranges = false;
     else if (!(error instanceof ImgcopyError)) throw error;

@@ -11,8 +11,8 @@ import { nowMs } from '../io/clock.ts';
 
 export interface RangeRequestOptions {
   readonly signal: AbortSignal;
-  /** Called when the first bytes are about to come. */
-  readonly onAnswer: () => void;
+  /** Called when the first bytes are about to come, so many ms after they were asked for. */
+  readonly onAnswer: (elapsedMs: number) => void;
   /** The memory that its bytes take, where it reads into memory; given back when it is released. */
   readonly share: MemoryShare | undefined;
 }
@@ -72,10 +72,11 @@ export class RangeRequest {
   async *#stream(): AsyncGenerator<Buffer> {
     const { chunks, wanted } = this.batch;
     const options = { signal: this.#signal, takesWholeBlob: true };
+    const started = nowMs();
     let read = 0;
     let given = 0;
     for await (const reader of this.#accessor.getBlobAt(this.#info, chunks, options)) {
-      if (read === 0) this.#options.onAnswer();
+      if (read === 0) this.#options.onAnswer(nowMs() - started);
       const chunk = chunks[read];
       if (chunk === undefined) throw new Error('more readers than chunks');
       const within = startingBefore(wanted, given, chunk.offset + chunk.length);

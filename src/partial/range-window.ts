@@ -1,4 +1,5 @@
 import { nowMs } from '../io/clock.ts';
+
 /** What one request for ranges took. */
 export interface RangeTiming {
   /** In bytes. */

@@ -33,6 +33,7 @@
  * @see https://github.com/containerd/stargz-snapshotter/blob/main/estargz/zstdchunked/zstdchunked.go
  */
 import { buffer } from 'node:stream/consumers';
+import { Semaphore } from '../io/semaphore.ts';
 import type { BlobChunkAccessor } from '../types/blob-chunk-accessor.ts';
 import type { BlobInfo, WaitOptions } from '../types/blob-info.ts';
 import { estargzPieces } from './estargz.ts';
@@ -84,6 +85,9 @@ export interface ReadTailOptions extends WaitOptions {
   readonly tailGuess?: number | undefined;
 }
 
+/** One is inflated at a time: its window and entries take memory beside the budget. Nobody waits for memory in the meantime. */
+const inflations = new Semaphore(1);
+
 /** The compressed TOC. Larger ones take longer than they save, and too much memory. */
 const MAX_TOC_BYTES = 8 * 1024 * 1024;
 /** TOC, tar-split and footer: a tar-split takes about as much as the TOC. */
@@ -126,7 +130,12 @@ export async function readTail(
     const { format, tailOffset } = position;
     const tailBytes = end.bytes.subarray(tailOffset - end.offset);
     const piecesOf = format === 'estargz' ? estargzPieces : zstdChunkedPieces;
-    return { format, tailOffset, tailBytes, end, pieces: await piecesOf(tailBytes, position, promise) };
+    const release = await inflations.acquire({ signal: options.signal });
+    try {
+      return { format, tailOffset, tailBytes, end, pieces: await piecesOf(tailBytes, position, promise) };
+    } finally {
+      release();
+    }
   } catch (error) {
     if (error instanceof UnusableTailError) return undefined;
     throw error;

@@ -3,11 +3,11 @@ import { objectOf, TocEntryReader, type TocEntry } from './toc-entry.ts';
 import { TocScanner } from './toc-scanner.ts';
 import { UnusableTailError } from './unusable-tail-error.ts';
 
-/** Size of a TOC's text. Storage itself takes 50 MiB. */
-export const MAX_TOC_TEXT_BYTES: number = 50 * 1024 * 1024;
+/** Size of a TOC's text: some 350 bytes an entry. */
+export const MAX_TOC_TEXT_BYTES: number = 32 * 1024 * 1024;
 
-/** Entries are some 300 bytes each once they are read. */
-const MAX_ENTRIES = 200_000;
+/** Entries are some 300 bytes each once they are read, of one TOC at a time. */
+const MAX_ENTRIES = 100_000;
 
 /** A table of contents, in the order of the tar stream and of the blob. */
 export interface Toc {

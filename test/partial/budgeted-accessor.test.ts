@@ -55,3 +55,15 @@ test('a source that ignores ranges is reported, not read', async () => {
     return true;
   });
 });
+
+test('pieces count where there are more than the compressed bytes let one expect', async () => {
+  const share = await shareOf(4000, 60_000);
+  const memory = new TailMemory(share);
+  memory.spend(1000);
+  assert.equal(memory.hasRoomFor(16, 1000), true);
+  assert.equal(share.bytes, 4000, 'as many as were expected');
+  assert.equal(memory.hasRoomFor(200, 1000), true);
+  assert.equal(share.bytes, 50_000);
+  assert.equal(memory.hasRoomFor(200, 1000), false);
+  assert.deepEqual([memory.isShort, share.bytes], [true, 50_000]);
+});

@@ -162,8 +162,9 @@ test('nothing is asked for ahead of the first answer, and a window of segments a
       answers.push(answer);
       return answer.promise;
     },
+    latencyMs: 20,
   });
-  const bytes = fetchRanges(accessor, info, [{ offset: 0, length: 20 * MiB }], {
+  const bytes = fetchRanges(accessor, info, [{ offset: 0, length: 40 * MiB }], {
     memory: new MemoryBudget(48 * MiB).openAccount(),
   });
   const first = bytes.next();
@@ -178,6 +179,12 @@ test('nothing is asked for ahead of the first answer, and a window of segments a
   const left = bytes.return(undefined);
   for (const answer of answers) answer.resolve('ranges');
   await left;
+});
+
+test('a source that is near and fast is read as one stream after its first range', async () => {
+  const accessor = new MemoryAccessor(blob);
+  assert.ok((await fetchAll(accessor, [{ offset: 0, length: blob.length }])).equals(blob));
+  assert.deepEqual(accessor.requests, [[{ offset: 0, length: MiB }], [{ offset: MiB, length: blob.length - MiB }]]);
 });
 
 test('of many ranges, too, one request finds out whether they are answered', async () => {
