@@ -28,12 +28,51 @@ for (const [typed, ordered] of cases) {
   });
 }
 
-for (const verb of ['pull', 'push', 'sync', 'delete', 'manifest']) {
-  test(`${verb}, a command of other tools, is not taken for an image`, () => {
+const mistyped: readonly (readonly [typed: string, hint: RegExp])[] = [
+  ['inspct', /did you mean imgcopy inspect\?.*docker:\/\/inspct/],
+  ['inpsect', /did you mean imgcopy inspect\?/],
+  ['inspectt', /did you mean imgcopy inspect\?/],
+  ['tgas', /did you mean imgcopy tags\?/],
+  ['tag', /did you mean imgcopy tags\?/],
+  ['copi', /did you mean imgcopy copy\?/],
+  ['ccopy', /did you mean imgcopy copy\?/],
+  ['dijest', /did you mean imgcopy digest\?/],
+  ['list-tag', /did you mean imgcopy list-tags\?/],
+  ['hlep', /did you mean imgcopy help\?/],
+  ['Login', /did you mean imgcopy login\?/],
+  ['config', /did you mean imgcopy inspect\?.*docker:\/\/config/],
+  ['manifest', /did you mean imgcopy inspect --raw\?/],
+  ['pull', /did you mean imgcopy SRC dir:PATH\?/],
+  ['push', /docker:\/\/push/],
+  ['sync', /imgcopy --help lists the commands.*docker:\/\/sync/],
+  ['repo', /imgcopy --help/],
+  ['discover', /imgcopy --help/],
+  ['standalone-sign', /imgcopy --help/],
+  ['buildx', /imgcopy --help/],
+  ['delete', /imgcopy --help/],
+];
+
+for (const [word, hint] of mistyped) {
+  test(`${word} is not taken for an image, for it was probably meant as a command`, () => {
     assert.throws(
-      () => verbFirst(['--debug', verb, 'a'], program),
-      (error) => error instanceof ImgcopyError && error.kind === 'usage' && error.message.includes(verb),
+      () => verbFirst(['--debug', word, 'a'], program),
+      (error) => {
+        assert.ok(error instanceof ImgcopyError && error.kind === 'usage');
+        assert.equal(error.message, `unknown command: ${word}`);
+        assert.match(error.hint ?? '', hint);
+        return true;
+      },
     );
-    assert.deepEqual(verbFirst(['copy', verb, 'a'], program), ['copy', verb, 'a']);
+    for (const image of [
+      ['copy', word, 'a'],
+      [`docker://${word}`, 'a'],
+      [`${word}:1`, 'a'],
+    ])
+      assert.deepEqual(verbFirst(image, program), image);
   });
 }
+
+for (const image of ['registry', 'node', 'docker', 'python', 'swarm', 'alpine', 'httpd', 'caddy', 'composer', 'll'])
+  test(`${image} is an image`, () => {
+    assert.deepEqual(verbFirst([image, 'a/b'], program), [image, 'a/b']);
+  });
