@@ -75,6 +75,7 @@ export class SharedResources implements AsyncDisposable {
     const { RegistryAccess } = await import('./transports/registry/registry-access.ts');
     return new RegistryAccess({
       policy: this.policy,
+      failsFast: this.options.retryTimes === undefined,
       idleTimeoutMs: this.options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
       requestsPerHost: REQUESTS_PER_HOST,
       jobs: this.options.jobs ?? DEFAULT_JOBS,

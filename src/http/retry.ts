@@ -4,8 +4,13 @@ import { peekErrorCodes, type PeekedResponse } from './error-codes.ts';
 import { NetworkError, redactUrl } from './network-error.ts';
 import { header, isReplayable, type HttpResponse, type Layer } from './send.ts';
 
-/** A name that does not resolve is a typo more often than an outage. */
-const NAME_RETRIES = 1;
+/** A name that does not resolve, or a port where nobody listens, is a typo more often than an outage, as long as the host has never answered. */
+const TYPO_RETRIES = 1;
+
+export interface RetryOptions {
+  /** A host that cannot be connected to, and has not answered before, is given up after one retry. Default false. */
+  readonly failsFast?: boolean | undefined;
+}
 
 /** Not implemented, HTTP version, and a captive portal that wants a login: the next answer would be the same. */
 const LASTING_STATUS: ReadonlySet<number> = new Set([501, 505, 511]);
@@ -25,7 +30,8 @@ const LASTING_CODES: ReadonlySet<string> = new Set([
 ]);
 
 /** Sends a request again after passing failures, when its body can be sent again. The last answer or error is handed on as it is. */
-export function retry(policy: RetryPolicy): Layer {
+export function retry(policy: RetryPolicy, { failsFast = false }: RetryOptions = {}): Layer {
+  const answered = new Set<string>();
   return (next) => async (request) => {
     if (!isReplayable(request)) return await next(request);
     const { observer, side, signal } = request;
@@ -39,7 +45,9 @@ export function retry(policy: RetryPolicy): Layer {
       const outcome = await next(request)
         .then((response) => peekErrorCodes(request, response))
         .catch((error: unknown) => ({ error }));
-      const failure = signal?.aborted ? undefined : failureOf(outcome, policy.now());
+      if ('response' in outcome) answered.add(request.url.host);
+      const mayBeTypo = failsFast && !answered.has(request.url.host);
+      const failure = signal?.aborted ? undefined : failureOf(outcome, { now: policy.now(), mayBeTypo });
       const letGo = 'response' in outcome ? () => dumpBody(outcome.response) : undefined;
       if (failure !== undefined && (await attempts.again(failure, letGo))) continue;
       if ('error' in outcome) throw outcome.error;
@@ -48,11 +56,15 @@ export function retry(policy: RetryPolicy): Layer {
   };
 }
 
-function failureOf(outcome: PeekedResponse | { readonly error: unknown }, now: number): Failure | undefined {
+function failureOf(
+  outcome: PeekedResponse | { readonly error: unknown },
+  { now, mayBeTypo }: { readonly now: number; readonly mayBeTypo: boolean },
+): Failure | undefined {
   if ('error' in outcome) {
     const { error } = outcome;
     if (!isPassing(error)) return undefined;
-    return { why: error.message, ...(error.failure === 'unresolved' && { maxRetries: NAME_RETRIES }) };
+    const isUnreachable = error.failure === 'unresolved' || error.failure === 'refused';
+    return { why: error.message, ...(mayBeTypo && isUnreachable && { maxRetries: TYPO_RETRIES }) };
   }
   const { response, codes } = outcome;
   const { status } = response;

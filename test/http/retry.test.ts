@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { ImgcopyError } from '../../src/errors/imgcopy-error.ts';
 import { NetworkError } from '../../src/http/network-error.ts';
-import { isPassing, retry, retryAfterMs } from '../../src/http/retry.ts';
+import { isPassing, retry, retryAfterMs, type RetryOptions } from '../../src/http/retry.ts';
 import type { Headers, HttpRequest, HttpResponse, RequestBody, Retry } from '../../src/http/send.ts';
 import { DEFAULT_RETRY_POLICY, type RetryPolicy } from '../../src/retry/attempts.ts';
 
@@ -28,22 +28,26 @@ async function play(
   answers: readonly Answer[],
   options: Partial<HttpRequest> = {},
   policy: Partial<RetryPolicy> = {},
+  retryOptions: RetryOptions = {},
 ): Promise<Played> {
   const slept: number[] = [];
   const retries: Retry[] = [];
   const bodies: Readable[] = [];
   let requests = 0;
-  const layer = retry({
-    ...DEFAULT_RETRY_POLICY,
-    random: () => 1,
-    now: () => NOW,
-    sleep: (ms, signal) => {
-      slept.push(ms);
-      signal?.throwIfAborted();
-      return Promise.resolve();
+  const layer = retry(
+    {
+      ...DEFAULT_RETRY_POLICY,
+      random: () => 1,
+      now: () => NOW,
+      sleep: (ms, signal) => {
+        slept.push(ms);
+        signal?.throwIfAborted();
+        return Promise.resolve();
+      },
+      ...policy,
     },
-    ...policy,
-  });
+    retryOptions,
+  );
   const send = layer((): Promise<HttpResponse> => {
     const answer = answers[Math.min(requests, answers.length - 1)] ?? [200];
     requests += 1;
@@ -65,7 +69,12 @@ async function play(
 }
 
 function networkError(code: string): NetworkError {
-  const failures = { ENOTFOUND: 'unresolved', EPROTO: 'tls', CERT_HAS_EXPIRED: 'certificate' } as const;
+  const failures = {
+    ENOTFOUND: 'unresolved',
+    ECONNREFUSED: 'refused',
+    EPROTO: 'tls',
+    CERT_HAS_EXPIRED: 'certificate',
+  } as const;
   const failure = failures[code as keyof typeof failures] ?? 'lost';
   return new NetworkError({ method: 'GET', url, side: 'source' }, failure, new Error(code));
 }
@@ -129,10 +138,11 @@ test('takes an error for what its status says when its body is cut or has no end
   }
 });
 
-test('sends lost requests again, a name that does not resolve once, and never one that TLS refused', async () => {
+test('sends lost requests again, and never one that TLS refused', async () => {
   const cases: readonly [code: string, requests: number][] = [
     ['ECONNRESET', 6],
-    ['ENOTFOUND', 2],
+    ['ENOTFOUND', 6],
+    ['ECONNREFUSED', 6],
     ['EPROTO', 1],
     ['CERT_HAS_EXPIRED', 1],
   ];
@@ -141,6 +151,17 @@ test('sends lost requests again, a name that does not resolve once, and never on
     assert.deepEqual(pick(await play([error])), { outcome: error, requests }, code);
     assert.equal(isPassing(error), requests > 1);
   }
+});
+
+test('gives up after one retry where a host cannot be connected to that has never answered', async () => {
+  for (const code of ['ENOTFOUND', 'ECONNREFUSED']) {
+    const error = networkError(code);
+    const { outcome, requests, slept } = await play([error], {}, {}, { failsFast: true });
+    assert.deepEqual([outcome, requests, slept], [error, 2, [500]], code);
+    assert.equal((await play([error, [201]], {}, {}, { failsFast: true })).outcome, 201);
+    assert.equal((await play([[503], error], {}, {}, { failsFast: true })).requests, 6, 'it answered once');
+  }
+  assert.equal((await play([networkError('ECONNRESET')], {}, {}, { failsFast: true })).requests, 6);
 });
 
 test('does not send again after what is no failure of the network', async () => {

@@ -35,6 +35,8 @@ export interface EndpointOptions {
 
 export interface RegistryAccessOptions {
   readonly policy: RetryPolicy;
+  /** Whether a host that cannot be connected to is given up after one retry, as long as it has not answered. Default false. */
+  readonly failsFast?: boolean | undefined;
   readonly idleTimeoutMs: number;
   /** Bytes a second that all transfers together may take, each way. Default: no limit. */
   readonly limitRate?: number | undefined;
@@ -142,7 +144,7 @@ export class RegistryAccess implements AsyncDisposable {
     const key = JSON.stringify([registry, tls]);
     const known = this.#networks.get(key);
     if (known !== undefined) return known;
-    const { policy, idleTimeoutMs, env, userAgent, jobs } = this.#options;
+    const { policy, failsFast, idleTimeoutMs, env, userAgent, jobs } = this.#options;
     const connections = openConnections({
       trust: this.#trust.of(registry, tls),
       ownHost: new URL(`https://${apiHost(registry)}`).host,
@@ -151,7 +153,13 @@ export class RegistryAccess implements AsyncDisposable {
       connections: MOST_REQUESTS + 2 * jobs,
     });
     const raw = compose(connections.send, identify(userAgent), observe, ...this.#slowDown);
-    const send = compose(raw, retry(policy), collect({ timeoutMs: idleTimeoutMs }), redirect, this.gates.throttle);
+    const send = compose(
+      raw,
+      retry(policy, { failsFast }),
+      collect({ timeoutMs: idleTimeoutMs }),
+      redirect,
+      this.gates.throttle,
+    );
     const network = { connections, send, authorizer: new Authorizer({ send }) };
     this.#networks.set(key, network);
     return network;
