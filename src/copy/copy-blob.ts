@@ -2,6 +2,7 @@ import { Readable } from 'node:stream';
 import { ContentMismatchError, type Digest } from '../digest/digest.ts';
 import type { Platform } from '../manifest/descriptor.ts';
 import { duringOperation, lacksFiles, type Side } from '../errors/imgcopy-error.ts';
+import { isForeignLayer } from '../manifest/media-types.ts';
 import type { MemoryAccount } from '../io/memory.ts';
 import type { Semaphore } from '../io/semaphore.ts';
 import { annotatedFormat, isAnnotatedChunked } from '../partial/plan-blob.ts';
@@ -149,11 +150,6 @@ function isToBeLearnt({ cache }: CopyRun, { info, substitutable }: BlobToCopy): 
   return substitutable !== undefined && cache.uncompressedDigest(info.digest) === undefined;
 }
 
-/** Ranges are asked of the source alone; a blob that is kept elsewhere comes whole. */
-function isForeign({ urls }: BlobInfo): boolean {
-  return (urls?.length ?? 0) > 0;
-}
-
 /** Pieces are read from the destination: where that is much farther away than the source, the source gives them sooner. */
 function mayReusePieces({ partial, source, destination }: CopyRun): boolean {
   const [near, far] = [source.roundTripMs, destination.roundTripMs];
@@ -176,7 +172,8 @@ async function putPartial(
     run.partial === 'never' ||
     blob.isConfig ||
     isToBeLearnt(run, blob) ||
-    isForeign(blob.info) ||
+    // Ranges are asked of the source alone; a layer that is kept elsewhere comes whole.
+    isForeignLayer(blob.info) ||
     !source.supportsGetBlobAt() ||
     !destination.supportsPutBlobPartial()
   )

@@ -23,6 +23,8 @@ export interface CopyRun {
   readonly partial: PartialMode;
   /** Whether blobs of the same content in another compression may stand in, and the manifest change with them. */
   readonly substitute: boolean;
+  /** Whether layers that are kept at foreign URLs are stored at the destination all the same. */
+  readonly includeForeign: boolean;
   /** Whether signatures are left behind. */
   readonly removeSignatures: boolean;
   readonly emit: OnCopyEvent;

@@ -1,7 +1,7 @@
 import type { Digest } from '../digest/digest.ts';
 import type { Descriptor, Platform } from '../manifest/descriptor.ts';
 import type { ImageManifest, Schema1Manifest } from '../manifest/manifest.ts';
-import { isForeignLayerType } from '../manifest/media-types.ts';
+import { isForeignLayer } from '../manifest/media-types.ts';
 import type { BlobInfo } from '../types/blob-info.ts';
 import type { BlobToCopy } from './copy-blob.ts';
 import type { CopyRun } from './copy-run.ts';
@@ -16,7 +16,7 @@ function imageBlobs(run: CopyRun, manifest: ImageManifest, platform: Platform | 
   const { config, layers, mediaType, isArtifact } = manifest;
   const substitutable = run.substitute && !isArtifact ? { manifestMediaType: mediaType } : undefined;
   const wanted = layers.flatMap((info, layerIndex) => {
-    if (staysForeign(run.destination.acceptsForeignLayerUrls, info)) return [];
+    if (staysForeign(run, info)) return [];
     return [{ info, name: 'layer', isConfig: false, layerIndex, emptyLayer: false, platform, substitutable }];
   });
   if (config === undefined) return wanted;
@@ -48,7 +48,7 @@ async function schema1Blobs({ source, signal }: CopyRun, { layers }: Schema1Mani
   );
 }
 
-/** Layers that must not be given away (Windows' base layers) stay where their URLs say, if the destination lets them. */
-function staysForeign(acceptsForeignLayerUrls: boolean, layer: Descriptor): boolean {
-  return acceptsForeignLayerUrls && isForeignLayerType(layer.mediaType) && (layer.urls?.length ?? 0) > 0;
+/** Layers that must not be given away (Windows' base layers) stay where their URLs say, if the destination lets them and the user wants no copy. */
+function staysForeign({ destination, includeForeign }: CopyRun, layer: Descriptor): boolean {
+  return destination.acceptsForeignLayerUrls && !includeForeign && isForeignLayer(layer);
 }

@@ -1,6 +1,8 @@
 import { finished } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
+import { ImgcopyError } from '../errors/imgcopy-error.ts';
 import { Semaphore, type Release } from '../io/semaphore.ts';
+import { redactUrl } from './network-error.ts';
 import { retryAfterMs } from './retry.ts';
 import { header, type HttpRequest, type HttpResponse, type Layer, type RequestKind } from './send.ts';
 
@@ -78,11 +80,14 @@ export class HostGates {
     }
   };
 
-  async #enter(gate: Gate, { signal }: HttpRequest): Promise<Release> {
+  async #enter(gate: Gate, request: HttpRequest): Promise<Release> {
+    const { signal, mayWait = true } = request;
     const release = await gate.slots.acquire({ signal });
     try {
-      for (let ms = gate.heldUntil - this.#now(); ms > 0; ms = gate.heldUntil - this.#now())
+      for (let ms = gate.heldUntil - this.#now(); ms > 0; ms = gate.heldUntil - this.#now()) {
+        if (!mayWait) throw onHold(request);
         await this.#sleep(ms, signal);
+      }
       return release;
     } catch (error) {
       release();
@@ -121,6 +126,14 @@ export class HostGates {
 
 function keyOf(host: string, kind: RequestKind): string {
   return `${host} ${kind}`;
+}
+
+function onHold({ method, url, side }: HttpRequest): ImgcopyError {
+  return new ImgcopyError(`${method} ${redactUrl(url)}: the host limits how often it may be asked`, {
+    code: 'ERR_RATE_LIMITED',
+    kind: 'rate-limited',
+    side,
+  });
 }
 
 function isStreamed({ body }: HttpRequest): boolean {

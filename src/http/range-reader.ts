@@ -2,6 +2,7 @@ import { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { ImgcopyError } from '../errors/imgcopy-error.ts';
 import type { ImageSourceChunk } from '../types/blob-chunk-accessor.ts';
+import { isForeignLayer } from '../manifest/media-types.ts';
 import type { BlobInfo } from '../types/blob-info.ts';
 import { checkChunks } from '../types/check-chunks.ts';
 import { byteRanges } from './byte-ranges.ts';
@@ -49,9 +50,9 @@ export async function* readRanges(
   }
 }
 
-function refuseForeign({ digest, urls }: BlobInfo): void {
-  if (urls === undefined || urls.length === 0) return;
-  throw new ImgcopyError(`ranges of ${digest} cannot be read: it is kept at foreign URLs`, {
+function refuseForeign(info: BlobInfo): void {
+  if (!isForeignLayer(info)) return;
+  throw new ImgcopyError(`ranges of ${info.digest} cannot be read: it is kept at foreign URLs`, {
     code: 'ERR_FOREIGN_BLOB',
   });
 }

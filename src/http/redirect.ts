@@ -30,6 +30,7 @@ export const redirect: Layer = (next) => async (original) => {
 function follow(request: HttpRequest, response: HttpResponse, location: string): HttpRequest {
   const url = resolveUrl(location, request.url);
   if (url === undefined) throw redirectError(request, 'the Location of a redirect is not a valid http(s) URL');
+  request.checkUrl?.(url);
   const { method, body } = request;
   const isRead = method === 'GET' || method === 'HEAD';
   // A write that went on as a GET, as browsers do it, would take that GET's 200 for its own success.

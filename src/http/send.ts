@@ -55,6 +55,10 @@ export interface HttpRequest {
   /** Retries of this request; default those of the run. */
   readonly retries?: number | undefined;
   readonly observer?: RequestObserver | undefined;
+  /** False: fails at once where the host has asked for a pause. Default true. */
+  readonly mayWait?: boolean | undefined;
+  /** Throws for a URL that the request must not be redirected to. */
+  readonly checkUrl?: ((url: URL) => void) | undefined;
 }
 
 export interface HttpResponse {

@@ -68,6 +68,14 @@ export function isForeignLayerType(mediaType: string): boolean {
   return FOREIGN_LAYER_TYPES.has(mediaType);
 }
 
+/** Whether a blob is kept outside the registry. `urls` of other types than the foreign ones are no more than a hint, which nothing follows. */
+export function isForeignLayer(blob: {
+  readonly mediaType?: string | undefined;
+  readonly urls?: readonly string[] | undefined;
+}): boolean {
+  return blob.mediaType !== undefined && isForeignLayerType(blob.mediaType) && (blob.urls?.length ?? 0) > 0;
+}
+
 const INDEX_TYPES: ReadonlySet<string> = new Set([MediaType.ociIndex, MediaType.dockerManifestList]);
 
 const IMAGE_MANIFEST_TYPES: ReadonlySet<string> = new Set([

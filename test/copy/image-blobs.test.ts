@@ -4,7 +4,7 @@ import { blobsOf } from '../../src/copy/image-blobs.ts';
 import type { BlobToCopy } from '../../src/copy/copy-blob.ts';
 import { digestOf } from '../../src/digest/digest.ts';
 import { parseManifest } from '../../src/manifest/parse-manifest.ts';
-import type { RawManifest } from '../../src/types/blob-info.ts';
+import { withLayerFields } from '../support/layer-fields.ts';
 import { fakeRun, type FakeRun, type FakeRunOptions } from '../support/fakes.ts';
 import {
   buildArtifact,
@@ -96,12 +96,13 @@ for (const mediaType of foreignTypes) {
   test(`leaves a layer of type ${mediaType} where its URLs say, if the destination lets it (behaviour 32)`, async () => {
     const urls = ['https://elsewhere.test/layer'];
     const image = withLayerFields(buildImage({ layers: [first, second] }), { mediaType, urls });
-    const digests = async (acceptsForeignLayerUrls: boolean): Promise<readonly string[]> => {
-      const { blobs } = await blobsIn(image, { destination: { acceptsForeignLayerUrls } });
+    const digests = async (acceptsForeignLayerUrls: boolean, includeForeign = false): Promise<readonly string[]> => {
+      const { blobs } = await blobsIn(image, { destination: { acceptsForeignLayerUrls }, run: { includeForeign } });
       return blobs.filter(({ isConfig }) => !isConfig).map(({ info }) => info.digest);
     };
     assert.deepEqual(await digests(true), [digestOf(second)]);
     assert.deepEqual(await digests(false), [digestOf(first), digestOf(second)]);
+    assert.deepEqual(await digests(true, true), [digestOf(first), digestOf(second)]);
     const { blobs } = await blobsIn(image, { destination: { acceptsForeignLayerUrls: true } });
     assert.equal(blobs[0]?.layerIndex, 1, 'the others keep their places');
   });
@@ -114,12 +115,3 @@ test('copies a layer that only one of both makes foreign: its type, or its URLs'
     assert.equal(blobs.length, 2, JSON.stringify(fields));
   }
 });
-
-/** The image with other fields in the descriptor of its first layer. */
-function withLayerFields(image: TestImage, fields: object): TestImage {
-  const document = JSON.parse(String(image.manifest.bytes)) as { layers: object[] };
-  document.layers[0] = { ...document.layers[0], ...fields };
-  const bytes = Buffer.from(JSON.stringify(document));
-  const manifest: RawManifest = { bytes, mediaType: image.manifest.mediaType, digest: digestOf(bytes) };
-  return { ...image, manifest };
-}

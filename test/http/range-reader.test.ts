@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
+import { MediaType } from '../../src/manifest/media-types.ts';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { formatRange } from '../../src/http/byte-ranges.ts';
 import { readRanges } from '../../src/http/range-reader.ts';
@@ -41,7 +42,7 @@ for (const [what, chunks] of Object.entries(INVALID_CHUNKS)) {
 }
 
 test('refuses a blob with foreign URLs before any request (behaviour 3)', async () => {
-  const info = { ...INFO, urls: ['https://foreign.test/layer'] };
+  const info = { ...INFO, mediaType: MediaType.dockerForeignLayer, urls: ['https://foreign.test/layer'] };
   const readers = readRanges(() => assert.fail('a request was made'), info, ONE);
   await assert.rejects(readers.next(), { code: 'ERR_FOREIGN_BLOB' });
 });

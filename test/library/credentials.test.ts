@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { MediaType } from '../../src/manifest/media-types.ts';
 import { digestOf } from '../../src/digest/digest.ts';
 import type { EndpointOptions } from '../../src/index.ts';
 import { buildImage } from '../support/images.ts';
@@ -134,7 +135,7 @@ function withForeignLayer(url: string): typeof image {
   const layerMediaType = 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip';
   const built = buildImage({ layers: { count: 1, size: 1000 }, format: 'docker', layerMediaType });
   return rebuiltWith(built, (document) => {
-    Object.assign(document.layers[0] ?? {}, { urls: [url] });
+    Object.assign(document.layers[0] ?? {}, { mediaType: MediaType.ociForeignLayerGzip, urls: [url] });
   });
 }
 

@@ -7,6 +7,9 @@ import { Attempts, type RetryPolicy } from '../../retry/attempts.ts';
 import type { RegistryClient } from './client.ts';
 import { RegistryError } from './registry-error.ts';
 
+/** What gives a blob, whole or from an offset on. */
+export type BlobReader = Pick<RegistryClient, 'side' | 'getBlob'>;
+
 export interface DownloadOptions {
   readonly policy: RetryPolicy;
   readonly observer?: RequestObserver | undefined;
@@ -26,7 +29,7 @@ const BODY_BUFFER = 256 * 1024;
  * @param first  the answer to the GET of the whole blob.
  */
 export function resumingStream(
-  client: RegistryClient,
+  client: BlobReader,
   digest: Digest,
   size: number,
   first: HttpResponse,
@@ -53,7 +56,7 @@ interface Answer {
 }
 
 async function* chunks(
-  client: RegistryClient,
+  client: BlobReader,
   digest: Digest,
   size: number,
   first: HttpResponse,
@@ -104,13 +107,13 @@ interface RestOptions extends Pick<DownloadOptions, 'policy' | 'signal'> {
 
 /** Asks for what is missing of a blob. */
 class RestOfBlob {
-  readonly #client: RegistryClient;
+  readonly #client: BlobReader;
   readonly #digest: Digest;
   readonly #size: number;
   readonly #options: RestOptions;
   #isRefused = false;
 
-  constructor(client: RegistryClient, digest: Digest, size: number, options: RestOptions) {
+  constructor(client: BlobReader, digest: Digest, size: number, options: RestOptions) {
     this.#client = client;
     this.#digest = digest;
     this.#size = size;
@@ -150,7 +153,7 @@ class RestOfBlob {
 }
 
 function tooShort(
-  client: RegistryClient,
+  client: BlobReader,
   digest: Digest,
   { offset, size, first }: { readonly offset: number; readonly size: number; readonly first: HttpResponse },
 ): ImgcopyError {

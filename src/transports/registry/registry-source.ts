@@ -1,16 +1,8 @@
 import type { Readable } from 'node:stream';
 import { ContentMismatchError, digestAlgorithm, type Digest } from '../../digest/digest.ts';
 import { ImgcopyError } from '../../errors/imgcopy-error.ts';
-import {
-  header,
-  redactUrl,
-  resolveUrl,
-  type HttpRequest,
-  type HttpResponse,
-  type RequestObserver,
-  type RetryPolicy,
-  type Send,
-} from '../../http/index.ts';
+import { header, type HttpResponse, type RequestObserver, type RetryPolicy, type Send } from '../../http/index.ts';
+import { isForeignLayer } from '../../manifest/media-types.ts';
 import { manifestDigest, parseManifest, type Manifest } from '../../manifest/parse-manifest.ts';
 import { formatReference, type RegistryReference } from '../../reference/reference.ts';
 import type {
@@ -29,11 +21,11 @@ import type {
   RepositoryName,
 } from '../../types/image-source.ts';
 import { explainMismatch } from '../../types/errors.ts';
-import { resumingStream } from './blob-download.ts';
+import { resumingStream, type BlobReader } from './blob-download.ts';
 import { registryBlobRanges } from './blob-ranges.ts';
-import { NO_CACHE, RegistryClient } from './client.ts';
+import { RegistryClient } from './client.ts';
 import type { EndpointOptions, RegistryAccess } from './registry-access.ts';
-import { toRegistryError } from './registry-error.ts';
+import { RegistryError } from './registry-error.ts';
 
 /** Opens an image of a registry for reading. Nothing is asked of the registry yet, but how to reach a loopback host. */
 export async function openRegistrySource(
@@ -129,9 +121,8 @@ export class RegistrySource implements ImageSource {
   }
 
   async getBlob(info: BlobInfo, { cache, signal, isFresh }: GetBlobOptions = {}): Promise<BlobStream> {
-    const foreign = await this.#getForeign(info, { signal, isFresh });
-    const response = foreign ?? (await this.#client.getBlob(info.digest, { signal, isFresh }));
-    if (foreign === undefined) cache?.recordKnownLocation(info.digest, this.repository);
+    const { reader, response } = await this.#openBlob(info, { signal, isFresh });
+    if (reader === this.#client) cache?.recordKnownLocation(info.digest, this.repository);
     const contentEncoding = header(response, 'content-encoding');
     const length = Number(response.headers['content-length']);
     const size = Number.isSafeInteger(length) ? length : undefined;
@@ -147,7 +138,7 @@ export class RegistrySource implements ImageSource {
       );
     }
     return {
-      stream: resumingStream(this.#client, info.digest, info.size, response, { ...this.#options, signal }),
+      stream: resumingStream(reader, info.digest, info.size, response, { ...this.#options, signal }),
       size,
       contentEncoding,
     };
@@ -189,31 +180,36 @@ export class RegistrySource implements ImageSource {
     return { bytes, mediaType, digest };
   }
 
-  /** The first of a foreign layer's own URLs that answers; never with credentials. */
-  async #getForeign(
+  /** A blob's answer, and who is to be asked for the rest should it be cut. */
+  async #openBlob(
     info: BlobInfo,
-    { signal, isFresh }: Pick<GetBlobOptions, 'signal' | 'isFresh'>,
-  ): Promise<HttpResponse | undefined> {
-    for (const text of info.urls ?? []) {
-      const url = resolveUrl(text);
-      if (url === undefined) continue;
-      const request: HttpRequest = {
-        method: 'GET',
-        url,
-        side: 'source',
-        kind: 'blob-read',
-        signal,
-        answerBody: 'stream',
-        ...(isFresh && { headers: NO_CACHE }),
-        retries: 1,
-      };
-      const response = await this.#options.sendAnonymous(request).catch(() => undefined);
-      signal?.throwIfAborted();
-      if (response?.status === 200) return response;
-      if (response !== undefined) await toRegistryError(request, response).catch(() => redactUrl(url));
+    options: Pick<GetBlobOptions, 'signal' | 'isFresh'>,
+  ): Promise<{ readonly reader: BlobReader; readonly response: HttpResponse }> {
+    const { digest } = info;
+    if (!isForeignLayer(info)) return { reader: this.#client, response: await this.#client.getBlob(digest, options) };
+    const { ForeignLayer } = await import('./foreign-layer.ts');
+    const { sendAnonymous: send, policy, observer } = this.#options;
+    const reader = new ForeignLayer(info, { send, registryOrigin: this.#client.origin, policy, observer });
+    try {
+      return { reader, response: await reader.getBlob(digest, options) };
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      const response = await this.#client.getBlob(digest, options).catch((lacking: unknown) => {
+        throw lacking instanceof RegistryError && lacking.status === 404 ? foreignLayerMissing(info, error) : lacking;
+      });
+      return { reader: this.#client, response };
     }
-    return undefined;
   }
+}
+
+function foreignLayerMissing({ digest }: BlobInfo, cause: unknown): ImgcopyError {
+  return new ImgcopyError(`foreign layer ${digest} is neither at its own URLs nor in the registry`, {
+    code: 'ERR_FOREIGN_LAYER_MISSING',
+    kind: 'failed',
+    side: 'source',
+    hint: 'check that this machine can reach the URLs that the manifest names: imgcopy inspect --raw shows them',
+    cause,
+  });
 }
 
 function parsedManifest(reference: string, bytes: Buffer, declared: string): Manifest {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
+import { MediaType } from '../../../src/manifest/media-types.ts';
 import { NO_CREDENTIALS } from '../../../src/auth/credential-search.ts';
 import { noCache } from '../../../src/cache/no-cache.ts';
 import { ContentMismatchError, digestOf, type Digest } from '../../../src/digest/digest.ts';
@@ -148,7 +149,10 @@ test('fetches a foreign layer from its own URL, without credentials (behaviour 3
     `${elsewhere.url}/v2/none`,
     `${elsewhere.url}/v2/layers/blobs/${info.digest}?x='1'`,
   ];
-  const { stream } = await source.getBlob({ ...info, urls }, { cache: cacheNoting(known) });
+  const { stream } = await source.getBlob(
+    { ...info, mediaType: MediaType.ociForeignLayer, urls },
+    { cache: cacheNoting(known) },
+  );
   assert.deepEqual(await buffer(stream), blob);
   assert.equal(registry.count(), 0);
   assert.ok(elsewhere.requests.at(-1)?.path.endsWith("?x='1'"), 'as it is in the manifest');
@@ -163,7 +167,10 @@ test('takes a foreign layer from the registry when no URL of it answers', async 
   const source = await sourceAt(access, registry, 'app:v1');
   const known: string[] = [];
   const urls = [`${registry.url}/gone`, 'no URL at all'];
-  const { stream } = await source.getBlob({ ...info, urls }, { cache: cacheNoting(known) });
+  const { stream } = await source.getBlob(
+    { ...info, mediaType: MediaType.ociForeignLayer, urls },
+    { cache: cacheNoting(known) },
+  );
   assert.deepEqual(await buffer(stream), blob);
   assert.deepEqual(known, [`${registry.host}/app ${info.digest}`]);
 });
