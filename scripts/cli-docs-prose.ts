@@ -5,7 +5,7 @@ export const introduction: string = `# The command line
 <!-- Written by \`npm run docs\`; changes belong into src/cli and scripts/cli-docs-prose.ts. -->
 
 \`imgcopy SRC DST\` needs no verb: copying is the main job. Options may stand anywhere. An image called like a command is written
-with its transport: \`docker://tags\`.`;
+with its transport: \`docker://tags\`. So is one whose name is a typing error away from a command, or a command of skopeo, crane, regctl, oras or docker.`;
 
 export const references: string = `## References
 
@@ -47,7 +47,7 @@ Standard output holds the result and nothing else, so that \`img=$(imgcopy a b)\
 }
 \`\`\`
 
-\`skipped\` is \`"same"\` where the destination had this image already, and \`"exists"\` where \`--no-clobber\` left another one alone.
+\`skipped\` is \`"same"\` where the destination had this image already, and \`"exists"\` where \`--no-clobber\` left every name unchanged.
 \`--digestfile\` writes the digest without a line's end.
 
 On a terminal, progress is a line for the whole and one for each blob under way, gone when the copy has ended; then comes a summary.
@@ -86,6 +86,7 @@ These are taken for their counterparts:
 | \`--insecure\`, \`--src-insecure\`, \`--dest-insecure\` | \`--tls-verify=false\` of that side | crane, oras |
 | \`--platform all\` | the default | crane |
 | \`--platforms LIST\` | \`--platform LIST\` | regctl |
+| \`--include-external\` | \`--allow-nondistributable-artifacts\` | regctl |
 | \`--no-tty\` | \`--progress plain\` | oras |
 | \`--multi-arch all\`, \`--multi-arch system\` | the default, \`--platform local\` | skopeo |
 | \`--override-os\`, \`--override-arch\`, \`--override-variant\` | \`--platform\`; what is not named is this machine's | skopeo |

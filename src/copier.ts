@@ -65,7 +65,9 @@ async function copyUnder(
   const started = nowMs();
   const tally = new Tally(options);
   const sourceReference = withTag(parseReference(from));
-  const destinationReference = destinationFor(parseReference(to), sourceReference);
+  const named = parseReference(to);
+  refuseBareDestination(to, named);
+  const destinationReference = destinationFor(named, sourceReference);
   await refuseSamePlace(sourceReference, destinationReference);
 
   const open: Omit<OpenOptions, 'endpoint'> = {
@@ -97,13 +99,13 @@ async function copyUnder(
     policy: shared.policy,
     partial: options.partial ?? 'auto',
     substitute: options.substitute ?? false,
+    includeForeign: options.allowNondistributableArtifacts ?? false,
     removeSignatures: options.removeSignatures ?? false,
     emit: tally.emit,
     signal,
   };
   const copied = await runCopy(run, {
     ...options,
-    hasAdditionalTags: (options.additionalTags?.length ?? 0) > 0,
     sourceDigest: sourceReference.digest,
     destinationDigest: destinationReference.digest,
   });
@@ -187,6 +189,20 @@ function destinationFor(destination: Reference, source: Reference): Reference {
   if (source.transport !== 'docker') return withDefaultTag(destination);
   if (source.tag !== undefined) return { ...destination, tag: source.tag };
   return source.digest === undefined ? withDefaultTag(destination) : { ...destination, digest: source.digest };
+}
+
+/** A word alone names an official image of Docker Hub, which nobody can push: a directory was meant, or a host is missing. */
+function refuseBareDestination(text: string, destination: Reference): void {
+  if (text.includes('/') || destination.transport !== 'docker') return;
+  const [name = ''] = text.split(/[:@]/);
+  throw new ImgcopyError(
+    `${text} as the destination means docker.io/${destination.repository}, which cannot be pushed to`,
+    {
+      code: 'ERR_BARE_DESTINATION',
+      kind: 'usage',
+      hint: `write dir:./${name} for a directory, or HOST/${name} for a registry`,
+    },
+  );
 }
 
 async function refuseSamePlace(source: Reference, destination: Reference): Promise<void> {

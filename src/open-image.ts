@@ -70,8 +70,7 @@ export async function openDestination(
     options.access(),
     registryEndpoint(reference, options),
   ]);
-  const { source, additionalTags } = options;
-  return openRegistryDestination(access, reference, { ...endpoint, source, additionalTags, cache: options.cache });
+  return openRegistryDestination(access, reference, { ...endpoint, source: options.source, cache: options.cache });
 }
 
 /** How a registry is to be reached, and as whom, for a repository of it or (undefined) for the registry alone. */

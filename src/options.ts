@@ -53,12 +53,14 @@ export interface CopyOptions {
   readonly platforms?: readonly Platform[] | undefined;
   /** Keep the source's index as it is, although not all its instances are copied. Default false. */
   readonly sparse?: boolean | undefined;
-  /** Leave a destination that exists alone. Default false. */
+  /** Leave names that exist unchanged; each of `additionalTags` is decided on its own. Default false. */
   readonly noClobber?: boolean | undefined;
   /** Check every blob, even where the destination has this manifest. Default false. */
   readonly force?: boolean | undefined;
   /** When blobs are built from pieces. Default `auto`. */
   readonly partial?: PartialMode | undefined;
+  /** Store layers that are kept at foreign URLs (Windows' base layers) at the destination, too. Default false. */
+  readonly allowNondistributableArtifacts?: boolean | undefined;
   readonly removeSignatures?: boolean | undefined;
   /** Fail rather than change the manifest. Default false; it only changes where another option asks for it. */
   readonly preserveDigests?: boolean | undefined;

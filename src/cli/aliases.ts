@@ -8,6 +8,7 @@ const NAMES: readonly (readonly [RegExp, string])[] = [
   [/^--(?:src-|dest-)(password-stdin)$/, '--$1'],
   [/^--(?:concurrency|image-parallel-copies)$/, '--jobs'],
   [/^--platforms$/, '--platform'],
+  [/^--include-external$/, '--allow-nondistributable-artifacts'],
   [/^(--src-|--dest-|--)insecure$/, '$1tls-verify=false'],
   [/^--no-tty$/, '--progress=plain'],
 ];

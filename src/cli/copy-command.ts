@@ -29,6 +29,7 @@ export interface CopyFlags extends BothEndpointsFlags, PatienceFlags {
   readonly clobber: boolean;
   readonly force?: boolean;
   readonly additionalTag?: readonly string[];
+  readonly allowNondistributableArtifacts?: boolean;
   readonly removeSignatures?: boolean;
   readonly substitute?: boolean;
   readonly preserveDigests?: boolean;
@@ -71,6 +72,7 @@ export async function runCopy(
         noClobber: !flags.clobber,
         force: flags.force,
         additionalTags: flags.additionalTag,
+        allowNondistributableArtifacts: flags.allowNondistributableArtifacts,
         removeSignatures: flags.removeSignatures,
         substitute: flags.substitute,
         preserveDigests: flags.preserveDigests,

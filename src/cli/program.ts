@@ -64,9 +64,13 @@ function imageOptions(): readonly Option[] {
       'OS/ARCH[/VARIANT][:OSVERSION], or local for this machine; repeat, or commas. One: that image alone. Several: an index of just these',
     ).argParser(collectPlatforms),
     new Option('--sparse', 'with several platforms, keep the index of the source as it is'),
-    new Option('-n, --no-clobber', 'leave a destination that exists alone'),
+    new Option('-n, --no-clobber', 'leave tags and directories that exist unchanged; each tag is decided on its own'),
     new Option('--force', 'check every blob, even where the destination has this image already'),
-    new Option('--additional-tag <tag>', 'tag the destination so, too (repeat)').argParser(collect),
+    new Option('--additional-tag <tag>', 'also tag the destination with this tag (repeatable)').argParser(collect),
+    new Option(
+      '--allow-nondistributable-artifacts',
+      "also copy layers that are kept at foreign URLs (Windows' base layers), from there or from a directory",
+    ),
     new Option('--remove-signatures', 'leave the signatures of a dir: source behind'),
     new Option(
       '--substitute',

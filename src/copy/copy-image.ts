@@ -1,6 +1,8 @@
 import { ContentMismatchError, type Digest } from '../digest/digest.ts';
 import { duringOperation, ImgcopyError } from '../errors/imgcopy-error.ts';
 import type { Platform } from '../manifest/descriptor.ts';
+import { isForeignLayer } from '../manifest/media-types.ts';
+import { parseManifest } from '../manifest/parse-manifest.ts';
 import type { RawManifest } from '../types/blob-info.ts';
 import type { CurrentManifest } from '../types/image-destination.ts';
 import { BlobSet } from './blob-set.ts';
@@ -23,8 +25,8 @@ export interface CopyImageOptions {
   readonly force?: boolean | undefined;
   /** Nothing may change the manifest. */
   readonly preserveDigests?: boolean | undefined;
-  /** Whether the manifest is to get further names, and so is put even where the destination has it. */
-  readonly hasAdditionalTags?: boolean | undefined;
+  /** Further tags for the image, beside the destination's own name. */
+  readonly additionalTags?: readonly string[] | undefined;
   /** The digest that the destination's reference demands. */
   readonly destinationDigest?: Digest | undefined;
   /** The digest that the source's reference demands, or undefined; transports that look an image up by it have checked it too. */
@@ -46,33 +48,125 @@ export interface CopiedImage {
 /** Copies an image: everything below its manifest first, the manifest itself last, byte for byte. */
 export async function copyImage(run: PreparedRun, options: CopyImageOptions = {}): Promise<CopiedImage> {
   const { source, destination, signal } = run;
-  const current = destination.currentManifest({ signal });
-  current.catch(() => undefined);
-  if (options.noClobber) {
-    const existing = await current;
-    if (existing !== undefined) return untouched(described(existing), 'exists');
-  }
-  const unchanged =
-    options.platforms || options.force || options.hasAdditionalTags ? undefined : await unchangedByDigest(run);
+  const names = await namesToWrite(run, options);
+  if (names.length === 0) return untouched(await describeCurrent(run, { digestOnly: true }), 'exists');
+  const { force = false } = options;
+  const held = heldDigests(run, names, { force });
+  const mayAskDigest = !options.platforms && !force && !run.includeForeign;
+  const unchanged = mayAskDigest ? await unchangedByDigest(run, held) : undefined;
   if (unchanged !== undefined) return unchanged;
 
   const root = await source.getManifest({ signal });
   checkSourceDigest(source.reference, options.sourceDigest, root.digest);
   const wanted = await selectInstances(run, root, options);
   checkDestinationDigest(destination.reference, options.destinationDigest, wanted.digest);
-  // Known before the first blob, it tells which of them are worth opening early. What is there may be too damaged to be read.
-  const existing = await (options.force ? current.catch(() => undefined) : current);
+  // Known before the first blob, it tells which of them are worth opening early.
+  const own = await held.own;
+  const isTrusted = !force && !wantsForeignLayers(run, wanted);
   // Of a sparse index, the destination may have other instances than those that are wanted.
+  const isThere = isTrusted && wanted.only === undefined && own === wanted.digest;
   const signedAs = wanted.digest === root.digest ? undefined : wanted.digest;
-  const mayBeLeft = !options.force && !options.hasAdditionalTags && wanted.only === undefined;
-  if (mayBeLeft && existing?.digest === wanted.digest)
+  if (isThere && (await isHeldByAll(held, wanted.digest)))
     return leaveSame(run, { ...wanted, size: wanted.bytes.length }, signedAs);
   const signatures = await signaturesToCopy(run, signedAs);
   if (run.substitute) refuseSubstitution({ ...options, isSigned: signatures.length > 0 });
-  return copyContent(run, wanted, signatures);
+  const isEnough = isThere || (isTrusted && isSameRepository(run));
+  const named = isEnough ? await nameOnly(run, wanted, names, signatures) : undefined;
+  return named ?? copyContent(run, wanted, names, signatures);
 }
 
-async function copyContent(run: PreparedRun, wanted: Wanted, signatures: readonly Buffer[]): Promise<CopiedImage> {
+/** A name that the image gets: a further tag, or (undefined) that of the destination's reference. */
+type Name = string | undefined;
+
+/** @throws ImgcopyError where an image must not be replaced, and the destination does not tell whether there is one. */
+async function namesToWrite(
+  { destination, signal }: PreparedRun,
+  { additionalTags = [], noClobber }: CopyImageOptions,
+): Promise<readonly Name[]> {
+  const names: readonly Name[] = [undefined, ...new Set(additionalTags)];
+  if (!noClobber) return names;
+  const isFree = async (tag: Name): Promise<boolean> => {
+    const presence = await destination
+      .currentManifest({ tag, digestOnly: true, signal })
+      .catch((error: unknown) => ({ state: 'unknown' as const, reason: error }));
+    if (presence.state !== 'unknown') return presence.state === 'absent';
+    const name = tag === undefined ? destination.reference : `tag ${tag} of ${destination.reference}`;
+    throw duringOperation(`cannot tell whether ${name} exists, so nothing was written`, presence.reason);
+  };
+  const free = await Promise.all(names.map(isFree));
+  return names.filter((_name, index) => free[index]);
+}
+
+/** Digests of the images that the destination's names hold now; undefined where that is not known. */
+interface HeldDigests {
+  readonly own: Promise<Digest | undefined>;
+  /** Of the further tags that are to be written. */
+  readonly further: Promise<readonly (Digest | undefined)[]>;
+}
+
+/** Asks for all at once. */
+function heldDigests(
+  { destination, signal }: PreparedRun,
+  names: readonly Name[],
+  { force }: { readonly force: boolean },
+): HeldDigests {
+  const holding = async (tag: Name): Promise<Digest | undefined> => {
+    const asked = destination.currentManifest({ tag, digestOnly: tag !== undefined, signal });
+    // What is there may be too damaged to be read: no reason not to replace it.
+    const presence = await (force ? asked.catch(() => undefined) : asked);
+    return presence?.state === 'present' ? presence.manifest.digest : undefined;
+  };
+  const held = {
+    own: holding(undefined),
+    further: Promise.all(names.filter((name) => name !== undefined).map(holding)),
+  };
+  held.own.catch(() => undefined);
+  held.further.catch(() => undefined);
+  return held;
+}
+
+async function isHeldByAll({ own, further }: HeldDigests, wanted: Digest): Promise<boolean> {
+  return (await own) === wanted && (await further).every((digest) => digest === wanted);
+}
+
+/**
+ * Names an image that the destination should have already, without a look at its blobs.
+ * @returns undefined where the destination refuses the manifest, so that its blobs have to be looked at.
+ */
+async function nameOnly(
+  run: PreparedRun,
+  manifest: RawManifest,
+  names: readonly Name[],
+  signatures: readonly Buffer[],
+): Promise<CopiedImage | undefined> {
+  const { destination, signal } = run;
+  const { digest, mediaType, bytes } = manifest;
+  try {
+    await putNames(names, (tag) => destination.putManifest(manifest, { tag, signal }));
+  } catch (error) {
+    if (error instanceof ImgcopyError && REFUSALS.has(error.code)) return undefined;
+    throw duringOperation(`writing manifest ${digest} to ${destination.reference}`, error);
+  }
+  await finish(run, signatures);
+  run.emit({ type: 'done', digest });
+  return { digest, mediaType, size: bytes.length, manifests: 1, blobs: [], skipped: undefined };
+}
+
+/** How a registry says that it lacks what a manifest names. */
+const REFUSALS: ReadonlySet<string> = new Set(['ERR_MISSING_BLOBS', 'ERR_REGISTRY_REFUSED', 'ERR_NOT_FOUND']);
+
+/** The first name alone, for it tells whether the destination takes the manifest; then the others at once. */
+async function putNames([first, ...others]: readonly Name[], put: (tag: Name) => Promise<void>): Promise<void> {
+  await put(first);
+  await Promise.all(others.map(put));
+}
+
+async function copyContent(
+  run: PreparedRun,
+  wanted: Wanted,
+  names: readonly Name[],
+  signatures: readonly Buffer[],
+): Promise<CopiedImage> {
   const failed = new AbortController();
   const cache = await run.openCache();
   const inner: CopyRun = { ...run, cache, signal: AbortSignal.any([run.signal, failed.signal]) };
@@ -80,7 +174,7 @@ async function copyContent(run: PreparedRun, wanted: Wanted, signatures: readonl
   try {
     const tree = readManifestTree(inner, wanted, { only: wanted.only });
     const ready = await copyManifestTree(inner, blobs, tree);
-    await publish(inner, blobs, ready, signatures);
+    await publish(inner, blobs, ready, names, signatures);
     const { digest, mediaType, bytes } = ready.manifest;
     run.emit({ type: 'done', digest });
     const manifests = await countManifests(tree);
@@ -97,17 +191,23 @@ async function publish(
   run: CopyRun,
   blobs: BlobSet,
   ready: ReadyManifest,
+  names: readonly Name[],
   signatures: readonly Buffer[],
 ): Promise<void> {
-  const { destination, signal } = run;
   try {
-    await putReadyManifest(run, blobs, ready, {});
-    if (destination.supportsSignatures()) await destination.putSignaturesWithFormat(signatures, { signal });
-    await destination.commit({ signal });
+    await putNames(names, (tag) => putReadyManifest(run, blobs, ready, { tag }));
+    await finish(run, signatures);
   } catch (error) {
-    throw duringOperation(`writing manifest ${ready.manifest.digest} to ${destination.reference}`, error);
+    throw duringOperation(`writing manifest ${ready.manifest.digest} to ${run.destination.reference}`, error);
   }
 }
+
+async function finish({ destination, signal }: PreparedEnd, signatures: readonly Buffer[]): Promise<void> {
+  if (destination.supportsSignatures()) await destination.putSignaturesWithFormat(signatures, { signal });
+  await destination.commit({ signal });
+}
+
+type PreparedEnd = Pick<PreparedRun, 'destination' | 'signal'>;
 
 /** The manifest to publish; `only` names the instances that come along, where that is not all. */
 export interface Wanted extends RawManifest {
@@ -115,15 +215,25 @@ export interface Wanted extends RawManifest {
 }
 
 /** Where reading a manifest is metered, its digest is asked for first: nothing else is needed when the destination has it. */
-async function unchangedByDigest(run: PreparedRun): Promise<CopiedImage | undefined> {
-  const { source, destination, signal } = run;
+async function unchangedByDigest(run: PreparedRun, held: HeldDigests): Promise<CopiedImage | undefined> {
+  const { source, signal } = run;
   if (!source.metersManifestReads) return undefined;
-  const [digest, current] = await Promise.all([
-    source.getManifestDigest({ signal }),
-    destination.currentManifest({ signal }),
-  ]);
-  if (digest === undefined || digest !== current?.digest) return undefined;
-  return leaveSame(run, { ...described(current), bytes: current.bytes }, undefined);
+  const [digest] = await Promise.all([source.getManifestDigest({ signal }), held.own]);
+  if (digest === undefined || !(await isHeldByAll(held, digest))) return undefined;
+  return leaveSame(run, await describeCurrent(run), undefined);
+}
+
+/** Whether source and destination are names in one repository, so that what the source has the destination has. */
+function isSameRepository({ source, destination }: PreparedRun): boolean {
+  const [from, to] = [source.repository, destination.repository];
+  return from !== undefined && from.registry === to?.registry && from.repository === to.repository;
+}
+
+/** Whether layers may have to be stored that the destination can lack although it has the manifest. An index may name images with such layers. */
+function wantsForeignLayers({ destination, includeForeign }: PreparedRun, { bytes, mediaType }: RawManifest): boolean {
+  if (!includeForeign || !destination.acceptsForeignLayerUrls) return false;
+  const manifest = parseManifest(bytes, mediaType);
+  return manifest.kind === 'index' || (manifest.kind === 'image' && manifest.layers.some(isForeignLayer));
 }
 
 /**
@@ -143,8 +253,15 @@ async function leaveSame(
 
 type ManifestSummary = Pick<CopiedImage, 'digest' | 'mediaType' | 'size'>;
 
-function described({ digest, mediaType = '', bytes }: CurrentManifest): ManifestSummary {
-  return { digest, mediaType, size: bytes?.length ?? 0 };
+/** The image under the destination's own name, which is known to be there. */
+async function describeCurrent(
+  { destination, signal }: PreparedEnd,
+  options: { readonly digestOnly?: boolean } = {},
+): Promise<ManifestSummary & Pick<CurrentManifest, 'bytes'>> {
+  const presence = await destination.currentManifest({ ...options, signal });
+  if (presence.state !== 'present') throw new Error('the image at the destination is not there any more');
+  const { digest, mediaType = '', bytes } = presence.manifest;
+  return { digest, mediaType, size: bytes?.length ?? 0, bytes };
 }
 
 function untouched({ digest, mediaType, size }: ManifestSummary, skipped: 'same' | 'exists'): CopiedImage {

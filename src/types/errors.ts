@@ -45,8 +45,12 @@ export class PartialBlobUnavailableError extends ImgcopyError {
 
 /** The destination refuses a manifest because it does not have all the blobs that it names, although it said, or was told, that it has. */
 export class MissingBlobsError extends ImgcopyError {
-  constructor(cause: Error) {
-    super('the destination lacks blobs of the manifest', { code: 'ERR_MISSING_BLOBS', cause });
+  constructor(cause: Error, { hint }: { readonly hint?: string | undefined } = {}) {
+    super('the destination lacks blobs of the manifest', {
+      code: 'ERR_MISSING_BLOBS',
+      cause,
+      ...(hint !== undefined && { hint }),
+    });
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { MemoryAccount } from '../io/memory.ts';
 import type { Digest } from '../digest/digest.ts';
+import type { ImgcopyError } from '../errors/imgcopy-error.ts';
 import type { Platform } from '../manifest/descriptor.ts';
 import type { BlobChunkAccessor } from './blob-chunk-accessor.ts';
 import type { BlobInfoCache, CompressionAlgorithm } from './blob-info-cache.ts';
@@ -83,9 +84,24 @@ export interface PutBlobInfo {
 export interface PutManifestOptions extends WaitOptions {
   /** Set for an instance of an index: it is stored by this digest, without a name. */
   readonly instanceDigest?: Digest | undefined;
+  /** A further tag to store it under, instead of the destination's own name. */
+  readonly tag?: string | undefined;
 }
 
-/** What the destination holds under its name now. */
+export interface CurrentManifestOptions extends WaitOptions {
+  /** A further tag to look at, instead of the destination's own name. */
+  readonly tag?: string | undefined;
+  /** The digest will do: a registry is asked by HEAD. Default false. */
+  readonly digestOnly?: boolean | undefined;
+}
+
+/** Whether a name is taken. `unknown`: the destination did not say, or what is there cannot be read. */
+export type ManifestPresence =
+  | { readonly state: 'present'; readonly manifest: CurrentManifest }
+  | { readonly state: 'absent' }
+  | { readonly state: 'unknown'; readonly reason: ImgcopyError };
+
+/** What the destination holds under a name now. */
 export interface CurrentManifest {
   readonly digest: Digest;
   readonly mediaType: string | undefined;
@@ -108,8 +124,11 @@ export interface ImageDestination extends AsyncDisposable {
   /** Whether layers with foreign URLs may stay where they are, instead of being stored here. */
   readonly acceptsForeignLayerUrls: boolean;
 
-  /** What is there under this name now, or undefined. Asked again, the same answer comes without a new request. */
-  currentManifest(options?: WaitOptions): Promise<CurrentManifest | undefined>;
+  /**
+   * What is there under the destination's name now, or under `tag`. Asked again, the same answer comes without a new request.
+   * @throws where the destination cannot be reached, or limits its rate.
+   */
+  currentManifest(options?: CurrentManifestOptions): Promise<ManifestPresence>;
 
   /**
    * Whether to ask for this blob takes a round trip and the answer will most likely be no. The pipeline then opens the source's
@@ -145,7 +164,8 @@ export interface ImageDestination extends AsyncDisposable {
   putBlobWithOptions(stream: Readable, info: PutBlobInfo, options: PutBlobOptions): Promise<UploadedBlob>;
 
   /**
-   * Stores a manifest byte for byte, under the destination's name or by `instanceDigest`.
+   * Stores a manifest byte for byte: under the destination's name, under `tag`, or by `instanceDigest`. A name that `currentManifest` found to
+   * hold it already is not written again.
    * @throws MissingBlobsError when blobs that it names turn out not to be there.
    */
   putManifest(manifest: RawManifest, options?: PutManifestOptions): Promise<void>;

@@ -17,6 +17,7 @@ const cases: readonly (readonly [typed: string, taken: string])[] = [
   ['a b --concurrency 3', 'a b --jobs 3'],
   ['a b --image-parallel-copies=3', 'a b --jobs=3'],
   ['a b --no-tty', 'a b --progress=plain'],
+  ['a b --include-external', 'a b --allow-nondistributable-artifacts'],
   ['a b --platforms linux/amd64,linux/arm64', 'a b --platform linux/amd64,linux/arm64'],
   ['a b --platform all', 'a b'],
   ['a b --platform=all', 'a b'],

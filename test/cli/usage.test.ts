@@ -26,7 +26,12 @@ const wrong: readonly (readonly [typed: string, message: RegExp])[] = [
   ['--password secret dir:a dir:b', /a password and no user name/],
   ['--multi-arch index-only a b', /--multi-arch index-only is not supported/],
   ['dir:/x dir:/x', /the same place/],
-  ['sync a b', /there is no command sync/],
+  ['sync a b', /unknown command: sync/],
+  ['inspct a/b:1', /unknown command: inspct\n.*did you mean imgcopy inspect\?.*docker:\/\/inspct/],
+  ['config a/b:1', /unknown command: config\n.*docker:\/\/config/],
+  ['alpine small-out', /small-out as the destination means docker\.io\/library\/small-out[^]*dir:\.\/small-out/],
+  ['dir:a small-out:v1', /small-out:v1 as the destination[^]*dir:\.\/small-out /],
+  ['dir:a localhost:5000', /hint: write dir:.* or HOST\/localhost/],
   ['tags', /missing required argument 'repository'[^]*imgcopy help tags tells more/],
   ['cache sweep', /Allowed choices are path, stats, clear/],
 ];

@@ -26,6 +26,8 @@ export function summarize(result: CopyResult): string {
   const time = formatDuration(durationMs);
   if (skipped === 'same') return printable(`${destination} is already up to date (${time})`);
   if (skipped === 'exists') return printable(`${destination} already exists; left unchanged (${time})`);
+  if (blobs.total === 0)
+    return printable(`${destination}: only the tag was written; the repository already has the image (${time})`);
   const counts = [
     [blobs.copied, OUTCOMES.copied],
     [blobs.partial, OUTCOMES.partial],

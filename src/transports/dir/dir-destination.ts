@@ -11,8 +11,9 @@ import type { BlobChunkAccessor } from '../../types/blob-chunk-accessor.ts';
 import type { BlobInfo, RawManifest, WaitOptions } from '../../types/blob-info.ts';
 import { PartialBlobUnavailableError } from '../../types/errors.ts';
 import type {
-  CurrentManifest,
+  CurrentManifestOptions,
   ImageDestination,
+  ManifestPresence,
   PartialBlob,
   PutBlobInfo,
   PutBlobOptions,
@@ -30,7 +31,7 @@ import { readVersion, VersionFile, versionFor } from './layout-version.ts';
 import { readImageManifest, readInstanceManifest } from './manifest-file.ts';
 import { writeAssembled } from './partial-blob.ts';
 import { signatureFileName } from './signature-files.ts';
-import { wholeImage } from './whole-image.ts';
+import { imagePresence } from './image-presence.ts';
 import { openTargetDirectory, type TargetDirectory } from './target-directory.ts';
 
 /** A shorter part is sooner fetched again than found again. */
@@ -76,7 +77,7 @@ class DirDestination implements ImageDestination {
   /** Two writers of one digest would write to one file. */
   readonly #writers = new OneAtATime<Digest | Readable>();
   readonly #instanceSignatures = new Set<string>();
-  #current: Promise<CurrentManifest | undefined> | undefined;
+  #current: Promise<ManifestPresence> | undefined;
   #manifest: RawManifest | undefined;
   #signatures: readonly Buffer[] | undefined;
 
@@ -99,9 +100,10 @@ class DirDestination implements ImageDestination {
     );
   }
 
-  async currentManifest({ signal }: WaitOptions = {}): Promise<CurrentManifest | undefined> {
+  async currentManifest({ digestOnly, signal }: CurrentManifestOptions = {}): Promise<ManifestPresence> {
     signal?.throwIfAborted();
-    this.#current ??= wholeImage(this.#directory);
+    if (digestOnly) return await imagePresence(this.#directory, { digestOnly });
+    this.#current ??= imagePresence(this.#directory);
     return await this.#current;
   }
 

@@ -1,20 +1,19 @@
 import { pipeline } from 'node:stream';
 import type { Readable } from 'node:stream';
-import { digestAlgorithm, type Digest } from '../../digest/digest.ts';
 import type { UploadState } from '../../cache/upload-state.ts';
 import { OldLayers } from '../../partial/old-layers.ts';
 import type { Candidate } from '../../partial/plan-blob.ts';
 import type { RequestObserver, RetryPolicy } from '../../http/index.ts';
 import { verifiedStream } from '../../digest/verified-stream.ts';
-import { ImgcopyError } from '../../errors/imgcopy-error.ts';
-import { manifestDigest, parseManifest } from '../../manifest/parse-manifest.ts';
+import { parseManifest } from '../../manifest/parse-manifest.ts';
 import { formatReference, type RegistryReference } from '../../reference/reference.ts';
 import type { BlobInfoCache } from '../../types/blob-info-cache.ts';
 import type { BlobInfo, RawManifest, WaitOptions } from '../../types/blob-info.ts';
 import type { BlobChunkAccessor } from '../../types/blob-chunk-accessor.ts';
 import type {
-  CurrentManifest,
+  CurrentManifestOptions,
   ImageDestination,
+  ManifestPresence,
   PartialBlob,
   PutBlobInfo,
   PutBlobOptions,
@@ -25,14 +24,13 @@ import type {
   UploadedBlob,
 } from '../../types/image-destination.ts';
 import type { RepositoryName } from '../../types/image-source.ts';
-import { MissingBlobsError } from '../../types/errors.ts';
 import { BlobReuse } from './blob-reuse.ts';
 import { registryBlobRanges } from './blob-ranges.ts';
 import { RegistryClient } from './client.ts';
+import { NamedManifests } from './named-manifests.ts';
 import { NotedUploads } from './noted-uploads.ts';
 import { uploadAssembled } from './partial-upload.ts';
 import type { EndpointOptions, RegistryAccess } from './registry-access.ts';
-import { RegistryError } from './registry-error.ts';
 import { collectVerified, uploadBytes, uploadStream } from './upload.ts';
 import type { UploadLimits } from './upload-limits.ts';
 import { Uploads } from './uploads.ts';
@@ -40,7 +38,6 @@ import { Uploads } from './uploads.ts';
 export interface RegistryDestinationOptions extends EndpointOptions, WaitOptions {
   /** Where the image comes from: blobs are mounted from there, where that is the same registry. */
   readonly source?: RepositoryName | undefined;
-  readonly additionalTags?: readonly string[] | undefined;
   readonly cache?: (() => BlobInfoCache | undefined) | undefined;
 }
 
@@ -60,7 +57,6 @@ export async function openRegistryDestination(
   const { origin, send } = await access.endpoint(reference.registry, { ...options, side: 'destination', scopes });
   const client = new RegistryClient({ origin, repository: reference.repository, side: 'destination', send });
   return new RegistryDestination(client, reference, {
-    additionalTags: options.additionalTags ?? [],
     policy: access.policy,
     observer: options.observer,
     cache: options.cache,
@@ -70,7 +66,6 @@ export async function openRegistryDestination(
 }
 
 interface DestinationParts {
-  readonly additionalTags: readonly string[];
   readonly policy: RetryPolicy;
   readonly observer?: RequestObserver | undefined;
   readonly cache?: (() => BlobInfoCache | undefined) | undefined;
@@ -87,26 +82,29 @@ export class RegistryDestination implements ImageDestination {
   readonly acceptsForeignLayerUrls = true;
   readonly #client: RegistryClient;
   readonly #name: string;
-  readonly #parts: DestinationParts;
   readonly #reuse: BlobReuse;
   /** Reads what this repository has. */
   readonly #own: BlobChunkAccessor;
   readonly #uploads: Uploads;
   readonly #oldLayers: OldLayers;
-  #current: Promise<CurrentManifest | undefined> | undefined;
+  readonly #manifests: NamedManifests;
+  #current: Promise<ManifestPresence> | undefined;
 
   constructor(client: RegistryClient, reference: RegistryReference, options: DestinationParts) {
     this.#client = client;
     this.reference = formatReference(reference);
     this.repository = { registry: reference.registry, repository: reference.repository };
     this.#name = reference.tag ?? reference.digest ?? 'latest';
-    this.#parts = options;
     const noted = new NotedUploads(options.uploadState, client.origin, this.repository);
     this.#uploads = new Uploads(client, { ...options, noted });
     this.#reuse = new BlobReuse(client, this.repository, this.#uploads);
     this.#own = registryBlobRanges(client, { ...options, registry: reference.registry });
+    this.#manifests = new NamedManifests(client);
     this.#oldLayers = new OldLayers(
-      () => this.currentManifest(),
+      async () => {
+        const presence = await this.currentManifest();
+        return presence.state === 'present' ? presence.manifest : undefined;
+      },
       ({ digest, size }) => client.getManifest(digest, { maxBytes: size }),
       this.repository,
     );
@@ -116,8 +114,9 @@ export class RegistryDestination implements ImageDestination {
     return this.#client.roundTripMs;
   }
 
-  async currentManifest(options: WaitOptions = {}): Promise<CurrentManifest | undefined> {
-    this.#current ??= this.#fetchCurrent(options);
+  async currentManifest({ tag, digestOnly, signal }: CurrentManifestOptions = {}): Promise<ManifestPresence> {
+    if (tag !== undefined || digestOnly) return this.#manifests.look(tag ?? this.#name, { digestOnly, signal });
+    this.#current ??= this.#learnCurrent(signal);
     return this.#current;
   }
 
@@ -178,17 +177,8 @@ export class RegistryDestination implements ImageDestination {
     return { digest, size: size ?? 0 };
   }
 
-  async putManifest(manifest: RawManifest, { instanceDigest, signal }: PutManifestOptions = {}): Promise<void> {
-    const names = instanceDigest === undefined ? [this.#name, ...this.#parts.additionalTags] : [instanceDigest];
-    const [first = this.#name, ...others] = names;
-    try {
-      await this.#client.putManifest(first, manifest, { signal });
-    } catch (error) {
-      const lacksBlobs =
-        error instanceof RegistryError && error.codes.some((code) => /^(MANIFEST_)?BLOB_UNKNOWN$/.test(code));
-      throw lacksBlobs ? new MissingBlobsError(error) : error;
-    }
-    await Promise.all(others.map((tag) => this.#client.putManifest(tag, manifest, { signal })));
+  async putManifest(manifest: RawManifest, { instanceDigest, tag, signal }: PutManifestOptions = {}): Promise<void> {
+    await this.#manifests.put(instanceDigest ?? tag ?? this.#name, manifest, { signal });
   }
 
   supportsSignatures(): boolean {
@@ -207,21 +197,11 @@ export class RegistryDestination implements ImageDestination {
     await this.#uploads[Symbol.asyncDispose]();
   }
 
-  /** A registry that does not let one look (401, 403) is asked again by the push, whose answer says more. */
-  async #fetchCurrent({ signal }: WaitOptions): Promise<CurrentManifest | undefined> {
-    try {
-      const { bytes, mediaType: declared } = await this.#client.getManifest(this.#name, { signal });
-      const { mediaType } = parseManifest(bytes, declared);
-      const algorithm = this.#name.startsWith('sha512:') ? digestAlgorithm(this.#name as Digest) : 'sha256';
-      const current = { digest: manifestDigest(bytes, mediaType, algorithm), mediaType, bytes };
-      this.#reuse.learnCurrent(parseManifest(bytes, declared));
-      return current;
-    } catch (error) {
-      const isUnknown = error instanceof RegistryError && [400, 401, 403, 404].includes(error.status);
-      const isOdd = error instanceof ImgcopyError && error.code === 'ERR_INVALID_MANIFEST';
-      if (!isUnknown && !isOdd) throw error;
-      this.#reuse.learnCurrent(undefined);
-      return undefined;
-    }
+  /** The image that is there tells which blobs are. */
+  async #learnCurrent(signal: AbortSignal | undefined): Promise<ManifestPresence> {
+    const presence = await this.#manifests.look(this.#name, { signal });
+    const current = presence.state === 'present' ? presence.manifest : undefined;
+    this.#reuse.learnCurrent(current?.bytes && parseManifest(current.bytes, current.mediaType));
+    return presence;
   }
 }

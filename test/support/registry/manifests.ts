@@ -88,6 +88,10 @@ async function putManifest(
   if (isDigest(reference) && reference !== digest) {
     return await exchange.fail(400, 'DIGEST_INVALID', 'provided digest did not match uploaded content');
   }
+  if (registry.settings.immutableTags && registry.store.find(name)?.tags.has(reference) === true) {
+    const message = `The image tag '${reference}' already exists in the '${name}' repository and cannot be overwritten because the tag is immutable.`;
+    return await exchange.fail(400, 'TAG_INVALID', message);
+  }
   const missing = missingContent(content, registry, registry.store.find(name));
   if (missing.length > 0) return await exchange.fail(400, 'MANIFEST_BLOB_UNKNOWN', 'blob unknown to registry', missing);
   registry.store.open(name).putManifest({ bytes, mediaType, digest }, isDigest(reference) ? undefined : reference);

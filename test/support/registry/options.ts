@@ -74,6 +74,8 @@ export interface RegistrySettings {
   sparseIndex: boolean;
   /** Whether the Accept header is obeyed: a manifest of another type is MANIFEST_UNKNOWN then. */
   checkAccept: boolean;
+  /** Whether a tag that exists can be written again, even with the manifest that it has. ECR refuses it with 400 TAG_INVALID. */
+  immutableTags: boolean;
   /** Whether there is a referrers API. */
   referrers: boolean;
   /** Bodies of answers are written in packets of this many bytes. */
@@ -101,6 +103,7 @@ export const defaultSettings: Readonly<RegistrySettings> = {
   checkBlobs: true,
   sparseIndex: false,
   checkAccept: true,
+  immutableTags: false,
   referrers: true,
   packetBytes: 64 * 1024,
 };

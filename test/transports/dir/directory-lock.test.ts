@@ -42,7 +42,7 @@ test('a second writer is refused, by another path too, until the first is done (
   await symlink(directory, link);
   {
     await using first = await openDirDestination(directory);
-    assert.equal(await first.currentManifest(), undefined);
+    assert.deepEqual(await first.currentManifest(), { state: 'absent' });
     for (const path of [directory, link]) {
       await assert.rejects(openDirDestination(path), {
         code: 'ERR_DIR_LOCKED',
@@ -58,7 +58,7 @@ test('a second writer is refused, by another path too, until the first is done (
   }
   assert.deepEqual(await readdir(directory), [], 'nothing of the lock is left');
   await using second = await openDirDestination(directory);
-  assert.equal(await second.currentManifest(), undefined);
+  assert.deepEqual(await second.currentManifest(), { state: 'absent' });
 });
 
 test('the lock of another process holds until that dies, and its end leaves nothing to clear (behaviour 79)', async (t) => {

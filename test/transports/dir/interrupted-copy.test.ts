@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { currentDigest } from '../../support/current-digest.ts';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, readdir, readFile, realpath, writeFile } from 'node:fs/promises';
@@ -31,8 +32,7 @@ async function assertRecovers(directory: string, when: string): Promise<void> {
   if (holdsNew) await assertSigned(directory, when);
   {
     await using destination = await openDirDestination(directory);
-    const current = await destination.currentManifest();
-    assert.equal(current?.digest, (holdsNew ? newer : older).manifest.digest, when);
+    assert.equal(await currentDigest(destination), (holdsNew ? newer : older).manifest.digest, when);
     await putImage(destination, newer, [signature]);
   }
   assert.deepEqual((await readdir(directory)).toSorted(), [...namesOf(newer), 'signature-1'].toSorted(), when);

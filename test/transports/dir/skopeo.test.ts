@@ -6,6 +6,7 @@ import { buffer } from 'node:stream/consumers';
 import { type Digest, digestHex } from '../../../src/digest/digest.ts';
 import { openDirDestination } from '../../../src/transports/dir/dir-destination.ts';
 import { openDirSource } from '../../../src/transports/dir/dir-source.ts';
+import { currentDigest } from '../../support/current-digest.ts';
 import { buildImage, buildIndex, buildSchema1, randomBytes, tarGzLayer, type TestImage } from '../../support/images.ts';
 import { requireTool, runTool } from '../../support/real-tools.ts';
 import { assertHoldsOnly, putImage, temporaryDirectory } from './image-directory.ts';
@@ -41,7 +42,7 @@ for (const [what, image] of images) {
       assert.ok((await buffer(stream)).equals(bytes));
     }
     await using destination = await openDirDestination(theirs);
-    assert.equal((await destination.currentManifest())?.digest, image.manifest.digest);
+    assert.equal(await currentDigest(destination), image.manifest.digest);
   });
 }
 

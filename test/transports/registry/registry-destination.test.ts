@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { RegistryError } from '../../../src/transports/registry/registry-error.ts';
+import { currentDigest } from '../../support/current-digest.ts';
 import { buildImage, buildIndex, buildSchema1, randomBytes } from '../../support/images.ts';
 import { startRegistry } from '../../support/registry.ts';
 import { destinationAt, exchanges, infoOf, openAccess, streamOf } from '../../support/registry-transport.ts';
@@ -18,27 +19,25 @@ test('finds the image that is there now, by one request however often it is aske
     registry.seed('app', 'v1', { manifest, instances: [], blobs: new Map() });
     await using destination = await destinationAt(access, registry, 'app:v1');
     const [current] = await Promise.all([destination.currentManifest(), destination.currentManifest()]);
-    assert.deepEqual(current, manifest);
+    assert.deepEqual(current, { state: 'present', manifest });
     assert.deepEqual(await destination.currentManifest(), current);
     assert.equal(exchanges(registry), 'GET 200');
   }
 });
 
-test('takes what it may not see, or cannot read, for no image', async () => {
+test('tells absent from what it may not see, or cannot read', async () => {
   const cases = [
-    { status: 404 },
-    { status: 401 },
-    { status: 403 },
-    { status: 400 },
-    { status: 200, body: 'no manifest' },
+    { rule: { status: 404 }, state: 'absent' },
+    ...[400, 401, 403, 405, 406].map((status) => ({ rule: { status }, state: 'unknown' })),
+    { rule: { status: 200, body: 'no manifest' }, state: 'unknown' },
   ];
-  for (const rule of cases) {
+  for (const { rule, state } of cases) {
     await using registry = await startRegistry();
     registry.seed('app', 'v1', image);
     registry.behave({ match: { path: /manifests/ }, ...rule });
     await using access = openAccess();
     await using destination = await destinationAt(access, registry, 'app:v1');
-    assert.equal(await destination.currentManifest(), undefined, JSON.stringify(rule));
+    assert.equal((await destination.currentManifest()).state, state, JSON.stringify(rule));
     assert.equal(registry.count({ path: /manifests/ }), 1);
   }
 });
@@ -48,24 +47,78 @@ test('does not take a registry that is down for one without the image', async ()
   registry.behave({ status: 503 });
   await using access = openAccess();
   await using destination = await destinationAt(access, registry, 'app:v1');
-  await assert.rejects(destination.currentManifest(), { code: 'ERR_REGISTRY_FAULT', side: 'destination' });
+  const presence = await destination.currentManifest();
+  assert.ok(presence.state === 'unknown');
+  assert.deepEqual([presence.reason.code, presence.reason.side], ['ERR_REGISTRY_FAULT', 'destination']);
 });
 
-test('writes a manifest under its tag, then under the others, byte for byte', async () => {
+test('does not push to a registry that only asks to wait', async () => {
+  await using registry = await startRegistry();
+  registry.behave({ status: 429 });
+  await using access = openAccess();
+  await using destination = await destinationAt(access, registry, 'app:v1');
+  await assert.rejects(destination.currentManifest(), { code: 'ERR_RATE_LIMITED', kind: 'rate-limited' });
+});
+
+test('asks for the digest of a tag by one HEAD, and by a GET more where that does not tell it', async () => {
+  await using registry = await startRegistry();
+  registry.seed('app', 'latest', index);
+  await using access = openAccess();
+  const look = async (): Promise<string> => {
+    registry.reset();
+    await using destination = await destinationAt(access, registry, 'app:v1');
+    const options = { tag: 'latest', digestOnly: true };
+    assert.equal(await currentDigest(destination, options), index.manifest.digest);
+    assert.equal(await currentDigest(destination, options), index.manifest.digest);
+    return exchanges(registry);
+  };
+  assert.equal(await look(), 'HEAD 200');
+  registry.settings.headDigestHeader = false;
+  assert.equal(await look(), 'HEAD 200, GET 200');
+  registry.behave({ match: { method: 'HEAD' }, status: 405 });
+  assert.equal(await look(), 'HEAD 405, GET 200');
+});
+
+test('asks no second time for a name that a HEAD found free', async () => {
+  await using registry = await startRegistry();
+  await using access = openAccess();
+  await using destination = await destinationAt(access, registry, 'app:v1');
+  assert.deepEqual(await destination.currentManifest({ digestOnly: true }), { state: 'absent' });
+  assert.deepEqual(await destination.currentManifest(), { state: 'absent' });
+  assert.equal(exchanges(registry), 'HEAD 404');
+});
+
+test('writes a manifest under its tag, or another, byte for byte', async () => {
   await using registry = await startRegistry({ checkBlobs: false });
   await using access = openAccess();
-  const additionalTags = ['latest', 'stable'];
-  await using destination = await destinationAt(access, registry, 'app:v1', { additionalTags });
+  await using destination = await destinationAt(access, registry, 'app:v1');
   await destination.putManifest(image.manifest);
-  assert.equal(registry.requests[0]?.path, '/v2/app/manifests/v1');
-  assert.deepEqual(registry.tags('app').toSorted(), ['latest', 'stable', 'v1']);
-  for (const tag of registry.tags('app')) assert.deepEqual(registry.manifest('app', tag), image.manifest);
+  await destination.putManifest(image.manifest, { tag: 'latest' });
+  assert.deepEqual(
+    registry.requests.map(({ method, path }) => `${method} ${path}`),
+    ['PUT /v2/app/manifests/v1', 'PUT /v2/app/manifests/latest'],
+  );
+  for (const tag of ['v1', 'latest']) assert.deepEqual(registry.manifest('app', tag), image.manifest);
+});
+
+test('does not write a manifest under a name that holds it', async () => {
+  await using registry = await startRegistry({ checkBlobs: false });
+  registry.seed('app', 'v1', image);
+  registry.seed('app', 'latest', index);
+  await using access = openAccess();
+  await using destination = await destinationAt(access, registry, 'app:v1');
+  await destination.currentManifest();
+  await destination.currentManifest({ tag: 'latest', digestOnly: true });
+  await destination.putManifest(image.manifest);
+  await destination.putManifest(image.manifest, { tag: 'latest' });
+  await destination.putManifest(image.manifest, { tag: 'latest' });
+  assert.equal(exchanges(registry), 'GET 200, HEAD 200, PUT 201');
 });
 
 test('writes an instance by its digest, and under no tag', async () => {
   await using registry = await startRegistry({ checkBlobs: false });
   await using access = openAccess();
-  await using destination = await destinationAt(access, registry, 'app:v1', { additionalTags: ['latest'] });
+  await using destination = await destinationAt(access, registry, 'app:v1');
   await destination.putManifest(image.manifest, { instanceDigest: image.manifest.digest });
   assert.deepEqual(registry.tags('app'), []);
   assert.deepEqual(registry.manifest('app', image.manifest.digest), image.manifest);
@@ -157,7 +210,7 @@ test('pushes without mounts where a token server refuses the pair of repositorie
   await using access = openAccess();
   const source = { registry: registry.host, repository: 'base' };
   await using destination = await destinationAt(access, registry, 'app:v1', { source });
-  assert.equal(await destination.currentManifest(), undefined);
+  assert.deepEqual(await destination.currentManifest(), { state: 'absent' });
   const { reused } = await destination.tryReusingBlobWithOptions(infoOf(blob), { srcRef: source });
   assert.equal(reused, false);
   await destination.putBlobWithOptions(streamOf(blob), infoOf(blob), {});

@@ -6,6 +6,7 @@ import type { BlobInfoCache } from '../../../src/types/blob-info-cache.ts';
 import type { BlobInfo, RawManifest } from '../../../src/types/blob-info.ts';
 import type { ImageDestination } from '../../../src/types/image-destination.ts';
 import type { ImageSource } from '../../../src/types/image-source.ts';
+import { currentDigest } from '../../support/current-digest.ts';
 import { buildImage, buildIndex } from '../../support/images.ts';
 import { startRegistry } from '../../support/registry.ts';
 import { answerInWaves, cacheKnowing, destinationAt, openAccess, sourceAt } from '../../support/registry-transport.ts';
@@ -25,8 +26,8 @@ interface Job {
 /** Copies as the pipeline does: whatever can be asked at once is asked at once. */
 async function copy(job: Job): Promise<void> {
   const { source, destination } = job;
-  const [root, current] = await Promise.all([source.getManifest(), destination.currentManifest()]);
-  if (root.digest === current?.digest) return;
+  const [root, current] = await Promise.all([source.getManifest(), currentDigest(destination)]);
+  if (root.digest === current) return;
   await copyContent(job, root);
   await destination.putManifest(root);
 }

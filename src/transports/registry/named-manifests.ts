@@ -1,0 +1,154 @@
+import { digestAlgorithm, isDigest } from '../../digest/digest.ts';
+import { ImgcopyError } from '../../errors/imgcopy-error.ts';
+import { isForeignLayer } from '../../manifest/media-types.ts';
+import { manifestDigest, parseManifest } from '../../manifest/parse-manifest.ts';
+import type { RawManifest, WaitOptions } from '../../types/blob-info.ts';
+import type { CurrentManifest, ManifestPresence } from '../../types/image-destination.ts';
+import { MissingBlobsError } from '../../types/errors.ts';
+import type { RegistryClient } from './client.ts';
+import { RegistryError } from './registry-error.ts';
+
+/** The manifests of a repository by their names. Each name is looked at once, and written only where it holds something else. */
+export class NamedManifests {
+  readonly #client: RegistryClient;
+  readonly #heads = new Map<string, Promise<ManifestPresence>>();
+  readonly #wholes = new Map<string, Promise<ManifestPresence>>();
+
+  constructor(client: RegistryClient) {
+    this.#client = client;
+  }
+
+  /** What a tag or digest names now, by GET, or by HEAD where its digest will do. */
+  look(
+    name: string,
+    { digestOnly = false, signal }: WaitOptions & { readonly digestOnly?: boolean | undefined } = {},
+  ): Promise<ManifestPresence> {
+    const known = this.#wholes.get(name) ?? (digestOnly ? this.#heads.get(name) : undefined);
+    if (known !== undefined) return known;
+    const looking = digestOnly ? this.#head(name, signal) : this.#get(name, signal);
+    (digestOnly ? this.#heads : this.#wholes).set(name, looking);
+    return looking;
+  }
+
+  /**
+   * Stores a manifest under a name, unless it was found there. Registries with immutable tags refuse to write even the same again, so a refusal
+   * may only mean that an earlier request, whose answer was lost, has stored it.
+   *
+   * @throws MissingBlobsError where the registry lacks what the manifest names.
+   */
+  async put(name: string, manifest: RawManifest, { signal }: WaitOptions = {}): Promise<void> {
+    if (await this.#holds(name, manifest)) return;
+    try {
+      await this.#client.putManifest(name, manifest, { signal });
+    } catch (error) {
+      if (refusesForeignUrl(error)) throw foreignUrlRefused(error);
+      if (lacksBlobs(error)) throw new MissingBlobsError(error, { hint: missingBlobsHint(manifest) });
+      if (!isRefusal(error)) throw error;
+      const found = await this.#askDigest(name, signal);
+      if (found === undefined) throw error;
+      if (found.digest !== manifest.digest) throw isImmutable(error) ? notReplaced(name, found, error) : error;
+    }
+    this.#wholes.set(name, Promise.resolve({ state: 'present', manifest }));
+  }
+
+  async #holds(name: string, { digest }: RawManifest): Promise<boolean> {
+    const known = this.#wholes.get(name) ?? this.#heads.get(name);
+    const presence = await known?.catch(() => undefined);
+    return presence?.state === 'present' && presence.manifest.digest === digest;
+  }
+
+  async #head(name: string, signal: AbortSignal | undefined): Promise<ManifestPresence> {
+    return presenceOf(() => this.#digestOf(name, signal));
+  }
+
+  async #get(name: string, signal: AbortSignal | undefined): Promise<ManifestPresence> {
+    const head = this.#heads.get(name);
+    // Without a HEAD to wait for, this is to be the first request to the host: the others wait until it has answered.
+    const presence = head === undefined ? undefined : await head;
+    if (presence !== undefined && presence.state !== 'present') return presence;
+    return presenceOf(() => this.#manifestOf(name, signal));
+  }
+
+  /** By HEAD where the registry answers it, and names the digest. */
+  async #digestOf(name: string, signal: AbortSignal | undefined): Promise<CurrentManifest> {
+    const head = await this.#client.headManifest(name, { signal });
+    if (head?.digest === undefined) return this.#manifestOf(name, signal);
+    return { digest: head.digest, mediaType: head.mediaType, bytes: undefined };
+  }
+
+  async #manifestOf(name: string, signal: AbortSignal | undefined): Promise<CurrentManifest> {
+    const { bytes, mediaType: declared } = await this.#client.getManifest(name, { signal });
+    const { mediaType } = parseManifest(bytes, declared);
+    const algorithm = isDigest(name) ? digestAlgorithm(name) : 'sha256';
+    return { digest: manifestDigest(bytes, mediaType, algorithm), mediaType, bytes };
+  }
+
+  /** Undefined where the registry does not tell. */
+  async #askDigest(name: string, signal: AbortSignal | undefined): Promise<CurrentManifest | undefined> {
+    try {
+      return await this.#digestOf(name, signal);
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (error instanceof ImgcopyError) return undefined;
+      throw error;
+    }
+  }
+}
+
+async function presenceOf(ask: () => Promise<CurrentManifest>): Promise<ManifestPresence> {
+  try {
+    return { state: 'present', manifest: await ask() };
+  } catch (error) {
+    if (error instanceof RegistryError && error.status === 404) return { state: 'absent' };
+    const isAnswer = error instanceof RegistryError && error.kind !== 'rate-limited';
+    const isUnreadable = error instanceof ImgcopyError && UNREADABLE.has(error.code);
+    if (isAnswer || isUnreadable) return { state: 'unknown', reason: error };
+    throw error;
+  }
+}
+
+const UNREADABLE: ReadonlySet<string> = new Set(['ERR_INVALID_MANIFEST', 'ERR_ANSWER_TOO_LARGE']);
+
+function lacksBlobs(error: unknown): error is RegistryError {
+  return error instanceof RegistryError && error.codes.some((code) => /^(MANIFEST_)?BLOB_UNKNOWN$/.test(code));
+}
+
+/** Distribution v3 allows no URL unless it is told to, and says so under 500 or 400. */
+function refusesForeignUrl(error: unknown): error is RegistryError {
+  return error instanceof RegistryError && /invalid url/i.test(error.message);
+}
+
+function foreignUrlRefused(cause: RegistryError): ImgcopyError {
+  return new ImgcopyError('the registry does not accept a layer that is kept at a foreign URL', {
+    code: 'ERR_FOREIGN_URL_REFUSED',
+    kind: 'failed',
+    side: 'destination',
+    hint: 'ask its operator to allow the URLs of the layer (in distribution: validation.manifests.urls.allow)',
+    cause,
+  });
+}
+
+function missingBlobsHint({ bytes, mediaType }: RawManifest): string | undefined {
+  const manifest = parseManifest(bytes, mediaType);
+  if (manifest.kind !== 'image' || !manifest.layers.some(isForeignLayer)) return undefined;
+  return 'the image has layers that are kept at foreign URLs; --allow-nondistributable-artifacts copies them as well';
+}
+
+function isRefusal(error: unknown): error is RegistryError {
+  if (!(error instanceof RegistryError) || error.kind === 'rate-limited') return false;
+  return error.status >= 400 && error.status < 500 && error.status !== 401;
+}
+
+/** ECR answers 400 TAG_INVALID, Harbor 412, others 409: "already exists", "immutable". */
+function isImmutable({ status, message }: RegistryError): boolean {
+  return status === 409 || status === 412 || /immutable|already exists/i.test(message);
+}
+
+function notReplaced(name: string, { digest }: CurrentManifest, cause: RegistryError): ImgcopyError {
+  return new ImgcopyError(`the registry does not allow tag ${name} to be replaced: it holds ${digest}`, {
+    code: 'ERR_TAG_IMMUTABLE',
+    side: 'destination',
+    hint: 'use another tag, or --no-clobber to leave tags that exist as they are',
+    cause,
+  });
+}
