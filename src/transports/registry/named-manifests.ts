@@ -41,7 +41,7 @@ export class NamedManifests {
     try {
       await this.#client.putManifest(name, manifest, { signal });
     } catch (error) {
-      if (refusesForeignUrl(error)) throw foreignUrlRefused(error);
+      if (refusesForeignUrl(error, manifest)) throw foreignUrlRefused(error);
       if (lacksBlobs(error)) throw new MissingBlobsError(error, { hint: missingBlobsHint(manifest) });
       if (!isRefusal(error)) throw error;
       const found = await this.#askDigest(name, signal);
@@ -113,9 +113,13 @@ function lacksBlobs(error: unknown): error is RegistryError {
   return error instanceof RegistryError && error.codes.some((code) => /^(MANIFEST_)?BLOB_UNKNOWN$/.test(code));
 }
 
-/** Distribution v3 allows no URL unless it is told to, and says so under 500 or 400. */
-function refusesForeignUrl(error: unknown): error is RegistryError {
-  return error instanceof RegistryError && /invalid url/i.test(error.message);
+/**
+ * Distribution allows no foreign URL unless it is told to. It answers 500 with UNKNOWN, whose detail is "invalid URL on layer" (v3) or empty
+ * (2.8), beside the MANIFEST_BLOB_UNKNOWN of the layer.
+ */
+function refusesForeignUrl(error: unknown, manifest: RawManifest): error is RegistryError {
+  if (!(error instanceof RegistryError) || !hasForeignLayers(manifest)) return false;
+  return /invalid url/i.test(error.message) || (error.codes.includes('UNKNOWN') && lacksBlobs(error));
 }
 
 function foreignUrlRefused(cause: RegistryError): ImgcopyError {
@@ -128,9 +132,13 @@ function foreignUrlRefused(cause: RegistryError): ImgcopyError {
   });
 }
 
-function missingBlobsHint({ bytes, mediaType }: RawManifest): string | undefined {
+function hasForeignLayers({ bytes, mediaType }: RawManifest): boolean {
   const manifest = parseManifest(bytes, mediaType);
-  if (manifest.kind !== 'image' || !manifest.layers.some(isForeignLayer)) return undefined;
+  return manifest.kind === 'image' && manifest.layers.some(isForeignLayer);
+}
+
+function missingBlobsHint(manifest: RawManifest): string | undefined {
+  if (!hasForeignLayers(manifest)) return undefined;
   return 'the image has layers that are kept at foreign URLs; --allow-nondistributable-artifacts copies them as well';
 }
 
