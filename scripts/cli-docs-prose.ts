@@ -1,5 +1,7 @@
 // The parts of docs/cli.md that are not in the definition of the command line.
 
+import { transports } from '../src/transports/table.ts';
+
 export const introduction: string = `# The command line
 
 <!-- Written by \`npm run docs\`; changes belong into src/cli and scripts/cli-docs-prose.ts. -->
@@ -11,8 +13,9 @@ export const references: string = `## References
 
 | form | what it is |
 |---|---|
-| \`docker://HOST[:PORT]/NAME[:TAG][@DIGEST]\`, or bare \`NAME[:TAG]\` | an image in a registry. docker.io and library/ are filled in as docker does; the default tag is latest; with tag and digest, the digest counts |
-| \`dir:PATH\`, \`dir:PATH@DIGEST\` | a directory in the containers dir: layout, as skopeo and podman know it |
+${transports.map(({ form, summary }) => `| \`${form}\` | ${summary} |`).join('\n')}
+
+\`docker://\` may be left out.
 
 Loopback hosts (localhost, 127.0.0.0/8, ::1) are tried with https, then http; all others are spoken to by https unless told otherwise.
 \`--tls-verify=false\` means both: no certificate checks, and http where https does not answer. A destination in a registry without a

@@ -1,20 +1,12 @@
 import { nowMs } from './io/clock.ts';
-import { realpath } from 'node:fs/promises';
-import { resolve } from 'node:path';
 import { copyImage as runCopy, type CopiedImage } from './copy/copy-image.ts';
 import type { PreparedRun } from './copy/copy-run.ts';
 import { ImgcopyError } from './errors/imgcopy-error.ts';
 import type { RequestObserver } from './http/send.ts';
-import { openDestination, openSource, type OpenOptions } from './open-image.ts';
 import type { CopierOptions, CopyOptions, CopyResult } from './options.ts';
-import {
-  formatReference,
-  parseReference,
-  pinnedReference,
-  withDefaultTag,
-  type Reference,
-} from './reference/reference.ts';
 import { SharedResources } from './shared-resources.ts';
+import { parseImageName } from './transports/table.ts';
+import type { ImageName, OpenOptions } from './transports/transport.ts';
 import type { CopyEvent } from './types/progress.ts';
 
 /** Copies images; all its copies share connections, tokens, the cache, and the limits on work in flight. To be disposed of. */
@@ -64,11 +56,10 @@ async function copyUnder(
 ): Promise<CopyResult> {
   const started = nowMs();
   const tally = new Tally(options);
-  const sourceReference = withTag(parseReference(from));
-  const named = parseReference(to);
-  refuseBareDestination(to, named);
-  const destinationReference = destinationFor(named, sourceReference);
-  await refuseSamePlace(sourceReference, destinationReference);
+  const sourceName = parseImageName(from).withDefaultTag();
+  const destinationName = parseImageName(to).completedFrom(sourceName);
+  await refuseSamePlace(sourceName, destinationName);
+  if (options.additionalTags !== undefined) refuseTags(destinationName, options.additionalTags);
 
   const open: Omit<OpenOptions, 'endpoint'> = {
     access: shared.access,
@@ -78,14 +69,13 @@ async function copyUnder(
     cache: shared.openedCache,
     signal,
   };
-  await using source = await openSource(sourceReference, { ...open, endpoint: options.source ?? {} });
+  await using source = await sourceName.openSource({ ...open, endpoint: options.source ?? {} });
   // A destination that is opened is locked, or created: not for a source that does not exist.
-  if (destinationReference.transport === 'dir') await source.getManifest({ signal });
-  await using destination = await openDestination(destinationReference, {
+  if (destinationName.transport === 'dir') await source.getManifest({ signal });
+  await using destination = await destinationName.openDestination({
     ...open,
     endpoint: options.destination ?? {},
     source: source.repository,
-    additionalTags: options.additionalTags ?? [],
     force: options.force ?? false,
   });
   tally.emit({ type: 'started', source: source.reference, destination: destination.reference });
@@ -106,15 +96,15 @@ async function copyUnder(
   };
   const copied = await runCopy(run, {
     ...options,
-    sourceDigest: sourceReference.digest,
-    destinationDigest: destinationReference.digest,
+    sourceDigest: sourceName.digest,
+    destinationDigest: destinationName.digest,
   });
   const durationMs = Math.round(nowMs() - started);
   return {
     ...tally.result(copied),
     source: source.reference,
     destination: destination.reference,
-    reference: pinnedReference(destinationReference, copied.digest),
+    reference: destinationName.pinned(copied.digest),
     durationMs,
   };
 }
@@ -178,45 +168,19 @@ class Tally {
   }
 }
 
-function withTag(reference: Reference): Reference {
-  return reference.transport === 'docker' ? withDefaultTag(reference) : reference;
-}
-
-/** A destination without a tag takes the source's; without one there, the digest's. */
-function destinationFor(destination: Reference, source: Reference): Reference {
-  if (destination.transport !== 'docker' || destination.tag !== undefined || destination.digest !== undefined)
-    return destination;
-  if (source.transport !== 'docker') return withDefaultTag(destination);
-  if (source.tag !== undefined) return { ...destination, tag: source.tag };
-  return source.digest === undefined ? withDefaultTag(destination) : { ...destination, digest: source.digest };
-}
-
-/** A word alone names an official image of Docker Hub, which nobody can push: a directory was meant, or a host is missing. */
-function refuseBareDestination(text: string, destination: Reference): void {
-  if (text.includes('/') || destination.transport !== 'docker') return;
-  const [name = ''] = text.split(/[:@]/);
-  throw new ImgcopyError(
-    `${text} as the destination means docker.io/${destination.repository}, which cannot be pushed to`,
-    {
-      code: 'ERR_BARE_DESTINATION',
-      kind: 'usage',
-      hint: `write dir:./${name} for a directory, or HOST/${name} for a registry`,
-    },
-  );
-}
-
-async function refuseSamePlace(source: Reference, destination: Reference): Promise<void> {
-  const same =
-    source.transport === 'dir' && destination.transport === 'dir'
-      ? (await realPath(source.path)) === (await realPath(destination.path))
-      : formatReference(source) === formatReference(destination);
-  if (!same) return;
-  throw new ImgcopyError(`source and destination are the same place: ${formatReference(source)}`, {
+async function refuseSamePlace(source: ImageName, destination: ImageName): Promise<void> {
+  if ((await source.place()) !== (await destination.place())) return;
+  throw new ImgcopyError(`source and destination are the same place: ${source.toString()}`, {
     code: 'ERR_SAME_PLACE',
     kind: 'usage',
   });
 }
 
-async function realPath(path: string): Promise<string> {
-  return realpath(path).catch(() => resolve(path));
+function refuseTags(destination: ImageName, tags: readonly string[]): void {
+  if (tags.length === 0 || destination.listTags !== undefined) return;
+  throw new ImgcopyError(`${destination.toString()} cannot have further tags`, {
+    code: 'ERR_USAGE',
+    kind: 'usage',
+    hint: 'leave out --additional-tag',
+  });
 }

@@ -4,12 +4,13 @@ import { imageForPlatform } from './copy/platform-choice.ts';
 import { duringOperation, ImgcopyError } from './errors/imgcopy-error.ts';
 import type { RequestObserver } from './http/send.ts';
 import type { Platform } from './manifest/descriptor.ts';
-import { openSource, registryEndpoint, type OpenOptions } from './open-image.ts';
-import type { CopierOptions, EndpointOptions } from './options.ts';
-import { formatReference, InvalidReferenceError, parseReference, withDefaultTag } from './reference/reference.ts';
-import type { Reference, RegistryReference } from './reference/reference.ts';
+import type { CopierOptions } from './options.ts';
+import { InvalidReferenceError } from './reference/reference-errors.ts';
 import { SharedResources } from './shared-resources.ts';
+import { parseImageName } from './transports/table.ts';
+import type { ImageName, OpenOptions } from './transports/transport.ts';
 import type { RawManifest } from './types/blob-info.ts';
+import type { EndpointOptions } from './types/endpoint-options.ts';
 
 /** How a registry is asked about its images. */
 export interface QueryOptions extends CopierOptions {
@@ -34,19 +35,11 @@ export interface OpenedImage extends ReadableImage {
  * @throws ImgcopyError of kind `not-found` where there is no such repository.
  */
 export async function* listTags(repository: string, options: QueryOptions = {}): AsyncGenerator<string> {
-  const reference = parseRepository(repository);
-  const operation = `listing the tags of ${formatReference(reference)}`;
+  const { name, listTags: pages } = parseRepository(repository);
+  const operation = `listing the tags of ${name.toString()}`;
   await using shared = new SharedResources(options);
-  const open = openOptions(shared, options);
   try {
-    const access = await shared.access();
-    const [{ listTags: pages }, endpoint] = await Promise.all([
-      import('./transports/registry/tag-list.ts'),
-      registryEndpoint(reference, open),
-    ]);
-    const scopes = [`repository:${reference.repository}:pull`];
-    const reached = await access.endpoint(reference.registry, { ...endpoint, side: 'source', scopes });
-    yield* pages(reached, reference.repository, { signal: open.signal });
+    yield* pages(openOptions(shared, options));
   } catch (error) {
     const isMissing = error instanceof ImgcopyError && error.kind === 'not-found';
     if (!isMissing) throw duringOperation(operation, error);
@@ -63,9 +56,9 @@ export async function* listTags(repository: string, options: QueryOptions = {}):
  * @throws ImgcopyError of kind `not-found` where there is no such image.
  */
 export async function getImageDigest(reference: string, options: ImageQueryOptions = {}): Promise<Digest> {
-  const parsed = parseImage(reference);
-  if (options.platform === undefined && parsed.digest === undefined) {
-    const digest = await withSource(parsed, options, ({ source, signal }) => source.getManifestDigest({ signal }));
+  const name = parseImageName(reference).withDefaultTag();
+  if (options.platform === undefined && name.digest === undefined) {
+    const digest = await withSource(name, options, ({ source, signal }) => source.getManifestDigest({ signal }));
     if (digest !== undefined) return digest;
   }
   return (await getImageManifest(reference, options)).digest;
@@ -82,11 +75,11 @@ export async function queryImage<T>(
   options: ImageQueryOptions,
   ask: (image: OpenedImage) => Promise<T>,
 ): Promise<T> {
-  const parsed = parseImage(reference);
-  return withSource(parsed, options, async ({ source, signal }) => {
+  const name = parseImageName(reference).withDefaultTag();
+  return withSource(name, options, async ({ source, signal }) => {
     const root = await source.getManifest({ signal });
-    if (parsed.digest !== undefined && root.digest !== parsed.digest) {
-      throw new ContentMismatchError(`${source.reference} is another image`, parsed.digest, root.digest);
+    if (name.digest !== undefined && root.digest !== name.digest) {
+      throw new ContentMismatchError(`${source.reference} is another image`, name.digest, root.digest);
     }
     const { platform } = options;
     const manifest = platform === undefined ? root : await imageForPlatform({ source, signal }, root, platform);
@@ -95,17 +88,17 @@ export async function queryImage<T>(
 }
 
 async function withSource<T>(
-  reference: Reference,
+  name: ImageName,
   options: QueryOptions,
   ask: (opened: Omit<OpenedImage, 'manifest'>) => Promise<T>,
 ): Promise<T> {
   await using shared = new SharedResources(options);
   const open = openOptions(shared, options);
   try {
-    await using source = await openSource(reference, open);
+    await using source = await name.openSource(open);
     return await ask({ source, signal: open.signal });
   } catch (error) {
-    throw duringOperation(`reading ${formatReference(reference)}`, error);
+    throw duringOperation(`reading ${name.toString()}`, error);
   }
 }
 
@@ -120,23 +113,20 @@ export function openOptions(shared: SharedResources, { endpoint, signal, onReque
   };
 }
 
-function parseImage(text: string): Reference {
-  const reference = parseReference(text);
-  return reference.transport === 'docker' ? withDefaultTag(reference) : reference;
+interface Repository {
+  readonly name: ImageName;
+  readonly listTags: (options: OpenOptions) => AsyncIterable<string>;
 }
 
-function parseRepository(text: string): RegistryReference {
-  const reference = parseReference(text);
-  if (reference.transport !== 'docker') {
-    throw new ImgcopyError(`${formatReference(reference)} is a directory, which has no tags`, {
+function parseRepository(text: string): Repository {
+  const name = parseImageName(text);
+  if (name.listTags === undefined) {
+    throw new ImgcopyError(`${name.toString()} has no tags`, {
       code: 'ERR_USAGE',
       kind: 'usage',
-      hint: 'give a repository: docker://HOST/NAME',
+      hint: 'give a repository of a registry: docker://HOST/NAME',
     });
   }
-  const { tag: _tag, digest: _digest, ...repository } = reference;
-  if (reference.tag === undefined && reference.digest === undefined) return repository;
-  throw new InvalidReferenceError(text, 'a repository is wanted, without tag and digest', {
-    hint: formatReference(repository),
-  });
+  if (name.tag === undefined && name.digest === undefined) return { name, listTags: name.listTags.bind(name) };
+  throw new InvalidReferenceError(text, 'expected a repository without tag or digest');
 }

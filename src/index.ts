@@ -1,6 +1,7 @@
 /** imgcopy as a library: what the command line does, with typed options, cancellation and events. */
 export { copyImage, createCopier, type Copier } from './copier.ts';
-export type { CopierOptions, CopyOptions, CopyResult, EndpointOptions } from './options.ts';
+export type { CopierOptions, CopyOptions, CopyResult } from './options.ts';
+export type { EndpointOptions } from './types/endpoint-options.ts';
 export type { PartialMode } from './copy/copy-run.ts';
 export {
   getImageDigest,
@@ -16,7 +17,8 @@ export { duringOperation, ImgcopyError, isAbort, type ErrorKind, type Side } fro
 export { homeDirectory } from './io/home-directory.ts';
 export { escapeUnprintable, printable, printableJson } from './errors/printable.ts';
 export { parseCreds } from './auth/credentials.ts';
-export { formatReference, parseReference, type Reference } from './reference/reference.ts';
+export { parseImageName, transports } from './transports/table.ts';
+export type { ImageName, Transport } from './transports/transport.ts';
 export { parsePlatform, formatPlatform } from './manifest/platform.ts';
 export type { Descriptor, Platform } from './manifest/descriptor.ts';
 export type { Digest } from './digest/digest.ts';

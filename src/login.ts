@@ -3,9 +3,9 @@ import type { BasicCredentials } from './auth/credentials.ts';
 import { duringOperation, ImgcopyError } from './errors/imgcopy-error.ts';
 import { openOptions, type QueryOptions } from './image-queries.ts';
 import { homeDirectory } from './io/home-directory.ts';
-import { registryEndpoint } from './open-image.ts';
 import { SharedResources } from './shared-resources.ts';
-import { parseReference } from './reference/reference.ts';
+import { parseRegistryReference } from './reference/registry-reference.ts';
+import { registryEndpoint } from './transports/registry/registry-endpoint.ts';
 
 export interface LoginResult {
   /** `host[:port]`; Docker Hub is docker.io. */
@@ -81,11 +81,11 @@ async function isAsked(
 ): Promise<boolean> {
   let asked = false;
   const open = openOptions(shared, options);
-  const [access, endpoint, { pingRegistry }] = await Promise.all([
+  const [access, { pingRegistry }] = await Promise.all([
     shared.access(),
-    registryEndpoint({ registry }, open),
     import('./transports/registry/ping-registry.ts'),
   ]);
+  const endpoint = registryEndpoint({ registry }, open);
   const reached = await access.endpoint(registry, {
     ...endpoint,
     side: 'source',
@@ -104,9 +104,9 @@ async function isAsked(
 
 function parseRegistry(text: string): string {
   const host = text.replace(/^(?:https?|docker):\/\//, '').replace(/\/$/, '');
-  const reference = host.includes('/') || host === '' ? undefined : parseReference(`docker://${host}/name`);
+  const reference = host.includes('/') || host === '' ? undefined : parseRegistryReference(`${host}/name`, text);
   // Docker Hub puts library/ before the name; a text that is no host has become a part of it.
-  if (reference?.transport === 'docker' && /^(?:library\/)?name$/.test(reference.repository)) return reference.registry;
+  if (reference !== undefined && /^(?:library\/)?name$/.test(reference.repository)) return reference.registry;
   throw new ImgcopyError(`${JSON.stringify(text)} is no registry: expected HOST[:PORT]`, {
     code: 'ERR_INVALID_REGISTRY',
     kind: 'usage',

@@ -8,11 +8,10 @@ import {
   patienceOptions,
   tlsOptions,
 } from './options.ts';
+import { IMAGE_FORMS } from './help.ts';
 import { parseOnePlatform } from './values.ts';
 import type { InspectFlags, QueryFlags } from './query-commands.ts';
 import type { LoginFlags } from './login-command.ts';
-
-const REFERENCE = 'docker://HOST[:PORT]/NAME[:TAG][@DIGEST], NAME[:TAG] on Docker Hub, or dir:PATH';
 
 /** Adds the commands beside copy. */
 export function addCommands(program: Command, signal: AbortSignal): void {
@@ -29,7 +28,7 @@ function addQueryCommands(program: Command, signal: AbortSignal): void {
     .description(
       'Shows what an image is made of: its index, platforms, layers, sizes and media types. No layer is read.',
     )
-    .argument('<ref>', REFERENCE)
+    .argument('<ref>', IMAGE_FORMS)
     .addOption(platformOption())
     .addOption(new Option('--raw', "print the manifest's bytes as they are stored"))
     .addOption(new Option('--json', 'print one JSON object').conflicts('raw'))
@@ -51,7 +50,7 @@ function addQueryCommands(program: Command, signal: AbortSignal): void {
     .command('digest')
     .summary('print the digest of an image')
     .description('Prints the digest of an image, by a HEAD request where that will do.')
-    .argument('<ref>', REFERENCE)
+    .argument('<ref>', IMAGE_FORMS)
     .addOption(platformOption())
     .action(async (reference: string, flags: QueryFlags) => {
       const { runDigest } = await import('./query-commands.ts');

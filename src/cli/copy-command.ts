@@ -3,7 +3,7 @@ import {
   copyImage,
   duringOperation,
   ImgcopyError,
-  parseReference,
+  parseImageName,
   printableJson,
   type CopyResult,
   type PartialMode,
@@ -98,7 +98,7 @@ export async function runCopy(
 
 /** @throws ImgcopyError of kind `usage` where the destination is not in a registry, so that no image field could hold it. */
 function refuseImageOutput(destination: string): void {
-  if (parseReference(destination).transport === 'docker') return;
+  if (parseImageName(destination).transport === 'docker') return;
   throw new ImgcopyError(`--output image needs a registry as destination, not ${destination}`, {
     code: 'ERR_USAGE',
     kind: 'usage',
@@ -116,7 +116,7 @@ const FORMATS: Readonly<Record<OutputForm, (result: CopyResult) => string>> = {
 
 /** For those who know `crane cp -a`, which copies all tags. */
 function warnOfOneTag(source: string, progress: Progress): void {
-  const reference = parseReference(source);
+  const reference = parseImageName(source);
   if (reference.transport !== 'docker' || (reference.tag ?? reference.digest) !== undefined) return;
   progress.show({ type: 'warning', message: '--all means all platforms, not all tags; only the tag latest is copied' });
 }

@@ -1,4 +1,8 @@
 import type { Command, Help, Option } from 'commander';
+import { transports } from '../index.ts';
+
+/** How an image is named, in each transport. */
+export const IMAGE_FORMS: string = `${transports.map(({ form }) => form).join(', ')}, or NAME[:TAG] on Docker Hub`;
 
 /** Each option can be set by a variable; to say so at each would double the help. */
 export const variablesHelp = `

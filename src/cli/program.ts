@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander';
 import { VERSION } from '../index.ts';
 import { addCommands } from './commands.ts';
-import { configureHelp, optionsHelp, variablesHelp } from './help.ts';
+import { configureHelp, IMAGE_FORMS, optionsHelp, variablesHelp } from './help.ts';
 import { addOptions, BOTH_SIDES, credentialOptions, debugOption, patienceOptions, tlsOptions } from './options.ts';
 import { collect, collectPlatforms, parseByteRate, parsePositive } from './values.ts';
 import type { CopyFlags } from './copy-command.ts';
@@ -43,7 +43,7 @@ function addCopyCommand(program: Command, signal: AbortSignal): Command {
     .description(
       'Copies one image: an index with all its instances, unless --platform says otherwise. Prints the destination pinned by digest.',
     )
-    .argument('<src>', 'docker://HOST[:PORT]/NAME[:TAG][@DIGEST], NAME[:TAG] on Docker Hub, or dir:PATH')
+    .argument('<src>', IMAGE_FORMS)
     .argument('<dst>', "the same; a registry's without a tag takes the source's");
   addOptions(copy, 'What is copied:', imageOptions());
   addOptions(copy, 'How it is copied:', transferOptions());

@@ -1,8 +1,6 @@
 import { ImgcopyError } from '../errors/imgcopy-error.ts';
 import { quote } from '../errors/printable.ts';
 
-const KNOWN_TRANSPORTS: readonly string[] = ['docker://', 'dir:'];
-
 /** A text that names no image; the message says what is wrong with it. */
 export class InvalidReferenceError extends ImgcopyError {
   constructor(text: string, problem: string, options: { readonly hint?: string | undefined } = {}) {
@@ -16,9 +14,9 @@ export class InvalidReferenceError extends ImgcopyError {
 
 /** A reference to a place that imgcopy cannot read or write. */
 export class UnknownTransportError extends ImgcopyError {
-  constructor(text: string, transport: string, options: { readonly hint: string }) {
+  constructor(text: string, transport: string, options: { readonly known: readonly string[]; readonly hint: string }) {
     super(
-      `unknown transport ${quote(transport)} in ${quoteReference(text)}: expected one of ${KNOWN_TRANSPORTS.join(', ')}`,
+      `unknown transport ${quote(transport)} in ${quoteReference(text)}: expected one of ${options.known.join(', ')}`,
       { code: 'ERR_UNKNOWN_TRANSPORT', kind: 'usage', hint: options.hint },
     );
   }

@@ -4,7 +4,6 @@ import { holdsUserinfo, InvalidReferenceError } from './reference-errors.ts';
 
 /** An image, or all images of a repository, in a registry. */
 export interface RegistryReference {
-  readonly transport: 'docker';
   /** `host[:port]`; Docker Hub is `docker.io`, whatever it was called. */
   readonly registry: string;
   /** With `library/` filled in on Docker Hub. */
@@ -33,12 +32,17 @@ export function parseRegistryReference(name: string, text: string): RegistryRefe
   checkTag(tag, text);
   checkDigest(digest, text);
   return {
-    transport: 'docker',
     registry,
     repository: fullRepository(repository, registry),
     ...(tag !== undefined && { tag }),
     ...(digest !== undefined && { digest }),
   };
+}
+
+/** A text that reads back as this reference, host included. */
+export function formatRegistryReference({ registry, repository, tag, digest }: RegistryReference): string {
+  const ending = `${tag === undefined ? '' : `:${tag}`}${digest === undefined ? '' : `@${digest}`}`;
+  return `docker://${registry}/${repository}${ending}`;
 }
 
 /** Whether a text may be a tag. */

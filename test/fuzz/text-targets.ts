@@ -10,7 +10,8 @@ import {
 import { isSupported, parseChallenges, selectChallenge } from '../../src/auth/challenge.ts';
 import { isDigest, parseDigest } from '../../src/digest/digest.ts';
 import { formatPlatform, parsePlatform } from '../../src/manifest/platform.ts';
-import { formatReference, parseReference, pinnedReference } from '../../src/reference/reference.ts';
+import { parseRegistryReference } from '../../src/reference/registry-reference.ts';
+import { parseImageName } from '../../src/transports/table.ts';
 import { parseErrorBody } from '../../src/transports/registry/registry-error.ts';
 import { digest } from '../manifest/samples.ts';
 import { nearly, nearlyJson } from './nearly.ts';
@@ -27,12 +28,16 @@ export const TEXT_TARGETS: readonly FuzzTarget[] = [
     'reference',
     nearly(references(), ['/', ':', '@', '.', '-', '__', 'docker://', 'dir:', '[::1]', '..']),
     (text) => {
-      const reference = parsed(() => parseReference(text));
+      const reference = parsed(() => parseImageName(text));
       if (reference === undefined) return;
-      assert.deepEqual(parseReference(formatReference(reference)), reference);
-      parseReference(pinnedReference(reference, SHA256));
+      assert.equal(String(parseImageName(String(reference))), String(reference));
+      parseImageName(reference.pinned(SHA256));
       if (reference.transport === 'dir') return;
-      const { registry, repository, tag = 'latest' } = reference;
+      const {
+        registry,
+        repository,
+        tag = 'latest',
+      } = parseRegistryReference(String(reference).slice('docker://'.length), text);
       const url = new URL(`https://${registry}/v2/${repository}/manifests/${tag}`);
       assert.equal(url.pathname, `/v2/${repository}/manifests/${tag}`);
     },

@@ -21,6 +21,8 @@ const refused: readonly Import[] = [
   { from: 'src/transports/registry/source.ts', statement: "import '../../copy/copy-blob.ts'" },
   { from: 'src/transports/registry/client.ts', statement: "import '../dir/layout.ts'" },
   { from: 'src/transports/dir/source.ts', statement: "import '../registry/client.ts'" },
+  { from: 'src/transports/dir/names.ts', statement: "import '../table.ts'" },
+  { from: 'src/transports/list.ts', statement: "import '../copier.ts'" },
   { from: 'src/transports/registry/pool.ts', statement: "import 'undici'" },
   { from: 'src/partial/plan.ts', statement: "import '../cache/blob-info-cache.ts'" },
   { from: 'src/http/retry.ts', statement: "import '../auth/authenticate.ts'" },
@@ -43,6 +45,8 @@ const refused: readonly Import[] = [
 ];
 
 const accepted: readonly Import[] = [
+  { from: 'src/transports/dir/index.ts', statement: "import '../transport.ts'; import '../../io/clock.ts'" },
+  { from: 'src/transports/table.ts', statement: "import './dir/index.ts'; import '../reference/reference-errors.ts'" },
   { from: 'src/copier.ts', statement: "await import('./transports/dir/source.ts')" },
   { from: 'src/cli/main.ts', statement: "import 'commander'; import '../index.ts'; import './copy.ts'" },
   { from: 'src/cli/progress/open.ts', statement: "import 'chalk'; import '../../index.ts'; import '../format.ts'" },

@@ -48,7 +48,6 @@ const names: readonly (readonly [string, string, string, (string | undefined)?, 
 for (const [text, registry, repository, tag, digest] of names) {
   test(`reads ${text.slice(0, 80)} as docker does`, () => {
     assert.deepEqual(parseRegistryReference(text, text), {
-      transport: 'docker',
       registry,
       repository,
       ...(tag !== undefined && { tag }),

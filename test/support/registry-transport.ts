@@ -4,7 +4,7 @@ import { noCache } from '../../src/cache/no-cache.ts';
 import type { UploadState } from '../../src/cache/upload-state.ts';
 import { digestOf } from '../../src/digest/digest.ts';
 import { DEFAULT_RETRY_POLICY, type RetryPolicy } from '../../src/retry/attempts.ts';
-import { parseReference, type RegistryReference } from '../../src/reference/reference.ts';
+import { parseRegistryReference, type RegistryReference } from '../../src/reference/registry-reference.ts';
 import { RegistryClient } from '../../src/transports/registry/client.ts';
 import {
   RegistryAccess,
@@ -57,9 +57,7 @@ export function openAccess(options: TestAccessOptions = {}): RegistryAccess {
 
 /** @param name  `repository:tag` or `repository@digest` */
 export function referenceTo(registry: TestRegistry, name: string): RegistryReference {
-  const reference = parseReference(`docker://${registry.host}/${name}`);
-  if (reference.transport !== 'docker') throw new Error('a name in a registry was wanted');
-  return reference;
+  return parseRegistryReference(`${registry.host}/${name}`, name);
 }
 
 /** A client of one repository, its side the destination. */

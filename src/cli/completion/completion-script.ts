@@ -1,4 +1,5 @@
 import type { Command, Option } from 'commander';
+import { transports } from '../../index.ts';
 import { bashCompletion } from './bash.ts';
 import type { CompletedCommand, CompletedOption, CompletedProgram, CompletedTransport } from './completed-command.ts';
 import { fishCompletion } from './fish.ts';
@@ -12,10 +13,10 @@ const SCRIPTS: Readonly<Record<Shell, (program: CompletedProgram) => string>> = 
   fish: fishCompletion,
 };
 
-const TRANSPORTS: readonly CompletedTransport[] = [
-  { prefix: 'docker://', isPath: false },
-  { prefix: 'dir:', isPath: true },
-];
+const TRANSPORTS: readonly CompletedTransport[] = transports.map(({ prefix, completes }) => ({
+  prefix,
+  isPath: completes === 'path',
+}));
 /** Arguments that are an image, by their names in the help. */
 const IMAGE_ARGUMENTS: ReadonlySet<string> = new Set(['src', 'dst', 'ref']);
 

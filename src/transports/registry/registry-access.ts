@@ -20,7 +20,7 @@ import {
   type Send,
   type TlsSettings,
 } from '../../http/index.ts';
-import { apiHost, isLoopbackHost } from '../../reference/reference.ts';
+import { apiHost, isLoopbackHost } from '../../reference/registry-host.ts';
 import type { WaitOptions } from '../../types/blob-info.ts';
 import { UploadLimits } from './upload-limits.ts';
 

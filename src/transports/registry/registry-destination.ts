@@ -6,7 +6,7 @@ import type { Candidate } from '../../partial/plan-blob.ts';
 import type { RequestObserver, RetryPolicy } from '../../http/index.ts';
 import { verifiedStream } from '../../digest/verified-stream.ts';
 import { parseManifest } from '../../manifest/parse-manifest.ts';
-import { formatReference, type RegistryReference } from '../../reference/reference.ts';
+import { formatRegistryReference, type RegistryReference } from '../../reference/registry-reference.ts';
 import type { BlobInfoCache } from '../../types/blob-info-cache.ts';
 import type { BlobInfo, RawManifest, WaitOptions } from '../../types/blob-info.ts';
 import type { BlobChunkAccessor } from '../../types/blob-chunk-accessor.ts';
@@ -92,7 +92,7 @@ export class RegistryDestination implements ImageDestination {
 
   constructor(client: RegistryClient, reference: RegistryReference, options: DestinationParts) {
     this.#client = client;
-    this.reference = formatReference(reference);
+    this.reference = formatRegistryReference(reference);
     this.repository = { registry: reference.registry, repository: reference.repository };
     this.#name = reference.tag ?? reference.digest ?? 'latest';
     const noted = new NotedUploads(options.uploadState, client.origin, this.repository);

@@ -4,7 +4,7 @@ import { ImgcopyError } from '../../errors/imgcopy-error.ts';
 import { header, type HttpResponse, type RequestObserver, type RetryPolicy, type Send } from '../../http/index.ts';
 import { isForeignLayer } from '../../manifest/media-types.ts';
 import { manifestDigest, parseManifest, type Manifest } from '../../manifest/parse-manifest.ts';
-import { formatReference, type RegistryReference } from '../../reference/reference.ts';
+import { formatRegistryReference, type RegistryReference } from '../../reference/registry-reference.ts';
 import type {
   BlobChunkAccessor,
   GetBlobAtOptions,
@@ -74,7 +74,7 @@ export class RegistrySource implements ImageSource {
 
   constructor(client: RegistryClient, reference: RegistryReference, options: SourceOptions) {
     this.#client = client;
-    this.reference = formatReference(reference);
+    this.reference = formatRegistryReference(reference);
     this.repository = { registry: reference.registry, repository: reference.repository };
     this.metersManifestReads = reference.registry === 'docker.io';
     this.#digest = reference.digest;

@@ -30,7 +30,7 @@ const completions: readonly (readonly [typed: string, offered: string])[] = [
   ['imgcopy help in', 'inspect'],
   ['imgcopy copy --partial ', 'auto always never'],
   ['imgcopy copy --partial=al', 'always'],
-  ['imgcopy --dest-c', '--dest-creds --dest-cert-dir'],
+  ['imgcopy --dest-c', '--dest-creds --dest-cert-dir --dest-ca-file'],
   ['imgcopy inspect --ra', '--raw'],
   ['imgcopy cache s', 'stats'],
   ['imgcopy completion ', 'bash zsh fish'],

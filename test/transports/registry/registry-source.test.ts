@@ -5,7 +5,7 @@ import { MediaType } from '../../../src/manifest/media-types.ts';
 import { NO_CREDENTIALS } from '../../../src/auth/credential-search.ts';
 import { noCache } from '../../../src/cache/no-cache.ts';
 import { ContentMismatchError, digestOf, type Digest } from '../../../src/digest/digest.ts';
-import { parseReference } from '../../../src/reference/reference.ts';
+import { parseRegistryReference } from '../../../src/reference/registry-reference.ts';
 import { openRegistrySource } from '../../../src/transports/registry/registry-source.ts';
 import type { BlobInfoCache, KnownLocation } from '../../../src/types/blob-info-cache.ts';
 import { buildImage, buildIndex, randomBytes } from '../../support/images.ts';
@@ -88,10 +88,9 @@ test('learns the digest by HEAD, and without a request where it is named', async
 
 test('says of Docker Hub alone that reading a manifest is metered', async () => {
   await using access = openAccess();
-  const cases = { 'docker://alpine': true, 'docker://ghcr.io/team/app': false };
+  const cases = { alpine: true, 'ghcr.io/team/app': false };
   for (const [name, isMetered] of Object.entries(cases)) {
-    const reference = parseReference(name);
-    assert.ok(reference.transport === 'docker');
+    const reference = parseRegistryReference(name, name);
     assert.equal((await openRegistrySource(access, reference)).metersManifestReads, isMetered);
   }
 });

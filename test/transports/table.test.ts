@@ -2,87 +2,106 @@ import fc from 'fast-check';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Digest } from '../../src/digest/digest.ts';
-import {
-  formatReference,
-  InvalidReferenceError,
-  parseReference,
-  pinnedReference,
-  type RegistryReference,
-  UnknownTransportError,
-  withDefaultTag,
-} from '../../src/reference/reference.ts';
+import { InvalidReferenceError, UnknownTransportError } from '../../src/reference/reference-errors.ts';
+import { formatRegistryReference } from '../../src/reference/registry-reference.ts';
+import { parseImageName } from '../../src/transports/table.ts';
 
 const DIGEST: Digest = `sha256:${'d'.repeat(64)}`;
-const app: RegistryReference = { transport: 'docker', registry: 'h.io:5000', repository: 'team/app' };
 
-test('takes a name with and without docker:// for the same image', () => {
-  assert.deepEqual(parseReference('docker://h.io:5000/team/app'), app);
-  assert.deepEqual(parseReference('h.io:5000/team/app'), app);
-  assert.deepEqual(parseReference('docker://alpine'), parseReference('docker.io/library/alpine'));
+/** The name in full that a text stands for. */
+function named(text: string): string {
+  return String(parseImageName(text));
+}
+
+test('takes a name with and without docker:// for the same image', async () => {
+  assert.equal(named('docker://h.io:5000/team/app'), 'docker://h.io:5000/team/app');
+  assert.equal(named('h.io:5000/team/app'), 'docker://h.io:5000/team/app');
+  assert.equal(named('docker://alpine'), named('docker.io/library/alpine'));
+  assert.equal(await parseImageName('alpine').place(), await parseImageName('docker.io/library/alpine').place());
 });
 
 test('takes an image called like a transport where docker:// says that it is one', () => {
-  assert.deepEqual(parseReference('docker://docker:27'), {
-    transport: 'docker',
-    registry: 'docker.io',
-    repository: 'library/docker',
-    tag: '27',
-  });
-  assert.equal(formatReference(parseReference('docker://oci:1')), 'docker://docker.io/library/oci:1');
-  assert.equal(formatReference(parseReference('oci/tool:1')), 'docker://docker.io/oci/tool:1');
+  assert.equal(named('docker://docker:27'), 'docker://docker.io/library/docker:27');
+  assert.equal(named('docker://oci:1'), 'docker://docker.io/library/oci:1');
+  assert.equal(named('oci/tool:1'), 'docker://docker.io/oci/tool:1');
 });
 
-const directories: readonly (readonly [string, string])[] = [
-  ['dir:/var/image', '/var/image'],
-  ['dir:./image', './image'],
-  ['dir:image', 'image'],
-  ['dir:C:\\images\\app', 'C:\\images\\app'],
-  ['dir:/with space/and@sign', '/with space/and@sign'],
-  ['dir:/short@sha256:12', '/short@sha256:12'],
+const directories: readonly string[] = [
+  'dir:/var/image',
+  'dir:./image',
+  'dir:image',
+  'dir:C:\\images\\app',
+  'dir:/with space/and@sign',
+  'dir:/short@sha256:12',
 ];
 
-for (const [text, path] of directories) {
+for (const text of directories) {
   test(`reads ${text} as a directory`, () => {
-    assert.deepEqual(parseReference(text), { transport: 'dir', path });
-    assert.equal(formatReference(parseReference(text)), text);
+    const name = parseImageName(text);
+    assert.deepEqual([name.transport, name.digest, String(name)], ['dir', undefined, text]);
   });
 }
 
 test('fills in the tag latest only where there is neither tag nor digest', () => {
-  assert.deepEqual(withDefaultTag(app), { ...app, tag: 'latest' });
-  assert.deepEqual(withDefaultTag({ ...app, tag: '1' }), { ...app, tag: '1' });
-  assert.deepEqual(withDefaultTag({ ...app, digest: DIGEST }), { ...app, digest: DIGEST });
+  const complete = (text: string): string => String(parseImageName(text).withDefaultTag());
+  assert.equal(complete('h.io/app'), 'docker://h.io/app:latest');
+  assert.equal(complete('h.io/app:1'), 'docker://h.io/app:1');
+  assert.equal(complete(`h.io/app@${DIGEST}`), `docker://h.io/app@${DIGEST}`);
+  assert.equal(complete('dir:app'), 'dir:app');
 });
+
+const completions: readonly (readonly [destination: string, source: string, expected: string])[] = [
+  ['h.io/app', 'alpine:3.20', 'docker://h.io/app:3.20'],
+  ['h.io/app:1', 'alpine:3.20', 'docker://h.io/app:1'],
+  ['h.io/app', 'alpine', 'docker://h.io/app:latest'],
+  ['h.io/app', `alpine@${DIGEST}`, `docker://h.io/app@${DIGEST}`],
+  ['h.io/app', `alpine:3.20@${DIGEST}`, 'docker://h.io/app:3.20'],
+  ['h.io/app', 'dir:app', 'docker://h.io/app:latest'],
+  ['h.io/app', `dir:app@${DIGEST}`, 'docker://h.io/app:latest'],
+  ['dir:app', 'alpine:3.20', 'dir:app'],
+];
+
+for (const [destination, source, expected] of completions) {
+  test(`a copy of ${source} to ${destination} goes to ${expected}`, () => {
+    assert.equal(String(parseImageName(destination).completedFrom(parseImageName(source))), expected);
+  });
+}
 
 test('pins an image by digest, in a text that reads back as the image', () => {
-  assert.equal(pinnedReference({ ...app, tag: '1' }, DIGEST), `docker://h.io:5000/team/app@${DIGEST}`);
-  assert.equal(pinnedReference({ transport: 'dir', path: '/a b' }, DIGEST), `dir:/a b@${DIGEST}`);
-  assert.deepEqual(parseReference(`docker://h.io:5000/team/app@${DIGEST}`), { ...app, digest: DIGEST });
-  assert.deepEqual(parseReference(`dir:/a b@${DIGEST}`), { transport: 'dir', path: '/a b', digest: DIGEST });
+  const other: Digest = `sha256:${'0'.repeat(64)}`;
+  for (const [text, pinned] of [
+    ['h.io:5000/team/app:1', `docker://h.io:5000/team/app@${DIGEST}`],
+    [`h.io:5000/team/app@${other}`, `docker://h.io:5000/team/app@${DIGEST}`],
+    ['dir:/a b', `dir:/a b@${DIGEST}`],
+    [`dir:/a@${other}`, `dir:/a@${DIGEST}`],
+  ] as const) {
+    assert.equal(parseImageName(text).pinned(DIGEST), pinned);
+    assert.equal(parseImageName(pinned).digest, DIGEST);
+    assert.equal(named(pinned), pinned);
+  }
 });
 
-test('pins over the digest that a reference had', () => {
-  const other: Digest = `sha256:${'0'.repeat(64)}`;
-  assert.equal(pinnedReference({ ...app, digest: other }, DIGEST), `docker://h.io:5000/team/app@${DIGEST}`);
-  assert.equal(pinnedReference({ transport: 'dir', path: '/a', digest: other }, DIGEST), `dir:/a@${DIGEST}`);
+test('two names of one directory are one place', async () => {
+  assert.equal(await parseImageName('dir:/tmp').place(), await parseImageName('dir:/tmp/../tmp/.').place());
+  assert.notEqual(await parseImageName('dir:/tmp').place(), await parseImageName('dir:/tmp/x').place());
 });
 
 const word = fc.stringMatching(/^[a-z0-9]{1,8}$/);
 const references = fc.record(
   {
-    transport: fc.constant('docker' as const),
     registry: fc.constantFrom('docker.io', 'localhost', 'h.io', 'H:5000', '127.0.0.1:80', '[::1]:5000'),
     repository: fc.array(word, { minLength: 2, maxLength: 5 }).map((words) => words.join('/')),
     tag: fc.stringMatching(/^\w[\w.-]{0,20}$/),
     digest: fc.stringMatching(/^[0-9a-f]{64}$/).map((hex): Digest => `sha256:${hex}`),
   },
-  { requiredKeys: ['transport', 'registry', 'repository'] },
+  { requiredKeys: ['registry', 'repository'] },
 );
 
 test('reads back every reference that it writes', () => {
   fc.assert(
     fc.property(references, (reference) => {
-      assert.deepEqual(parseReference(formatReference(reference)), { ...reference });
+      const text = formatRegistryReference(reference);
+      assert.equal(named(text), text);
     }),
   );
 });
@@ -91,7 +110,7 @@ test('answers any text with a reference or with an error of its own', () => {
   fc.assert(
     fc.property(fc.oneof(fc.string(), fc.stringMatching(/^[a-zA-Z0-9:/@._[\]-]{0,40}$/)), (text) => {
       try {
-        parseReference(text);
+        parseImageName(text);
       } catch (error) {
         assert(error instanceof InvalidReferenceError || error instanceof UnknownTransportError);
       }
@@ -115,7 +134,7 @@ const otherTransports: readonly (readonly [string, string, string])[] = [
 for (const [text, transport, hinted] of otherTransports) {
   test(`refuses the transport of ${text} and lists those it knows`, () => {
     assert.throws(
-      () => parseReference(text),
+      () => parseImageName(text),
       (error: unknown) => {
         assert(error instanceof UnknownTransportError);
         assert.equal(error.code, 'ERR_UNKNOWN_TRANSPORT');
@@ -145,13 +164,13 @@ const hinted: readonly (readonly [string, string])[] = [
 
 for (const [text, hint] of hinted) {
   test(`hints at ${hint} for ${text}`, () => {
-    assert.throws(() => parseReference(text), { name: 'InvalidReferenceError', code: 'ERR_INVALID_REFERENCE', hint });
+    assert.throws(() => parseImageName(text), { name: 'InvalidReferenceError', code: 'ERR_INVALID_REFERENCE', hint });
   });
 }
 
 for (const text of ['', 'dir:', 'docker://', 'docker:///app', 'docker:', 'dir:/a\0b']) {
   test(`refuses ${JSON.stringify(text)}`, () => {
-    assert.throws(() => parseReference(text), InvalidReferenceError);
+    assert.throws(() => parseImageName(text), InvalidReferenceError);
   });
 }
 
@@ -168,7 +187,7 @@ const withPasswords: readonly string[] = [
 for (const text of withPasswords) {
   test(`refuses ${text.replace('secret', '…')} without repeating the password`, () => {
     assert.throws(
-      () => parseReference(text),
+      () => parseImageName(text),
       (error: unknown) => {
         assert(error instanceof InvalidReferenceError || error instanceof UnknownTransportError);
         assert.doesNotMatch(`${error.message} ${error.hint}`, /secret/);
@@ -180,7 +199,7 @@ for (const text of withPasswords) {
 
 test('cuts a very long text in its message', () => {
   assert.throws(
-    () => parseReference('x'.repeat(10_000)),
+    () => parseImageName('x'.repeat(10_000)),
     (error: Error) => error.message.length < 500,
   );
 });

@@ -1,0 +1,112 @@
+import type { Digest } from '../../digest/digest.ts';
+import { ImgcopyError } from '../../errors/imgcopy-error.ts';
+import {
+  formatRegistryReference,
+  parseRegistryReference,
+  type RegistryReference,
+} from '../../reference/registry-reference.ts';
+import type { ImageDestination } from '../../types/image-destination.ts';
+import type { ImageSource } from '../../types/image-source.ts';
+import type { ImageName, OpenDestinationOptions, OpenOptions, Transport } from '../transport.ts';
+import { registryEndpoint } from './registry-endpoint.ts';
+
+const PREFIX = 'docker://';
+
+/** Registries of the OCI distribution specification. */
+export const registryTransport: Transport = {
+  prefix: PREFIX,
+  form: 'docker://HOST[:PORT]/NAME[:TAG][@DIGEST]',
+  summary:
+    'an image in a registry. As in docker, docker.io and library/ are filled in, and the default tag is latest. With tag and digest, the digest counts',
+  completes: 'image',
+  parse(text) {
+    const name = text.startsWith(PREFIX) ? text.slice(PREFIX.length) : text;
+    return new RegistryName(parseRegistryReference(name, text), { isBare: !text.includes('/') });
+  },
+};
+
+class RegistryName implements ImageName {
+  readonly transport = 'docker';
+  readonly #reference: RegistryReference;
+  /** Written as one word, which stands for an official image of Docker Hub. */
+  readonly #isBare: boolean;
+
+  constructor(reference: RegistryReference, { isBare }: { readonly isBare: boolean }) {
+    this.#reference = reference;
+    this.#isBare = isBare;
+  }
+
+  get tag(): string | undefined {
+    return this.#reference.tag;
+  }
+
+  get digest(): Digest | undefined {
+    return this.#reference.digest;
+  }
+
+  toString(): string {
+    return formatRegistryReference(this.#reference);
+  }
+
+  pinned(digest: Digest): string {
+    const { registry, repository } = this.#reference;
+    return formatRegistryReference({ registry, repository, digest });
+  }
+
+  withDefaultTag(): ImageName {
+    const { tag, digest } = this.#reference;
+    return tag !== undefined || digest !== undefined ? this : this.#with({ tag: 'latest' });
+  }
+
+  /** It takes the source's tag, or else its digest; the default tag where the source has no tags at all. */
+  completedFrom(source: ImageName): ImageName {
+    if (this.#isBare) throw bareDestination(this.#reference);
+    const isComplete = this.tag !== undefined || this.digest !== undefined;
+    if (isComplete || source.listTags === undefined) return this.withDefaultTag();
+    const { tag, digest } = source.withDefaultTag();
+    return this.#with(tag === undefined ? { digest } : { tag });
+  }
+
+  place(): Promise<string> {
+    return Promise.resolve(String(this));
+  }
+
+  async openSource(options: OpenOptions): Promise<ImageSource> {
+    const [{ openRegistrySource }, access] = await Promise.all([import('./registry-source.ts'), options.access()]);
+    const endpoint = registryEndpoint(this.#reference, options);
+    return openRegistrySource(access, this.#reference, { ...endpoint, cache: options.cache });
+  }
+
+  async openDestination(options: OpenDestinationOptions): Promise<ImageDestination> {
+    const [{ openRegistryDestination }, access] = await Promise.all([
+      import('./registry-destination.ts'),
+      options.access(),
+    ]);
+    const { source, cache } = options;
+    const endpoint = registryEndpoint(this.#reference, options);
+    return openRegistryDestination(access, this.#reference, { ...endpoint, source, cache });
+  }
+
+  async *listTags(options: OpenOptions): AsyncGenerator<string> {
+    const { registry, repository } = this.#reference;
+    const [{ listTags }, access] = await Promise.all([import('./tag-list.ts'), options.access()]);
+    const scopes = [`repository:${repository}:pull`];
+    const endpoint = registryEndpoint(this.#reference, options);
+    const reached = await access.endpoint(registry, { ...endpoint, side: 'source', scopes });
+    yield* listTags(reached, repository, { signal: options.signal });
+  }
+
+  #with(changes: Partial<RegistryReference>): RegistryName {
+    return new RegistryName({ ...this.#reference, ...changes }, { isBare: this.#isBare });
+  }
+}
+
+/** Nobody can push an official image: a directory was meant, or a host is missing. */
+function bareDestination({ repository }: RegistryReference): ImgcopyError {
+  const word = repository.replace('library/', '');
+  return new ImgcopyError(`${word} as the destination means docker.io/${repository}, which cannot be pushed to`, {
+    code: 'ERR_BARE_DESTINATION',
+    kind: 'usage',
+    hint: `write dir:./${word} for a directory, or HOST/${word} for a registry`,
+  });
+}

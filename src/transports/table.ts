@@ -1,0 +1,76 @@
+import { InvalidReferenceError, UnknownTransportError, withoutUserinfo } from '../reference/reference-errors.ts';
+import { dirTransport } from './dir/index.ts';
+import { registryTransport } from './registry/index.ts';
+import type { ImageName, Transport } from './transport.ts';
+
+/** All transports. A new one is its folder, and its line here. */
+export const transports: readonly Transport[] = [registryTransport, dirTransport];
+
+const KNOWN_PREFIXES = transports.map(({ prefix }) => prefix);
+
+/**
+ * Reads the name of an image: `docker://HOST[:PORT]/NAME[:TAG][@DIGEST]`, a bare `NAME[:TAG][@DIGEST]`, `dir:PATH[@DIGEST]`, or whatever else
+ * the table knows. No tag is filled in: see ImageName.withDefaultTag.
+ *
+ * @throws UnknownTransportError for the transports of other tools.
+ * @throws InvalidReferenceError for all else that names no image.
+ */
+export function parseImageName(text: string): ImageName {
+  if (text === '') throw new InvalidReferenceError(text, 'it is empty');
+  const named = transports.find(({ prefix }) => text.startsWith(prefix));
+  if (named !== undefined) return named.parse(text);
+  refuseOtherTransport(text);
+  refuseBarePath(text);
+  return registryTransport.parse(text);
+}
+
+// Transports of skopeo, podman, regctl and buildx that are written NAME:…; any other NAME:TAG is an image.
+const OTHER_TRANSPORTS = new Set([
+  'atomic',
+  'containers-storage',
+  'docker-archive',
+  'docker-daemon',
+  'oci',
+  'oci-archive',
+  'oci-layout',
+  'ostree',
+  'sif',
+  'tarball',
+]);
+
+function refuseOtherTransport(text: string): void {
+  const scheme = /^([\w+.-]+):\/\/(.*)$/s.exec(text);
+  if (scheme !== null) {
+    const [, name = '', rest = ''] = scheme;
+    throw new UnknownTransportError(text, `${name}://`, {
+      known: KNOWN_PREFIXES,
+      hint: `an image in a registry is written docker://${withoutUserinfo(rest)}`,
+    });
+  }
+  const colon = text.indexOf(':');
+  const name = text.slice(0, Math.max(colon, 0));
+  if (name === 'docker' && text !== 'docker:') refuseDockerWithoutSlashes(text);
+  if (OTHER_TRANSPORTS.has(name)) {
+    throw new UnknownTransportError(text, `${name}:`, {
+      known: KNOWN_PREFIXES,
+      hint: `an image called ${name} is written docker://${withoutUserinfo(text)}`,
+    });
+  }
+}
+
+/** `docker:27` may be the image docker of Docker Hub, or `docker://` with slashes missing: the user has to say. */
+function refuseDockerWithoutSlashes(text: string): never {
+  const rest = text.slice('docker:'.length);
+  const name = withoutUserinfo(rest.replace(/^\/+/, ''));
+  throw new InvalidReferenceError(text, 'docker: is not followed by two slashes', {
+    hint: rest.startsWith('/')
+      ? `did you mean docker://${name}?`
+      : `did you mean docker://${name}, or docker://docker:${name} for the image called docker?`,
+  });
+}
+
+function refuseBarePath(text: string): void {
+  const isPath = /^(?:\.{0,2}\/|\.{1,2}$)/.test(text) || /^[a-z]:[\\/]/i.test(text) || text.includes('\\');
+  if (!isPath) return;
+  throw new InvalidReferenceError(text, 'a directory is written with its transport', { hint: `dir:${text}` });
+}

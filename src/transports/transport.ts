@@ -1,0 +1,75 @@
+import type { Digest } from '../digest/digest.ts';
+import type { RequestObserver } from '../http/send.ts';
+import type { BlobInfoCache } from '../types/blob-info-cache.ts';
+import type { EndpointOptions } from '../types/endpoint-options.ts';
+import type { ImageDestination } from '../types/image-destination.ts';
+import type { ImageSource, RepositoryName } from '../types/image-source.ts';
+import type { RegistryAccess } from './registry/registry-access.ts';
+
+/** A kind of place where images are: what `src/transports/NAME/index.ts` exports. Light, for it is loaded with every command. */
+export interface Transport {
+  /** What a reference to it begins with: `dir:`. */
+  readonly prefix: string;
+  /** How its references look, for help and docs: `dir:PATH[@DIGEST]`. */
+  readonly form: string;
+  /** What such a reference names, in a few words, for docs. */
+  readonly summary: string;
+  /** What a shell may complete after the prefix. */
+  readonly completes: 'path' | 'image';
+  /**
+   * Reads a reference.
+   * @param text  as the user wrote it, prefix included.
+   * @throws InvalidReferenceError
+   */
+  parse(text: string): ImageName;
+}
+
+/** The name of an image, as one transport understands it. A value: whatever changes it makes another one. */
+export interface ImageName {
+  /** The prefix without its punctuation: `docker`, `dir`. */
+  readonly transport: string;
+  readonly tag?: string | undefined;
+  /** What the image must be. */
+  readonly digest?: Digest | undefined;
+
+  /** The name in full, which reads back as this one. */
+  toString(): string;
+  /** The image that is under this name now, by its digest. */
+  pinned(digest: Digest): string;
+  /** The name of an image to read: with the default tag, where it has neither tag nor digest. */
+  withDefaultTag(): ImageName;
+  /**
+   * The name of an image to write: what is missing of it is taken from the source's name.
+   * @throws ImgcopyError of kind `usage` for a place that nobody can write to.
+   */
+  completedFrom(source: ImageName): ImageName;
+  /** Equal for two names of one place. */
+  place(): Promise<string>;
+
+  /** Opens the image for reading. It makes nothing and locks nothing. */
+  openSource(options: OpenOptions): Promise<ImageSource>;
+  /** Opens the image for writing. */
+  openDestination(options: OpenDestinationOptions): Promise<ImageDestination>;
+  /** All tags of its repository, a page at a time; absent where images have no tags. */
+  listTags?(options: OpenOptions): AsyncIterable<string>;
+}
+
+/** What opening an image may need. Each part is opened when it is first wanted. */
+export interface OpenOptions {
+  /** Opens the way to registries. */
+  readonly access: () => Promise<RegistryAccess>;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly endpoint: EndpointOptions;
+  readonly observer: RequestObserver;
+  readonly onWarning: (message: string) => void;
+  /** The cache, once it is open. */
+  readonly cache?: (() => BlobInfoCache | undefined) | undefined;
+  readonly signal: AbortSignal;
+}
+
+export interface OpenDestinationOptions extends OpenOptions {
+  /** Where the image comes from, if that is a registry. */
+  readonly source: RepositoryName | undefined;
+  /** Whether blobs that are there are hashed before they are reused. */
+  readonly force: boolean;
+}
