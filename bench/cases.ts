@@ -12,6 +12,10 @@ export interface BenchCase {
   readonly title: string;
   /** Which ends lie behind a long line of 80 ms round trip and 12 MB/s a connection. */
   readonly longLine: 'both' | 'source' | 'none';
+  /** Registries speak TLS, under names that are not loopback. Default: plain HTTP on 127.0.0.1. */
+  readonly tls?: true;
+  /** Code that an earlier run compiled is kept. Default: each run begins without. */
+  readonly warm?: true;
   readonly image: ImagePlan | Layout;
   /** What the destination holds under the tag before each run. Default: nothing. */
   readonly before?: 'the same' | Layout;
@@ -29,7 +33,29 @@ const MB = 1e6;
 const GB = 1e9;
 
 /** What is measured, and what is wanted of it. With `quick`, the large layers are a tenth of their size. */
-export function benchCases({ quick }: { readonly quick: boolean }): readonly BenchCase[] {
+export function benchCases(options: { readonly quick: boolean }): readonly BenchCase[] {
+  return plainCases(options).flatMap((one) => {
+    const goal = TLS_GOALS[one.name];
+    return goal === undefined ? [one] : [one, overTls(one, goal)];
+  });
+}
+
+/** What is measured over TLS as well, and what is wanted there. */
+const TLS_GOALS: Readonly<Record<string, Goal>> = {
+  'nothing-to-do': fasterThanPeers(1.6),
+  'five-layers': fasterThanPeers(2.2),
+  'sixty-layers': fasterThanPeers(6.8),
+  index: fasterThanPeers(3.5),
+  'mixed-layers': fasterThanPeers(6.3),
+  'one-large-layer': withinPeers(1),
+  'start-up': overBareNode(90),
+};
+
+function overTls(one: BenchCase, goal: Goal): BenchCase {
+  return { ...one, name: `${one.name}-tls`, title: `${one.title}, TLS`, tls: true, goal };
+}
+
+function plainCases({ quick }: { readonly quick: boolean }): readonly BenchCase[] {
   const large = quick ? 0.1 : 1;
   const fiveLayers: ImagePlan = { layers: layers(5, 100 * KB) };
   const mixedLayers: ImagePlan = { layers: [131 * MB, ...layers(8, 11 * MB)] };
@@ -68,7 +94,7 @@ export function benchCases({ quick }: { readonly quick: boolean }): readonly Ben
       title: 'long line to the source, 219 MB in 9 layers, one of 131 MB',
       longLine: 'source',
       image: mixedLayers,
-      goal: fasterThanPeers(5),
+      goal: fasterThanPeers(6),
     },
     {
       name: 'to-folder',
@@ -95,6 +121,16 @@ export function benchCases({ quick }: { readonly quick: boolean }): readonly Ben
       image: fiveLayers,
       before: 'the same',
       tools: 'with bare node',
+      goal: overBareNode(60),
+    },
+    {
+      name: 'start-up-warm',
+      title: 'loopback, nothing to do, code compiled before',
+      longLine: 'none',
+      image: fiveLayers,
+      before: 'the same',
+      tools: 'with bare node',
+      warm: true,
       goal: overBareNode(60),
     },
     {

@@ -16,6 +16,8 @@ export interface Measurement {
 export interface MeasureOptions {
   readonly env: NodeJS.ProcessEnv;
   readonly timeoutMs: number;
+  /** Put before what is measured, and not measured itself. */
+  readonly within?: readonly string[] | undefined;
 }
 
 const wrapper = fileURLToPath(new URL('measure.py', import.meta.url));
@@ -27,7 +29,8 @@ const wrapper = fileURLToPath(new URL('measure.py', import.meta.url));
  * @throws Error with what the command printed, when its exit status is not 0 or it takes too long.
  */
 export async function measure(command: readonly string[], options: MeasureOptions): Promise<Measurement> {
-  const child = spawn('python3', ['-I', '-S', wrapper, ...command], {
+  const [program = '', ...args] = [...(options.within ?? []), 'python3', '-I', '-S', wrapper, ...command];
+  const child = spawn(program, args, {
     env: options.env,
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
     detached: true,

@@ -1,8 +1,10 @@
 import { fileURLToPath } from 'node:url';
 import { realTool } from '../test/support/real-tools.ts';
 
-/** One copy, from a registry over plain HTTP. */
+/** One copy, from a registry. */
 export interface CopyJob {
+  /** Over TLS on both sides. Default: plain HTTP. */
+  readonly tls?: boolean;
   /** `host:port/repository:tag` */
   readonly source: string;
   readonly destination: { readonly registry: string } | { readonly folder: string };
@@ -17,11 +19,11 @@ export interface CopyTool {
 /** imgcopy, as built in dist, on the Node.js that runs this. */
 export const imgcopy: CopyTool = {
   name: 'imgcopy',
-  command: ({ source, destination }) => [
+  command: ({ tls, source, destination }) => [
     process.execPath,
     fileURLToPath(new URL('../bin/imgcopy.js', import.meta.url)),
     'copy',
-    '--plain-http',
+    ...(tls ? [] : ['--plain-http']),
     `docker://${source}`,
     'folder' in destination ? `dir:${destination.folder}` : `docker://${destination.registry}`,
   ],
@@ -42,33 +44,40 @@ export function installedPeers(): readonly CopyTool[] {
 const peers: readonly { readonly name: string; readonly copy: (job: CopyJob) => readonly string[] }[] = [
   {
     name: 'crane',
-    copy: ({ source, destination }) =>
-      'folder' in destination
-        ? ['pull', '--insecure', '--format=oci', source, destination.folder]
-        : ['copy', '--insecure', source, destination.registry],
+    copy: ({ tls, source, destination }) => {
+      const insecure = tls ? [] : ['--insecure'];
+      return 'folder' in destination
+        ? ['pull', ...insecure, '--format=oci', source, destination.folder]
+        : ['copy', ...insecure, source, destination.registry];
+    },
   },
   {
     name: 'regctl',
-    copy: ({ source, destination }) =>
-      'folder' in destination
-        ? [withoutTls(source), 'image', 'copy', source, `ocidir://${destination.folder}:app`]
-        : [withoutTls(source), withoutTls(destination.registry), 'image', 'copy', source, destination.registry],
+    copy: ({ tls, source, destination }) => {
+      const host = (reference: string): readonly string[] => (tls ? [] : [withoutTls(reference)]);
+      return 'folder' in destination
+        ? [...host(source), 'image', 'copy', source, `ocidir://${destination.folder}:app`]
+        : [...host(source), ...host(destination.registry), 'image', 'copy', source, destination.registry];
+    },
   },
   {
     name: 'oras',
-    copy: ({ source, destination }) =>
-      'folder' in destination
-        ? ['copy', '--no-tty', '--from-plain-http', '--to-oci-layout', source, `${destination.folder}:app`]
-        : ['copy', '--no-tty', '--from-plain-http', '--to-plain-http', source, destination.registry],
+    copy: ({ tls, source, destination }) => {
+      const plain = (side: string): readonly string[] => (tls ? [] : [`--${side}-plain-http`]);
+      return 'folder' in destination
+        ? ['copy', '--no-tty', ...plain('from'), '--to-oci-layout', source, `${destination.folder}:app`]
+        : ['copy', '--no-tty', ...plain('from'), ...plain('to'), source, destination.registry];
+    },
   },
   {
     name: 'skopeo',
-    copy: ({ source, destination }) => {
+    copy: ({ tls, source, destination }) => {
+      const plain = (side: string): readonly string[] => (tls ? [] : [`--${side}-tls-verify=false`]);
       const to =
         'folder' in destination
           ? [`dir:${destination.folder}`]
-          : ['--dest-tls-verify=false', `docker://${destination.registry}`];
-      return ['--insecure-policy', 'copy', '--all', '--src-tls-verify=false', `docker://${source}`, ...to];
+          : [...plain('dest'), `docker://${destination.registry}`];
+      return ['--insecure-policy', 'copy', '--all', ...plain('src'), `docker://${source}`, ...to];
     },
   },
 ];

@@ -2,13 +2,14 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { request, type IncomingMessage } from 'node:http';
+import { request as requestTls } from 'node:https';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
 /** Where to push to. */
 export interface Repository {
-  /** `http://host:port` */
+  /** `http://host:port`, or https. */
   readonly url: string;
   readonly name: string;
 }
@@ -86,7 +87,10 @@ interface Sending {
 }
 
 async function send(method: string, url: URL, { body, type, wanted }: Sending): Promise<IncomingMessage> {
-  const sending = request(url, { method, headers: { 'content-type': type ?? 'application/octet-stream' } });
+  const sending = (url.protocol === 'https:' ? requestTls : request)(url, {
+    method,
+    headers: { 'content-type': type ?? 'application/octet-stream' },
+  });
   const answered = once(sending, 'response') as Promise<[IncomingMessage]>;
   await pipeline(body ?? Readable.from([]), sending);
   const [response] = await answered;

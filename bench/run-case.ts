@@ -10,6 +10,7 @@ import { pushImage, type ImagePlan } from './images.ts';
 import { measure } from './measure.ts';
 import { bareNode, imgcopy, type CopyJob, type CopyTool } from './peers.ts';
 import { pushLayout, tagDigest, type Repository } from './push.ts';
+import { openTlsNames, type TlsNames } from './tls-names.ts';
 import { spawnSlowLine } from './slow-line-process.ts';
 import type { SlowLine } from './slow-line.ts';
 
@@ -32,7 +33,7 @@ const compiledCode = fileURLToPath(new URL('.work/compiled', import.meta.url));
 
 /**
  * Runs the tools of a case in turn, a round of all after the other, each round beginning with another tool. Each run starts cold: a
- * destination registry of its own, connections of its own, an empty home. The source's pages are in memory.
+ * destination registry of its own, connections of its own, an empty home, so no cache and no compiled code. The source's pages are in memory.
  *
  * @throws Error when a tool fails, or leaves another image at the destination than the source's.
  */
@@ -41,10 +42,12 @@ export async function runCase(benchCase: BenchCase, options: CaseOptions): Promi
   if (tools.length === 0) return { runs: {}, medians: {} };
 
   await using undo = new AsyncDisposableStack();
-  const registry = await startRegistry(undo);
+  const names = benchCase.tls ? undo.use(await openTlsNames()) : undefined;
+  const registry = await startRegistry(undo, names);
   const digest = await push({ url: registry.url, name: 'source' }, benchCase.image);
   const line = benchCase.longLine === 'none' ? undefined : await startLine(undo, registry.host);
-  const source: Source = { reference: `${line?.host ?? registry.host}/source:${tag}`, line, digest };
+  const host = named(line?.host ?? registry.host, names?.source);
+  const source: Source = { reference: `${host}/source:${tag}`, line, digest, names };
 
   const runs: Record<string, Run[]> = Object.fromEntries(tools.map(({ name }) => [name, []]));
   const rounds = Math.min(options.rounds, benchCase.maxRounds ?? Infinity);
@@ -64,27 +67,34 @@ interface Source {
   readonly reference: string;
   readonly line: SlowLine | undefined;
   readonly digest: string;
+  readonly names: TlsNames | undefined;
 }
 
 async function runOnce(benchCase: BenchCase, tool: CopyTool, source: Source): Promise<Run> {
   await using undo = new AsyncDisposableStack();
   const home = await mkdtemp(join(tmpdir(), 'imgcopy-bench-'));
   undo.defer(() => rm(home, { recursive: true, force: true }));
-  const registry = await startRegistry(undo);
+  const { names } = source;
+  const registry = await startRegistry(undo, names);
   const repository: Repository = { url: registry.url, name: 'destination' };
   if (benchCase.before !== undefined)
     await push(repository, benchCase.before === 'the same' ? benchCase.image : benchCase.before);
   const line = benchCase.longLine === 'both' ? await startLine(undo, registry.host) : undefined;
 
   const job: CopyJob = {
+    tls: names !== undefined,
     source: source.reference,
     destination:
       benchCase.destination === 'folder'
         ? { folder: join(home, 'image') }
-        : { registry: `${line?.host ?? registry.host}/destination:${tag}` },
+        : { registry: `${named(line?.host ?? registry.host, names?.destination)}/destination:${tag}` },
   };
   const sentBefore = (await source.line?.traffic())?.down ?? 0;
-  const measurement = await measure(tool.command(job), { env: coldEnvironment(home), timeoutMs: runTimeoutMs });
+  const measurement = await measure(tool.command(job), {
+    env: { ...coldEnvironment(home), ...(benchCase.warm && { NODE_COMPILE_CACHE: compiledCode }), ...names?.env },
+    timeoutMs: runTimeoutMs,
+    within: names?.within,
+  });
   const sent = (await source.line?.traffic())?.down;
   const received = (await line?.traffic())?.up;
 
@@ -108,10 +118,15 @@ async function push(repository: Repository, image: ImagePlan | Layout): Promise<
   return 'layout' in image ? await pushLayout(repository, tag, image.layout) : await pushImage(repository, tag, image);
 }
 
-async function startRegistry(undo: AsyncDisposableStack): Promise<{ readonly host: string; readonly url: string }> {
-  const program = realTool('docker-registry');
-  if (program === undefined) throw new Error('docker-registry is not installed: bench/install-peers.sh installs it');
-  const registry = await startRealRegistry(program);
+async function startRegistry(
+  undo: AsyncDisposableStack,
+  names: TlsNames | undefined,
+): Promise<{ readonly host: string; readonly url: string }> {
+  // The older one speaks TLS by rules of its time.
+  const name = names === undefined ? 'docker-registry' : 'registry';
+  const program = realTool(name);
+  if (program === undefined) throw new Error(`${name} is not installed: bench/install-peers.sh installs it`);
+  const registry = await startRealRegistry(program, names?.certificate);
   undo.defer(() => registry.stop());
   return registry;
 }
@@ -122,9 +137,14 @@ async function startLine(undo: AsyncDisposableStack, target: string): Promise<Sl
   return line;
 }
 
-/** No configuration, credentials or caches of the user, nor of a run before; but code that an earlier run compiled. */
+/** A name in place of an address. */
+function named(host: string, name: string | undefined): string {
+  return name === undefined ? host : host.replace(/^[^:]+/, name);
+}
+
+/** No configuration, credentials or caches of the user, nor of a run before. */
 function coldEnvironment(home: string): NodeJS.ProcessEnv {
-  return { PATH: process.env['PATH'], HOME: home, CI: 'true', NODE_COMPILE_CACHE: compiledCode };
+  return { PATH: process.env['PATH'], HOME: home, CI: 'true' };
 }
 
 function medianRun(runs: readonly Run[]): Run {

@@ -5,13 +5,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Certificate } from './certificate.ts';
 import { realTool, requireTool } from './real-tools.ts';
 
-/** A registry of others' making, over plain HTTP on 127.0.0.1, empty when it starts. */
+/** A registry of others' making, on 127.0.0.1, empty when it starts. */
 export interface RealRegistry {
   /** `127.0.0.1:port` */
   readonly host: string;
-  /** `http://127.0.0.1:port` */
+  /** `http://127.0.0.1:port`, or https. */
   readonly url: string;
   /** As the program says it, without a leading v: `2.8.2+ds1`. */
   readonly version: string;
@@ -59,18 +60,19 @@ export function realRegistries(): readonly RealRegistryKind[] {
  * Starts a registry that lives until its `stop`, or until this process ends.
  *
  * @param program  path or name of distribution's executable, 2.8 or 3.
+ * @param tls  what it speaks TLS with; this process has to trust it.
  * @throws Error with its log, when it does not serve within 20 seconds.
  */
-export async function startRealRegistry(program: string): Promise<RealRegistry> {
+export async function startRealRegistry(program: string, tls?: Certificate): Promise<RealRegistry> {
   await using undo = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), 'imgcopy-registry-'));
   undo.defer(() => rm(folder, { recursive: true, force: true }));
   const logFile = join(folder, 'log');
-  const child = await serve(program, folder, logFile);
+  const child = await serve(program, folder, { logFile, tls });
   undo.defer(() => end(child));
   try {
     const host = await listeningHost(child, logFile);
-    const url = `http://${host}`;
+    const url = `${tls === undefined ? 'http' : 'https'}://${host}`;
     await answers(`${url}/v2/`);
     const started = undo.move();
     return { host, url, version: versionOf(program), logFile, stop: () => started.disposeAsync() };
@@ -97,7 +99,16 @@ function isInstalled(program: string): boolean {
   return false;
 }
 
-async function serve(program: string, folder: string, logFile: string): Promise<ChildProcess> {
+async function serve(
+  program: string,
+  folder: string,
+  { logFile, tls }: { readonly logFile: string; readonly tls: Certificate | undefined },
+): Promise<ChildProcess> {
+  const files = { certificate: join(folder, 'cert.pem'), key: join(folder, 'key.pem') };
+  if (tls !== undefined) {
+    await writeFile(files.certificate, tls.cert);
+    await writeFile(files.key, tls.key);
+  }
   const config = {
     version: '0.1',
     log: { level: 'info' },
@@ -107,7 +118,7 @@ async function serve(program: string, folder: string, logFile: string): Promise<
       delete: { enabled: true },
       maintenance: { uploadpurging: { enabled: false } },
     },
-    http: { addr: '127.0.0.1:0', secret: 'not a secret' },
+    http: { addr: '127.0.0.1:0', secret: 'not a secret', ...(tls !== undefined && { tls: files }) },
   };
   const configFile = join(folder, 'config.yml');
   // JSON is YAML.
