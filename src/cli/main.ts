@@ -4,7 +4,7 @@ import { exitStatusOf, formatError, usageError } from './error-report.ts';
 import { ImgcopyError } from '../index.ts';
 import { createProgram } from './program.ts';
 import { Interruption } from './interruption.ts';
-import { keepParserUnoptimized } from './v8-flags.ts';
+import { prepareForParser } from './v8-flags.ts';
 import { verbFirst } from './verb-first.ts';
 
 /**
@@ -13,7 +13,7 @@ import { verbFirst } from './verb-first.ts';
  * @returns the exit status.
  */
 export async function main(argv: readonly string[]): Promise<number> {
-  keepParserUnoptimized();
+  prepareForParser();
   endOnUnwritableOutput();
   process.once('beforeExit', failUnfinished);
   try {

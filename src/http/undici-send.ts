@@ -100,7 +100,7 @@ async function sendWith(
     // By http a proxy is told of the whole URL; all else is between the server and us.
     const forwards = url.protocol === 'http:' && proxy !== undefined && proxy.scheme !== 'socks5' ? proxy : undefined;
     const authorization = forwards && authorizationOf(forwards);
-    onAnswer = connector.expectAnswer(url);
+    onAnswer = connector.expectAnswer(url, request.side);
     const answer = dispatch.call(agent, {
       origin: url.origin,
       path: forwards === undefined ? requestTarget(url) : `${url.origin}${requestTarget(url)}`,

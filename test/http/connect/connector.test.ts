@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Side } from '../../../src/errors/imgcopy-error.ts';
 import { Connector } from '../../../src/http/connect/connector.ts';
 import { Dialer, type Target } from '../../../src/http/connect/dialer.ts';
 import { proxiesOf } from '../../../src/http/connect/proxy.ts';
@@ -20,7 +21,7 @@ interface Client {
   /** Opens a connection, as undici would. */
   readonly connect: (target: Target) => Promise<Socket>;
   /** Asks for the first answer of a host that keeps silent for as long as it takes to count as far. */
-  readonly askFar: (target: Target) => void;
+  readonly askFar: (target: Target, side?: Side) => void;
 }
 
 function openClient(t: TestContext, tls: TlsSettings = {}, env: Readonly<Record<string, string>> = {}): Client {
@@ -38,7 +39,8 @@ function openClient(t: TestContext, tls: TlsSettings = {}, env: Readonly<Record<
       new Promise((resolve, reject) => {
         connector.connect(target, (error, socket) => (error === null ? resolve(socket) : reject(error)));
       }),
-    askFar: ({ protocol, host }) => void connector.expectAnswer(new URL(`${protocol}//${host}/`)),
+    askFar: ({ protocol, host }, side = 'destination') =>
+      void connector.expectAnswer(new URL(`${protocol}//${host}/`), side),
   };
 }
 
@@ -71,6 +73,16 @@ test('opens further connections to a far host, and hands them out in place of ne
   await connect(target);
   await atLeast(AHEAD + 2, server.connections);
   assert.equal(server.connections(), AHEAD + 2);
+});
+
+test('opens fewer to a source, which is asked for a blob once', options, async (t) => {
+  const server = await servePlain(t);
+  const { connect, askFar } = openClient(t);
+  const target = targetOf('http:', server.port);
+  askFar(target, 'source');
+  await Promise.all(Array.from({ length: 8 }, () => connect(target)));
+  await atLeast(8, server.connections);
+  assert.equal(server.connections(), 8);
 });
 
 for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
