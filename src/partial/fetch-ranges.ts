@@ -89,6 +89,8 @@ class RangeFetcher {
         yield* this.#whole();
         return;
       }
+      const waiting = this.#ahead.findIndex(({ isReady }) => !isReady);
+      this.#window.consume(waiting === -1 ? this.#ahead.length : waiting);
       this.#readAhead();
       const head = this.#ahead.shift() ?? this.#requestNext();
       if (head === undefined) return;

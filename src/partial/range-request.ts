@@ -26,6 +26,7 @@ export class RangeRequest {
   readonly #abort = new AbortController();
   readonly #signal: AbortSignal;
   #collected: Promise<readonly Buffer[]> | undefined;
+  #isReady = false;
 
   constructor(accessor: BlobChunkAccessor, info: BlobInfo, batch: Batch, options: RangeRequestOptions) {
     this.#accessor = accessor;
@@ -33,6 +34,11 @@ export class RangeRequest {
     this.batch = batch;
     this.#options = options;
     this.#signal = AbortSignal.any([options.signal, this.#abort.signal]);
+  }
+
+  /** Whether it is in memory to its end. */
+  get isReady(): boolean {
+    return this.#isReady;
   }
 
   /** Begins to read into memory: `batch.bytes` of it. */
@@ -65,6 +71,7 @@ export class RangeRequest {
     const started = nowMs();
     const bytes = new CollectedBytes();
     for await (const piece of this.#stream()) bytes.add(piece);
+    this.#isReady = true;
     onDone({ bytes: bytes.length, elapsedMs: nowMs() - started });
     return bytes.finish();
   }

@@ -15,6 +15,9 @@ const STEP = 4;
 const WORTHWHILE_GROWTH = 1.15;
 /** One connection that moves so much fills the line, or the disk behind it, in bytes a ms. */
 const FAST_CONNECTION = 100_000;
+/** So many ranges that are ready before their turn are enough. More of them would be fetched once more, should the run be killed. */
+const READY_ENOUGH = 3;
+const LEAST_SIZE = 4;
 /** After a step back, so many windows go by before more is tried again. */
 const REST = 8;
 
@@ -25,6 +28,8 @@ const REST = 8;
 export class RangeWindow {
   readonly #now: () => number;
   #size = FIRST_SIZE;
+  /** Less than the size where the consumer is slower than the source. */
+  #needed = MAX_SIZE;
   #isFast = false;
   /** Bytes a ms in the window before, and its size. */
   #best: { readonly rate: number; readonly size: number } | undefined;
@@ -40,12 +45,18 @@ export class RangeWindow {
 
   /** Requests at a time. */
   get size(): number {
-    return this.#size;
+    return Math.min(this.#size, this.#needed);
   }
 
   /** Whether one connection is as fast as many: the rest is best read as one stream. */
   get isFast(): boolean {
     return this.#isFast;
+  }
+
+  /** @param ready  how many ranges, from the next one on, the consumer finds ready when it comes for the next. */
+  consume(ready: number): void {
+    if (ready === 0) this.#needed = Math.min(MAX_SIZE, this.#needed + STEP);
+    if (ready > READY_ENOUGH) this.#needed = Math.max(LEAST_SIZE, this.size - 1);
   }
 
   record({ bytes, elapsedMs }: RangeTiming): void {

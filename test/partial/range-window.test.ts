@@ -35,6 +35,16 @@ test('more are asked for as long as that moves more, up to twenty', () => {
   assert.equal(line.window.isFast, false);
 });
 
+test('fewer are asked for while the consumer finds more ready than it takes, down to four; as many as before when it waits', () => {
+  const { window } = new Line((requests) => requests * 12_000);
+  for (let round = 0; round < 10; round += 1) window.consume(3);
+  assert.equal(window.size, 8, 'three that are ready are no surplus');
+  for (let round = 0; round < 10; round += 1) window.consume(8);
+  assert.equal(window.size, 4);
+  window.consume(0);
+  assert.equal(window.size, 8);
+});
+
 test('a step that gains less than 15 % is taken back, and another is tried later', () => {
   const line = new Line((requests) => Math.min(requests, 8.5) * 12_000);
   assert.equal(line.moveWindow(), 12);

@@ -18,6 +18,8 @@ export interface RealRegistry {
   readonly version: string;
   /** What it logs, a line a request included; gone once it is stopped. */
   readonly logFile: string;
+  /** What it stores lies below it. */
+  readonly folder: string;
   /** Ends it and deletes what it stored. Again is harmless. */
   stop(): Promise<void>;
 }
@@ -75,7 +77,7 @@ export async function startRealRegistry(program: string, tls?: Certificate): Pro
     const url = `${tls === undefined ? 'http' : 'https'}://${host}`;
     await answers(`${url}/v2/`);
     const started = undo.move();
-    return { host, url, version: versionOf(program), logFile, stop: () => started.disposeAsync() };
+    return { host, url, version: versionOf(program), logFile, folder, stop: () => started.disposeAsync() };
   } catch (error) {
     throw new Error(`${program} does not serve:\n${await readFile(logFile, 'utf8')}`, { cause: error });
   }

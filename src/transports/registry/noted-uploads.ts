@@ -5,8 +5,10 @@ import type { BlobInfo } from '../../types/blob-info.ts';
 import type { RepositoryName } from '../../types/image-source.ts';
 import type { UploadLocation } from './client.ts';
 
-/** Shorter uploads are sooner sent again than found again, in bytes. */
-export const MIN_NOTED_BYTES: number = 16 * 1024 * 1024;
+/** Shorter blobs are sooner sent again than found again, in bytes. */
+const MIN_NOTED_BYTES = 4 * 1024 * 1024;
+/** What was sent is left to a later run from here on, and cancelled below, in bytes: the registry may have received less. */
+export const MIN_LEFT_BYTES: number = 16 * 1024 * 1024;
 
 /**
  * The uploads of one repository that are noted down, so that a later run can go on with them when this one is cut short. While one is under way it

@@ -5,7 +5,7 @@ import type { Attempts } from '../../retry/attempts.ts';
 import type { BlobChunkAccessor } from '../../types/blob-chunk-accessor.ts';
 import type { BlobInfo } from '../../types/blob-info.ts';
 import { BlobAttemptError, PartialBlobUnavailableError } from '../../types/errors.ts';
-import { MIN_NOTED_BYTES } from './noted-uploads.ts';
+import { MIN_LEFT_BYTES } from './noted-uploads.ts';
 import { RegistryError } from './registry-error.ts';
 import { sendRest } from './upload.ts';
 import type { UploadSession } from './upload-session.ts';
@@ -34,7 +34,7 @@ export async function uploadAssembled(uploads: Uploads, input: Input): Promise<P
   const attempts = uploads.attempts(info.digest, signal);
   let session = await uploads.claim(info);
   /** Where the registry's copy may end by now. What was claimed is worth keeping as long as the registry does not say otherwise. */
-  let received = session === undefined ? 0 : MIN_NOTED_BYTES;
+  let received = session === undefined ? 0 : MIN_LEFT_BYTES;
   /** How much of it an earlier run had sent. */
   let resumed: number | undefined = session === undefined ? 0 : undefined;
 
@@ -96,10 +96,10 @@ async function sendAssembled(
   bytes: AsyncIterable<Buffer>,
   { input, attempts }: { readonly input: Input; readonly attempts: Attempts },
 ): Promise<void> {
-  const { info, signal } = input;
+  const { info, memory, signal } = input;
   const stream = Readable.from(bytes, { objectMode: false, highWaterMark: STREAM_BUFFER });
   try {
-    await sendRest(upload, stream, { size: info.size, attempts, signal });
+    await sendRest(upload, stream, { size: info.size, attempts, memory, signal });
   } finally {
     stream.on('error', () => undefined).destroy();
   }

@@ -150,7 +150,7 @@ export class RegistryDestination implements ImageDestination {
   async putBlobWithOptions(
     stream: Readable,
     info: PutBlobInfo,
-    { cache, signal }: PutBlobOptions,
+    { cache, memory, signal }: PutBlobOptions,
   ): Promise<UploadedBlob> {
     const { digest, size } = info;
     if (digest === undefined) throw new Error('a registry stores blobs by a digest that is known before');
@@ -171,7 +171,7 @@ export class RegistryDestination implements ImageDestination {
         throw error;
       });
       const attempts = this.#uploads.attempts(digest, signal);
-      await uploadStream(session, verified, { size, attempts, signal });
+      await uploadStream(session, verified, { size, attempts, memory, signal });
     }
     cache?.recordKnownLocation(digest, this.repository);
     return { digest, size: size ?? 0 };

@@ -3,12 +3,13 @@ import type { Readable } from 'node:stream';
 import type { Digest } from '../../digest/digest.ts';
 import { ImgcopyError, isAbort } from '../../errors/imgcopy-error.ts';
 import { isPassing, isPassingAnswer } from '../../http/index.ts';
+import type { MemoryAccount } from '../../io/memory.ts';
 import type { Attempts } from '../../retry/attempts.ts';
 import type { BlobInfo, WaitOptions } from '../../types/blob-info.ts';
 import { BlobAttemptError } from '../../types/errors.ts';
 import { ChunkReader, type Chunk } from './chunk-reader.ts';
 import type { RegistryClient, UploadLocation } from './client.ts';
-import { MIN_NOTED_BYTES, type NotedUploads } from './noted-uploads.ts';
+import { MIN_LEFT_BYTES, type NotedUploads } from './noted-uploads.ts';
 import { RegistryError } from './registry-error.ts';
 import type { UploadLimits, UploadRequest } from './upload-limits.ts';
 
@@ -30,6 +31,8 @@ export interface AppendOptions extends WaitOptions {
   readonly length?: number | undefined;
   /** Pays for chunks that are sent again. */
   readonly attempts: Attempts;
+  /** What chunks of a stream are taken from. Default: not counted. */
+  readonly memory?: MemoryAccount | undefined;
 }
 
 export interface CloseOptions extends WaitOptions {
@@ -134,7 +137,7 @@ export class UploadSession implements AsyncDisposable {
   async leave(received: number): Promise<boolean> {
     const { noted } = this.#parts;
     const info = this.#notedAs;
-    if (!this.#isOpen || info === undefined || received < MIN_NOTED_BYTES) return false;
+    if (!this.#isOpen || info === undefined || received < MIN_LEFT_BYTES) return false;
     if (!(await noted.leave(info, received))) return false;
     this.#isOpen = false;
     this.#parts.onEnd();
@@ -163,7 +166,7 @@ export class UploadSession implements AsyncDisposable {
 
   get #chunkBytes(): number | undefined {
     const { maxRequestBytes } = this.limits;
-    return maxRequestBytes && Math.max(maxRequestBytes, this.#parts.location.minChunkBytes ?? 0);
+    return maxRequestBytes && Math.max(maxRequestBytes, this.#location.minChunkBytes ?? 0);
   }
 
   async #appendAtOnce(body: Buffer | Readable, length: number | undefined, { signal }: AppendOptions): Promise<void> {
@@ -175,8 +178,11 @@ export class UploadSession implements AsyncDisposable {
 
   async #appendInChunks(body: Buffer | Readable, options: AppendOptions): Promise<void> {
     const reader = new ChunkReader(Buffer.isBuffer(body) ? [body] : body);
+    const memory = Buffer.isBuffer(body) ? undefined : options.memory;
     for (;;) {
-      const chunk = await reader.read(this.#chunkBytes ?? Infinity);
+      const wanted = Math.min(this.#chunkBytes ?? Infinity, memory?.most ?? Infinity);
+      using share = (await memory?.take(wanted, options)) ?? memory?.takeSome(wanted);
+      const chunk = await reader.read(Math.max(share?.bytes ?? wanted, this.#location.minChunkBytes ?? 0));
       if (chunk === undefined) return;
       await this.#appendChunk(chunk, options);
     }

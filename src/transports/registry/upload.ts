@@ -27,14 +27,16 @@ export async function sendRest(session: UploadSession, body: Buffer | Readable, 
 }
 
 /**
- * Sends a whole stream.
+ * Sends a whole stream. A later run can go on with the upload, should this one be killed.
  *
  * @param stream  verifies its own end: the upload is closed only after it ended well.
  * @throws BlobAttemptError when another attempt with a new stream may succeed. The upload is cancelled on any failure.
  */
 export async function uploadStream(session: UploadSession, stream: Readable, options: SendOptions): Promise<void> {
   await using upload = session;
+  const { size } = options;
   try {
+    if (size !== undefined) await upload.note({ digest: upload.digest, size });
     await sendRest(upload, stream, options);
   } finally {
     stream.on('error', () => undefined).destroy();

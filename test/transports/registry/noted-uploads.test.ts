@@ -84,7 +84,7 @@ test('an upload at another origin is neither noted nor claimed', async (t) => {
 
 test('a short blob does not open the state file', async () => {
   const noted = new NotedUploads(() => Promise.reject(new Error('the state file was opened')), origin, repository);
-  const short = { ...info, size: info.size - 1 };
+  const short = { ...info, size: 4 * 1024 * 1024 - 1 };
   await noted.note(short, upload('1'));
   assert.equal(await noted.claim(short), undefined);
   assert.equal(await noted.leave(short, 1), false);

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
+import { MemoryBudget } from '../../../src/io/memory.ts';
 import { NetworkError } from '../../../src/http/network-error.ts';
 import { RegistryError } from '../../../src/transports/registry/registry-error.ts';
 import { BlobAttemptError } from '../../../src/types/errors.ts';
 import { randomBytes } from '../../support/images.ts';
-import { startRegistry, type TestRegistry } from '../../support/registry.ts';
+import { startRegistry, type RequestRecord, type TestRegistry } from '../../support/registry.ts';
 import { destinationAt, exchanges, infoOf, openAccess, streamOf } from '../../support/registry-transport.ts';
 
 const MIB = 1024 * 1024;
@@ -117,6 +118,94 @@ test('learns one limit from many requests that were refused together', async () 
   assert.equal(Math.max(...accepted.map(({ bodyBytes }) => bodyBytes)), 2 * MIB);
 });
 
+test('takes chunks from the memory of the blob: smaller ones where there is less', async () => {
+  const huge = randomBytes('huge', 17 * MIB);
+  for (const [budget, chunks] of [
+    [24 * MIB, [8, 8, 1]],
+    [4 * MIB, [4, 4, 4, 4, 1]],
+  ] as const) {
+    await using registry = await startRegistry({ patch: { maxBytes: 9 * MIB } });
+    await using access = openAccess();
+    await using destination = await destinationAt(access, registry, 'app:v1');
+    await assert.rejects(destination.putBlobWithOptions(streamOf(huge), infoOf(huge), {}), BlobAttemptError);
+    const total = new MemoryBudget(budget);
+    await destination.putBlobWithOptions(streamOf(huge), infoOf(huge), { memory: total.openAccount() });
+    const accepted = registry.select({ method: 'PATCH', when: ({ status }) => status === 202 });
+    assert.deepEqual(
+      accepted.map(({ bodyBytes }) => bodyBytes / MIB),
+      chunks,
+    );
+    assert.equal(total.used, 0, 'all is given back');
+  }
+});
+
+test('sends a chunk again that failed, from where the registry says it is, and not the whole blob', async () => {
+  const huge = randomBytes('huge', 17 * MIB);
+  for (const fault of [
+    { status: 503 },
+    { status: 500, afterRequestBytes: Infinity },
+    { resetAfterRequestBytes: 3 * MIB },
+    { loseAnswer: 'reset' as const },
+    { status: 429 },
+  ]) {
+    for (const locations of ['relative', 'with-query'] as const) {
+      await using registry = await startRegistry({ patch: { maxBytes: 9 * MIB }, locations });
+      await using access = openAccess();
+      await using destination = await destinationAt(access, registry, 'app:v1');
+      await assert.rejects(destination.putBlobWithOptions(streamOf(huge), infoOf(huge), {}), BlobAttemptError);
+      registry.reset();
+      registry.behave({ match: { method: 'PATCH', when: isSecondChunk, times: 1 }, ...fault });
+      await destination.putBlobWithOptions(streamOf(huge), infoOf(huge), {});
+      assert.deepEqual(registry.blob('app', infoOf(huge).digest), huge);
+      assert.equal(registry.count({ method: 'POST' }), 1, JSON.stringify([fault, locations]));
+      assert.equal(registry.count({ method: 'GET', path: /uploads/ }), 1);
+      assert.equal(registry.sessions.length, 0);
+    }
+  }
+});
+
+test('obeys OCI-Chunk-Min-Length, however small the limit and the memory', async () => {
+  const huge = randomBytes('huge', 17 * MIB);
+  await using registry = await startRegistry({ patch: { maxBytes: 9 * MIB }, chunkMinLength: 6 * MIB });
+  await using access = openAccess();
+  await using destination = await destinationAt(access, registry, 'app:v1');
+  await assert.rejects(destination.putBlobWithOptions(streamOf(huge), infoOf(huge), {}), BlobAttemptError);
+  const memory = new MemoryBudget(MIB).openAccount();
+  await destination.putBlobWithOptions(streamOf(huge), infoOf(huge), { memory });
+  const accepted = registry.select({ method: 'PATCH', when: ({ status }) => status === 202 });
+  assert.deepEqual(
+    accepted.map(({ bodyBytes }) => bodyBytes / MIB),
+    [6, 6, 5],
+  );
+});
+
+test('gives an upload up whose status is less than the registry had confirmed, and sends the blob anew', async () => {
+  const huge = randomBytes('huge', 17 * MIB);
+  await using registry = await startRegistry({ patch: { maxBytes: 9 * MIB } });
+  await using access = openAccess();
+  await using destination = await destinationAt(access, registry, 'app:v1');
+  await assert.rejects(destination.putBlobWithOptions(streamOf(huge), infoOf(huge), {}), BlobAttemptError);
+  registry.behave({ match: { method: 'PATCH', when: isSecondChunk, times: 1 }, status: 503 });
+  registry.behave({ match: { method: 'GET', path: /uploads/ }, headers: { range: '0-99' } });
+  await assert.rejects(destination.putBlobWithOptions(streamOf(huge), infoOf(huge), {}), BlobAttemptError);
+  assert.equal(registry.sessions.length, 0, 'it is cancelled');
+  await destination.putBlobWithOptions(streamOf(huge), infoOf(huge), {});
+  assert.deepEqual(registry.blob('app', infoOf(huge).digest), huge);
+});
+
+test('tries nothing again without retries, but another way all the same', async () => {
+  await using registry = await startRegistry({ monolithic: 404 });
+  await using access = openAccess({ policy: { retries: 0 } });
+  await using destination = await destinationAt(access, registry, 'app:v1');
+  await destination.putBlobWithOptions(streamOf(small), infoOf(small), {});
+  assert.equal(exchanges(registry), 'POST 202, PUT 404, DELETE 204, POST 202, PATCH 202, PUT 201');
+  registry.reset();
+  registry.behave({ match: { method: 'PUT' }, status: 503 });
+  const other = randomBytes('other', 1000);
+  await assert.rejects(destination.putBlobWithOptions(streamOf(other), infoOf(other), {}), { status: 503 });
+  assert.equal(registry.count({ method: 'PUT' }), 1);
+});
+
 test('begins with chunks of 8 MiB where the size of the whole was refused', async () => {
   const huge = randomBytes('huge', 17 * MIB);
   await using registry = await startRegistry({ patch: { maxBytes: 9 * MIB } });
@@ -130,6 +219,10 @@ test('begins with chunks of 8 MiB where the size of the whole was refused', asyn
     [8, 8, 1],
   );
 });
+
+function isSecondChunk({ headers }: RequestRecord): boolean {
+  return headers['content-range']?.startsWith(`${8 * MIB}-`) ?? false;
+}
 
 /** Answers the first so many requests when they are all there. */
 function answerTogether(registry: TestRegistry, method: string, count: number): void {
