@@ -1,7 +1,7 @@
 /** imgcopy as a library: what the command line does, with typed options, cancellation and events. */
-export { copyImage, createCopier, type Copier } from './copier.ts';
-export type { CopierOptions, CopyOptions, CopyResult } from './options.ts';
-export type { EndpointOptions } from './types/endpoint-options.ts';
+export { copyImage, createCopier, type Copier } from './library/copier.ts';
+export type { CopierOptions, CopyOptions, CopyResult } from './library/options.ts';
+export type { EndpointOptions } from './contract/endpoint-options.ts';
 export type { PartialMode } from './copy/copy-run.ts';
 export {
   getImageDigest,
@@ -9,9 +9,9 @@ export {
   listTags,
   type ImageQueryOptions,
   type QueryOptions,
-} from './image-queries.ts';
-export { inspectImage, type ImageDescription, type ManifestDescription } from './inspect-image.ts';
-export { login, logout, type LoginResult, type LogoutResult } from './login.ts';
+} from './library/image-queries.ts';
+export { inspectImage, type ImageDescription, type ManifestDescription } from './library/inspect-image.ts';
+export { login, logout, type LoginResult, type LogoutResult } from './library/login.ts';
 export { cachePath, cacheStats, clearCache, type CacheStats } from './cache/cache-file.ts';
 export { duringOperation, ImgcopyError, isAbort, type ErrorKind, type Side } from './errors/imgcopy-error.ts';
 export { homeDirectory } from './io/home-directory.ts';
@@ -22,12 +22,12 @@ export type { ImageName, Transport } from './transports/transport.ts';
 export { parsePlatform, formatPlatform } from './manifest/platform.ts';
 export type { Descriptor, Platform } from './manifest/descriptor.ts';
 export type { Digest } from './digest/digest.ts';
-export type { BlobOutcome, CopyEvent, OnCopyEvent } from './types/progress.ts';
-export type { ImageSource } from './types/image-source.ts';
-export type { ImageDestination } from './types/image-destination.ts';
-export type { BlobChunkAccessor, ImageSourceChunk } from './types/blob-chunk-accessor.ts';
-export type { BlobInfoCache } from './types/blob-info-cache.ts';
-export type { BlobInfo, RawManifest } from './types/blob-info.ts';
-export { BadPartialRequestError, BlobAttemptError, PartialBlobUnavailableError } from './types/errors.ts';
-export type { HttpRequest, RequestObserver } from './http/send.ts';
-export { VERSION } from './version.ts';
+export type { BlobOutcome, CopyEvent, OnCopyEvent } from './contract/progress.ts';
+export type { ImageSource } from './contract/image-source.ts';
+export type { ImageDestination } from './contract/image-destination.ts';
+export type { BlobChunkAccessor, ImageSourceChunk } from './contract/blob-chunk-accessor.ts';
+export type { BlobInfoCache } from './contract/blob-info-cache.ts';
+export type { BlobInfo, RawManifest } from './contract/blob-info.ts';
+export { BadPartialRequestError, BlobAttemptError, PartialBlobUnavailableError } from './contract/errors.ts';
+export type { HttpRequest, RequestObserver } from './http/send/send.ts';
+export { VERSION } from './library/version.ts';

@@ -1,4 +1,4 @@
-import type { Layer, Send } from '../http/send.ts';
+import type { Layer, Send } from '../http/send/send.ts';
 import { AuthenticatedRegistry, type AuthenticateOptions } from './authenticated-registry.ts';
 import { OriginChallenge } from './origin-challenge.ts';
 import { TokenCache } from './token-cache.ts';

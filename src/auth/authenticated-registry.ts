@@ -1,7 +1,7 @@
 import { ImgcopyError } from '../errors/imgcopy-error.ts';
-import { dumpBody } from '../http/body.ts';
-import { redactUrl } from '../http/network-error.ts';
-import type { HttpRequest, HttpResponse, Send } from '../http/send.ts';
+import { dumpBody } from '../http/send/body.ts';
+import { redactUrl } from '../http/send/network-error.ts';
+import type { HttpRequest, HttpResponse, Send } from '../http/send/send.ts';
 import { type Challenge, isSupported, parseChallenges, selectChallenge, type SupportedChallenge } from './challenge.ts';
 import { type CredentialSearch, type CredentialSource, NO_CREDENTIALS } from './credential-search.ts';
 import { basicAuthorization } from './credentials.ts';

@@ -1,5 +1,5 @@
 import type { Side } from '../errors/imgcopy-error.ts';
-import type { HttpResponse } from '../http/send.ts';
+import type { HttpResponse } from '../http/send/send.ts';
 import { type Challenge, isSupported, parseChallenges, type SupportedChallenge } from './challenge.ts';
 import { orAborted } from './shared-call.ts';
 

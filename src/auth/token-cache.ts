@@ -1,4 +1,4 @@
-import type { Send } from '../http/send.ts';
+import type { Send } from '../http/send/send.ts';
 import { repositoryOfScope } from './scope.ts';
 import { SharedCall } from './shared-call.ts';
 import { type BearerToken, fetchToken, type TokenRequest, TokenRequestError } from './token.ts';

@@ -1,9 +1,9 @@
 import { ImgcopyError, type ErrorKind, type Side } from '../errors/imgcopy-error.ts';
 import { excerpt, quote } from '../errors/printable.ts';
-import { dumpBody, readBody } from '../http/body.ts';
-import { refuseLinkLocal } from '../http/link-local.ts';
-import { redactUrl } from '../http/network-error.ts';
-import type { HttpRequest, HttpResponse, RequestObserver, Send } from '../http/send.ts';
+import { dumpBody, readBody } from '../http/send/body.ts';
+import { refuseLinkLocal } from '../http/send/link-local.ts';
+import { redactUrl } from '../http/send/network-error.ts';
+import type { HttpRequest, HttpResponse, RequestObserver, Send } from '../http/send/send.ts';
 import {
   basicAuthorization,
   type BasicCredentials,

@@ -1,7 +1,7 @@
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite';
 import { type Digest, isDigest } from '../digest/digest.ts';
 import { inTransaction } from '../io/sqlite.ts';
-import type { ChunkedBlob, CompressionAlgorithm, HostAbility, KnownLocation } from '../types/blob-info-cache.ts';
+import type { ChunkedBlob, CompressionAlgorithm, HostAbility, KnownLocation } from '../contract/blob-info-cache.ts';
 import { CACHE_TABLES, OVERLAY_SCHEMA } from './cache-schema.ts';
 import type { Sighting } from './candidates.ts';
 

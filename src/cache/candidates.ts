@@ -4,7 +4,7 @@ import type {
   CompressionAlgorithm,
   KnownLocation,
   ReuseCandidate,
-} from '../types/blob-info-cache.ts';
+} from '../contract/blob-info-cache.ts';
 
 /** What the choice of candidates is made from. */
 export interface CandidateFacts {

@@ -1,4 +1,4 @@
-import type { BlobInfoCache } from '../types/blob-info-cache.ts';
+import type { BlobInfoCache } from '../contract/blob-info-cache.ts';
 
 /** A cache that knows nothing and keeps nothing. */
 export function noCache(): BlobInfoCache {

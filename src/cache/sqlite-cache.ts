@@ -8,7 +8,7 @@ import type {
   HostAbility,
   KnownLocation,
   ReuseCandidate,
-} from '../types/blob-info-cache.ts';
+} from '../contract/blob-info-cache.ts';
 import { cachePath } from './cache-file.ts';
 import { CACHE_SCHEMA, CACHE_VERSION } from './cache-schema.ts';
 import { CacheTables } from './cache-tables.ts';

@@ -9,7 +9,7 @@ import {
   tlsOptions,
 } from './options.ts';
 import { IMAGE_FORMS } from './help.ts';
-import { parseOnePlatform } from './values.ts';
+import { parseOnePlatform } from './option-values.ts';
 import type { InspectFlags, QueryFlags } from './query-commands.ts';
 import type { LoginFlags } from './login-command.ts';
 

@@ -14,7 +14,7 @@ import { forTerminal } from './format.ts';
 import { endpointsOf, patienceOf, type BothEndpointsFlags, type PatienceFlags } from './endpoint-flags.ts';
 import { openProgress } from './progress/open-progress.ts';
 import type { Progress, ProgressMode } from './progress/progress.ts';
-import { within } from './within.ts';
+import { within } from './time-limit.ts';
 import { keepYoungGenerationSmall } from './v8-flags.ts';
 
 /** What a copy prints on standard output. */

@@ -3,7 +3,7 @@ import { printable, ImgcopyError, login, logout } from '../index.ts';
 import { logRequest } from './debug-log.ts';
 import { patienceOf, type EndpointFlags, type PatienceFlags } from './endpoint-flags.ts';
 import { ask, askSecret, canAsk } from './prompt.ts';
-import { within } from './within.ts';
+import { within } from './time-limit.ts';
 
 /** What commander makes of the options of login and logout. */
 export interface LoginFlags

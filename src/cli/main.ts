@@ -5,7 +5,7 @@ import { ImgcopyError } from '../index.ts';
 import { createProgram } from './program.ts';
 import { Interruption } from './interruption.ts';
 import { prepareForParser } from './v8-flags.ts';
-import { verbFirst } from './verb-first.ts';
+import { verbFirst } from './command-first.ts';
 
 /**
  * Runs the command line.

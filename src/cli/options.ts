@@ -1,5 +1,5 @@
 import { Option, type Command } from 'commander';
-import { parseBoolean, parseCount, parseDuration, parsePositiveDuration } from './values.ts';
+import { parseBoolean, parseCount, parseDuration, parsePositiveDuration } from './option-values.ts';
 
 /** What a choice of sides is called in help: the prefix of the option's name, and whom it is for. */
 export interface OptionSide {

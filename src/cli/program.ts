@@ -3,7 +3,7 @@ import { VERSION } from '../index.ts';
 import { addCommands } from './commands.ts';
 import { configureHelp, IMAGE_FORMS, optionsHelp, variablesHelp } from './help.ts';
 import { addOptions, BOTH_SIDES, credentialOptions, debugOption, patienceOptions, tlsOptions } from './options.ts';
-import { collect, collectPlatforms, parseByteRate, parsePositive } from './values.ts';
+import { collect, collectPlatforms, parseByteRate, parsePositive } from './option-values.ts';
 import type { CopyFlags } from './copy-command.ts';
 
 /** The command line's definition. What a command does is loaded when it runs. */

@@ -13,7 +13,7 @@ import {
 import { logRequest } from './debug-log.ts';
 import { endpointOf, patienceOf, type BothEndpointsFlags, type PatienceFlags } from './endpoint-flags.ts';
 import { drawImage } from './inspect-tree.ts';
-import { within } from './within.ts';
+import { within } from './time-limit.ts';
 
 /** What commander makes of the options of tags and digest. */
 export interface QueryFlags extends BothEndpointsFlags, PatienceFlags {

@@ -1,6 +1,6 @@
 import { ContentMismatchError, type Digest } from '../digest/digest.ts';
 import { OneAtATime } from '../io/one-at-a-time.ts';
-import type { BlobInfo } from '../types/blob-info.ts';
+import type { BlobInfo } from '../contract/blob-info.ts';
 import { copyBlob, type BlobToCopy, type CopiedBlob } from './copy-blob.ts';
 import type { CopyRun } from './copy-run.ts';
 

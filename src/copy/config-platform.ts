@@ -5,7 +5,7 @@ import type { Descriptor, Platform } from '../manifest/descriptor.ts';
 import { parsePlatformFields } from '../manifest/parse-descriptor.ts';
 import { parseJsonObject } from '../manifest/json-fields.ts';
 import { InvalidManifestError, parseManifest } from '../manifest/parse-manifest.ts';
-import type { RawManifest } from '../types/blob-info.ts';
+import type { RawManifest } from '../contract/blob-info.ts';
 import type { ReadableImage } from './manifest-reader.ts';
 
 /** Configs up to here are parsed, in bytes. */

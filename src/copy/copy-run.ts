@@ -1,10 +1,10 @@
 import type { RetryPolicy } from '../retry/attempts.ts';
 import type { MemoryBudget } from '../io/memory.ts';
 import type { Semaphore } from '../io/semaphore.ts';
-import type { BlobInfoCache } from '../types/blob-info-cache.ts';
-import type { ImageDestination } from '../types/image-destination.ts';
-import type { ImageSource } from '../types/image-source.ts';
-import type { OnCopyEvent } from '../types/progress.ts';
+import type { BlobInfoCache } from '../contract/blob-info-cache.ts';
+import type { ImageDestination } from '../contract/image-destination.ts';
+import type { ImageSource } from '../contract/image-source.ts';
+import type { OnCopyEvent } from '../contract/progress.ts';
 
 /** When blobs are built from pieces: where it pays, wherever it can be done, or not at all. */
 export type PartialMode = 'auto' | 'always' | 'never';

@@ -1,7 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import type { Digest } from '../digest/digest.ts';
-import type { CompressionAlgorithm } from '../types/blob-info-cache.ts';
+import type { CompressionAlgorithm } from '../contract/blob-info-cache.ts';
 import { Decompressor } from './decompressor.ts';
 
 /** What was learnt of a layer while it passed. */

@@ -3,8 +3,8 @@ import { ImgcopyError } from '../errors/imgcopy-error.ts';
 import type { Semaphore } from '../io/semaphore.ts';
 import type { Descriptor } from '../manifest/descriptor.ts';
 import { MAX_INDEX_DEPTH } from '../manifest/manifest.ts';
-import type { RawManifest } from '../types/blob-info.ts';
-import type { ImageSource } from '../types/image-source.ts';
+import type { RawManifest } from '../contract/blob-info.ts';
+import type { ImageSource } from '../contract/image-source.ts';
 
 /** How many manifests the indexes of one image may name; one that is named twice counts twice, for it may be an index itself. */
 const MAX_MANIFESTS = 3_000;

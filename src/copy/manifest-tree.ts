@@ -3,7 +3,7 @@ import type { Descriptor } from '../manifest/descriptor.ts';
 import type { ImageIndex, ImageManifest, Schema1Manifest } from '../manifest/manifest.ts';
 import { isManifestType } from '../manifest/media-types.ts';
 import { parseManifest } from '../manifest/parse-manifest.ts';
-import type { RawManifest } from '../types/blob-info.ts';
+import type { RawManifest } from '../contract/blob-info.ts';
 import type { CopyRun } from './copy-run.ts';
 import { ManifestReader } from './manifest-reader.ts';
 

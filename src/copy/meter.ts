@@ -1,8 +1,8 @@
 import { pipeline, Transform, type Readable, type TransformCallback } from 'node:stream';
-import type { BlobChunkAccessor, BlobStream } from '../types/blob-chunk-accessor.ts';
-import type { BlobInfo } from '../types/blob-info.ts';
-import type { ImageSource } from '../types/image-source.ts';
-import { WholeBlobError } from '../types/errors.ts';
+import type { BlobChunkAccessor, BlobStream } from '../contract/blob-chunk-accessor.ts';
+import type { BlobInfo } from '../contract/blob-info.ts';
+import type { ImageSource } from '../contract/image-source.ts';
+import { WholeBlobError } from '../contract/errors.ts';
 import type { CopyRun } from './copy-run.ts';
 
 /** Counts the bytes of one blob that come from the source, and reports them. */

@@ -6,7 +6,7 @@ import type { ImageIndex } from '../manifest/manifest.ts';
 import { isIndexType } from '../manifest/media-types.ts';
 import { parseManifest } from '../manifest/parse-manifest.ts';
 import { matchPlatform, PlatformNotFoundError } from '../manifest/platform.ts';
-import type { RawManifest } from '../types/blob-info.ts';
+import type { RawManifest } from '../contract/blob-info.ts';
 import { platformOfImage } from './config-platform.ts';
 import { ManifestReader, type ReadableImage } from './manifest-reader.ts';
 

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import type { MemoryAccount, MemoryShare } from '../io/memory.ts';
-import type { BlobInfo } from '../types/blob-info.ts';
-import type { BlobStream } from '../types/image-source.ts';
+import type { BlobInfo } from '../contract/blob-info.ts';
+import type { BlobStream } from '../contract/image-source.ts';
 import type { CopyRun } from './copy-run.ts';
 
 /** Blobs up to here are read into memory while the destination is asked for them, in bytes. */

@@ -3,7 +3,7 @@ import { ImgcopyError } from '../errors/imgcopy-error.ts';
 import type { Descriptor } from '../manifest/descriptor.ts';
 import { subsetIndex } from '../manifest/edit-manifest.ts';
 import { attestationsFor, formatPlatform } from '../manifest/platform.ts';
-import type { RawManifest } from '../types/blob-info.ts';
+import type { RawManifest } from '../contract/blob-info.ts';
 import type { CopyImageOptions, Wanted } from './copy-image.ts';
 import type { PreparedRun } from './copy-run.ts';
 import { choosePlatforms, imageForPlatform, type PlatformChoice } from './platform-choice.ts';

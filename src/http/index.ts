@@ -1,11 +1,11 @@
-export { dumpBody, readBody } from './body.ts';
-export { atOrigin, exactText, requestTarget, resolveUrl, withQuery } from './exact-url.ts';
-export { collect } from './collect.ts';
-export { HostGates } from './gate.ts';
-export { limitRate } from './rate-limit.ts';
-export { NetworkError, redactUrl, toNetworkError } from './network-error.ts';
-export { redirect } from './redirect.ts';
-export { isPassing, isPassingAnswer, isRateLimit, retry } from './retry.ts';
+export { dumpBody, readBody } from './send/body.ts';
+export { atOrigin, exactText, requestTarget, resolveUrl, withQuery } from './send/exact-url.ts';
+export { collect } from './send/collect.ts';
+export { HostGates } from './send/gate.ts';
+export { limitRate } from './send/rate-limit.ts';
+export { NetworkError, redactUrl, toNetworkError } from './send/network-error.ts';
+export { redirect } from './send/redirect.ts';
+export { isPassing, isPassingAnswer, isRateLimit, retry } from './send/retry.ts';
 export { backoff, type RetryPolicy } from '../retry/attempts.ts';
 export {
   compose,
@@ -20,6 +20,6 @@ export {
   type RequestObserver,
   type Retry,
   type Send,
-} from './send.ts';
+} from './send/send.ts';
 export { Trust, type TlsSettings } from './connect/trust.ts';
-export { openConnections, type Connections } from './undici-send.ts';
+export { openConnections, type Connections } from './send/undici-send.ts';

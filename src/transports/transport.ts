@@ -1,9 +1,9 @@
 import type { Digest } from '../digest/digest.ts';
-import type { RequestObserver } from '../http/send.ts';
-import type { BlobInfoCache } from '../types/blob-info-cache.ts';
-import type { EndpointOptions } from '../types/endpoint-options.ts';
-import type { ImageDestination } from '../types/image-destination.ts';
-import type { ImageSource, RepositoryName } from '../types/image-source.ts';
+import type { RequestObserver } from '../http/send/send.ts';
+import type { BlobInfoCache } from '../contract/blob-info-cache.ts';
+import type { EndpointOptions } from '../contract/endpoint-options.ts';
+import type { ImageDestination } from '../contract/image-destination.ts';
+import type { ImageSource, RepositoryName } from '../contract/image-source.ts';
 import type { RegistryAccess } from './registry/registry-access.ts';
 
 /** A kind of place where images are: what `src/transports/NAME/index.ts` exports. Light, for it is loaded with every command. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
-import type { HttpResponse, Send } from '../../src/http/send.ts';
+import type { HttpResponse, Send } from '../../src/http/send/send.ts';
 import { anna, clientOf, statusOf } from './authorized-client.ts';
 import { send, startServer } from './test-server.ts';
 import { startTokenRegistry } from './token-registry.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
-import type { Send } from '../../src/http/send.ts';
+import type { Send } from '../../src/http/send/send.ts';
 import { anna, annaBasic, answerOf, clientOf, statusOf } from './authorized-client.ts';
 import { type Answer, send, startServer } from './test-server.ts';
 import { startTokenRegistry } from './token-registry.ts';

@@ -2,7 +2,7 @@ import { text } from 'node:stream/consumers';
 import { type AuthenticateOptions, Authorizer } from '../../src/auth/authenticate.ts';
 import { type CredentialSource, NO_CREDENTIALS } from '../../src/auth/credential-search.ts';
 import type { Credentials } from '../../src/auth/credentials.ts';
-import type { HttpRequest, HttpResponse, Send } from '../../src/http/send.ts';
+import type { HttpRequest, HttpResponse, Send } from '../../src/http/send/send.ts';
 import { send } from './test-server.ts';
 
 export const anna = { kind: 'basic', username: 'anna', password: 'secret' } as const;

@@ -4,7 +4,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { buffer, text } from 'node:stream/consumers';
 import type { TestContext } from 'node:test';
-import type { HttpRequest, HttpResponse } from '../../src/http/send.ts';
+import type { HttpRequest, HttpResponse } from '../../src/http/send/send.ts';
 
 /** A request as the server saw it. */
 export interface SeenRequest {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type CandidateFacts, candidateLocations } from '../../src/cache/candidates.ts';
 import type { Digest } from '../../src/digest/digest.ts';
-import type { CandidateOptions, CompressionAlgorithm } from '../../src/types/blob-info-cache.ts';
+import type { CandidateOptions, CompressionAlgorithm } from '../../src/contract/blob-info-cache.ts';
 
 interface Blob {
   readonly compression?: CompressionAlgorithm;

@@ -6,7 +6,7 @@ import type { TestContext } from 'node:test';
 import { openBlobInfoCache } from '../../src/cache/sqlite-cache.ts';
 import type { UserDirectories } from '../../src/cache/user-directories.ts';
 import { type Digest, digestOf } from '../../src/digest/digest.ts';
-import type { BlobInfoCache } from '../../src/types/blob-info-cache.ts';
+import type { BlobInfoCache } from '../../src/contract/blob-info-cache.ts';
 
 /** A user without files, whose home directory goes away with the test. */
 export interface ScratchUser extends UserDirectories {

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { openBlobInfoCache } from '../../src/cache/sqlite-cache.ts';
-import type { BlobInfoCache } from '../../src/types/blob-info-cache.ts';
+import type { BlobInfoCache } from '../../src/contract/blob-info-cache.ts';
 import { startProcess } from './processes.ts';
 import { digestNamed, openCache, type ScratchUser, scratchUser } from './scratch.ts';
 

@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test, type TestContext } from 'node:test';
 import { openMemoryCache } from '../../src/cache/sqlite-cache.ts';
-import type { BlobInfoCache, KnownLocation } from '../../src/types/blob-info-cache.ts';
+import type { BlobInfoCache, KnownLocation } from '../../src/contract/blob-info-cache.ts';
 import { digestNamed, openCache, scratchUser } from './scratch.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;

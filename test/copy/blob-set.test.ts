@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { BlobSet } from '../../src/copy/blob-set.ts';
 import { ImgcopyError } from '../../src/errors/imgcopy-error.ts';
-import type { ImageDestination } from '../../src/types/image-destination.ts';
+import type { ImageDestination } from '../../src/contract/image-destination.ts';
 import { fakeRun, layerOf } from '../support/fakes.ts';
 import { randomBytes } from '../support/images.ts';
 

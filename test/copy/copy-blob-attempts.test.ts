@@ -7,8 +7,8 @@ import { ContentMismatchError, digestOf } from '../../src/digest/digest.ts';
 import { ImgcopyError, isAbort } from '../../src/errors/imgcopy-error.ts';
 import { DEFAULT_RETRY_POLICY } from '../../src/retry/attempts.ts';
 import { Semaphore } from '../../src/io/semaphore.ts';
-import { BlobAttemptError, PartialBlobUnavailableError } from '../../src/types/errors.ts';
-import type { ImageDestination } from '../../src/types/image-destination.ts';
+import { BlobAttemptError, PartialBlobUnavailableError } from '../../src/contract/errors.ts';
+import type { ImageDestination } from '../../src/contract/image-destination.ts';
 import { fakeRun, layerOf } from '../support/fakes.ts';
 import { randomBytes } from '../support/images.ts';
 

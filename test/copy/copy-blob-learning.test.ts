@@ -5,9 +5,9 @@ import { noCache } from '../../src/cache/no-cache.ts';
 import { copyBlob } from '../../src/copy/copy-blob.ts';
 import { digestOf } from '../../src/digest/digest.ts';
 import { ImgcopyError } from '../../src/errors/imgcopy-error.ts';
-import type { BlobInfoCache } from '../../src/types/blob-info-cache.ts';
-import { BlobAttemptError } from '../../src/types/errors.ts';
-import type { ImageDestination } from '../../src/types/image-destination.ts';
+import type { BlobInfoCache } from '../../src/contract/blob-info-cache.ts';
+import { BlobAttemptError } from '../../src/contract/errors.ts';
+import type { ImageDestination } from '../../src/contract/image-destination.ts';
 import { fakeRun, layerOf, type FakeRun } from '../support/fakes.ts';
 import { randomBytes } from '../support/images.ts';
 

@@ -3,8 +3,8 @@ import { test } from 'node:test';
 import { copyBlob } from '../../src/copy/copy-blob.ts';
 import { digestOf } from '../../src/digest/digest.ts';
 import { ImgcopyError } from '../../src/errors/imgcopy-error.ts';
-import { BadPartialRequestError, PartialBlobUnavailableError } from '../../src/types/errors.ts';
-import type { PutBlobPartialOptions, TryReusingBlobOptions } from '../../src/types/image-destination.ts';
+import { BadPartialRequestError, PartialBlobUnavailableError } from '../../src/contract/errors.ts';
+import type { PutBlobPartialOptions, TryReusingBlobOptions } from '../../src/contract/image-destination.ts';
 import { fakeRun, layerOf, type FakeRunOptions } from '../support/fakes.ts';
 import { randomBytes } from '../support/images.ts';
 

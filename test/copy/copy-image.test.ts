@@ -3,9 +3,9 @@ import { test } from 'node:test';
 import { copyImage } from '../../src/copy/copy-image.ts';
 import type { PreparedRun } from '../../src/copy/copy-run.ts';
 import { ImgcopyError, isAbort } from '../../src/errors/imgcopy-error.ts';
-import type { RawManifest } from '../../src/types/blob-info.ts';
-import { MissingBlobsError } from '../../src/types/errors.ts';
-import type { CurrentManifest, ImageDestination } from '../../src/types/image-destination.ts';
+import type { RawManifest } from '../../src/contract/blob-info.ts';
+import { MissingBlobsError } from '../../src/contract/errors.ts';
+import type { CurrentManifest, ImageDestination } from '../../src/contract/image-destination.ts';
 import { fakeRun, type FakeRun, type FakeRunOptions } from '../support/fakes.ts';
 import { buildImage, buildIndex } from '../support/images.ts';
 

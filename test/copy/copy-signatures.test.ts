@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { copyImage } from '../../src/copy/copy-image.ts';
 import type { PreparedRun } from '../../src/copy/copy-run.ts';
-import type { ImageSource } from '../../src/types/image-source.ts';
+import type { ImageSource } from '../../src/contract/image-source.ts';
 import { fakeRun, type FakeRunOptions } from '../support/fakes.ts';
 import { buildImage, buildIndex } from '../support/images.ts';
 

@@ -4,7 +4,7 @@ import { countManifests, readManifestTree, type IndexNode } from '../../src/copy
 import { digestOf } from '../../src/digest/digest.ts';
 import { ImgcopyError } from '../../src/errors/imgcopy-error.ts';
 import { Semaphore } from '../../src/io/semaphore.ts';
-import type { RawManifest } from '../../src/types/blob-info.ts';
+import type { RawManifest } from '../../src/contract/blob-info.ts';
 import { fakeRun } from '../support/fakes.ts';
 import { buildImage, buildIndex, describe, randomBytes, type TestImage } from '../support/images.ts';
 

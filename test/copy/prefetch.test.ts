@@ -4,8 +4,8 @@ import { test } from 'node:test';
 import { copyBlob } from '../../src/copy/copy-blob.ts';
 import { ImgcopyError } from '../../src/errors/imgcopy-error.ts';
 import { MemoryBudget } from '../../src/io/memory.ts';
-import { BlobAttemptError } from '../../src/types/errors.ts';
-import type { ReusedBlob } from '../../src/types/image-destination.ts';
+import { BlobAttemptError } from '../../src/contract/errors.ts';
+import type { ReusedBlob } from '../../src/contract/image-destination.ts';
 import { fakeRun, layerOf, type FakeRun, type FakeRunOptions } from '../support/fakes.ts';
 import { randomBytes } from '../support/images.ts';
 

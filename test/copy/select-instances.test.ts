@@ -7,8 +7,8 @@ import { digestOf } from '../../src/digest/digest.ts';
 import { ImgcopyError } from '../../src/errors/imgcopy-error.ts';
 import { parseManifest } from '../../src/manifest/parse-manifest.ts';
 import { parsePlatform } from '../../src/manifest/platform.ts';
-import type { RawManifest } from '../../src/types/blob-info.ts';
-import type { CopyEvent } from '../../src/types/progress.ts';
+import type { RawManifest } from '../../src/contract/blob-info.ts';
+import type { CopyEvent } from '../../src/contract/progress.ts';
 import { fakeRun, type FakeRunOptions } from '../support/fakes.ts';
 import {
   buildArtifact,

@@ -1,15 +1,23 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { boundaryOf } from '../../src/http/multipart-boundary.ts';
-import { byteRanges, formatRange } from '../../src/http/byte-ranges.ts';
-import { parseContentRange } from '../../src/http/content-range.ts';
-import { multipartParts } from '../../src/http/multipart.ts';
-import { readRanges } from '../../src/http/range-reader.ts';
-import type { HttpRequest, HttpResponse } from '../../src/http/send.ts';
-import { listTags } from '../../src/transports/registry/tag-list.ts';
-import type { ImageSourceChunk } from '../../src/types/blob-chunk-accessor.ts';
-import { checkChunks } from '../../src/types/check-chunks.ts';
-import { bodyOf, infoOf, multipartAnswer, readAll, respond, sampleBlob, singleAnswer } from '../http/range-answers.ts';
+import { boundaryOf } from '../../src/http/ranges/multipart-boundary.ts';
+import { byteRanges, formatRange } from '../../src/http/ranges/byte-ranges.ts';
+import { parseContentRange } from '../../src/http/ranges/content-range.ts';
+import { multipartParts } from '../../src/http/ranges/multipart.ts';
+import { readRanges } from '../../src/http/ranges/range-reader.ts';
+import type { HttpRequest, HttpResponse } from '../../src/http/send/send.ts';
+import { listTags } from '../../src/transports/registry/read/tag-list.ts';
+import type { ImageSourceChunk } from '../../src/contract/blob-chunk-accessor.ts';
+import { checkChunks } from '../../src/contract/check-chunks.ts';
+import {
+  bodyOf,
+  infoOf,
+  multipartAnswer,
+  readAll,
+  respond,
+  sampleBlob,
+  singleAnswer,
+} from '../http/ranges/range-answers.ts';
 import { nearly, nearlyBytes, nearlyJson } from './nearly.ts';
 import { assertRefusal, type FuzzTarget, parsed, target } from './target.ts';
 

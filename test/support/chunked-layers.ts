@@ -1,6 +1,6 @@
 import { constants, gzipSync, zstdCompressSync } from 'node:zlib';
 import { digestOf } from '../../src/digest/digest.ts';
-import type { BlobInfo } from '../../src/types/blob-info.ts';
+import type { BlobInfo } from '../../src/contract/blob-info.ts';
 import { endOfTar, paddingOf, tarHeader, type LayerFile } from './layer-file.ts';
 
 export type { LayerFile };

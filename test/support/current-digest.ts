@@ -1,5 +1,5 @@
 import type { Digest } from '../../src/digest/digest.ts';
-import type { CurrentManifestOptions, ImageDestination } from '../../src/types/image-destination.ts';
+import type { CurrentManifestOptions, ImageDestination } from '../../src/contract/image-destination.ts';
 
 /** The digest of the image under a destination's name, or undefined where there is none that is known. */
 export async function currentDigest(

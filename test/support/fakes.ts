@@ -7,10 +7,10 @@ import { digestOf } from '../../src/digest/digest.ts';
 import { DEFAULT_RETRY_POLICY } from '../../src/retry/attempts.ts';
 import { MemoryBudget } from '../../src/io/memory.ts';
 import { Semaphore } from '../../src/io/semaphore.ts';
-import type { BlobInfo, RawManifest } from '../../src/types/blob-info.ts';
-import type { ImageDestination } from '../../src/types/image-destination.ts';
-import type { ImageSource } from '../../src/types/image-source.ts';
-import type { CopyEvent } from '../../src/types/progress.ts';
+import type { BlobInfo, RawManifest } from '../../src/contract/blob-info.ts';
+import type { ImageDestination } from '../../src/contract/image-destination.ts';
+import type { ImageSource } from '../../src/contract/image-source.ts';
+import type { CopyEvent } from '../../src/contract/progress.ts';
 import type { TestImage } from './images.ts';
 
 /** A run whose two ends are objects in memory, and what it has done. */

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { digestHex, type Digest } from '../../src/digest/digest.ts';
-import type { BlobInfo } from '../../src/types/blob-info.ts';
+import type { BlobInfo } from '../../src/contract/blob-info.ts';
 
 const FIXTURES = new URL('../fixtures/images/', import.meta.url);
 

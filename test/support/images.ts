@@ -2,7 +2,7 @@ import { createCipheriv, createHash } from 'node:crypto';
 import { gunzipSync, zstdDecompressSync } from 'node:zlib';
 import { digestOf, type Digest } from '../../src/digest/digest.ts';
 import type { Descriptor, Platform } from '../../src/manifest/descriptor.ts';
-import type { RawManifest } from '../../src/types/blob-info.ts';
+import type { RawManifest } from '../../src/contract/blob-info.ts';
 import { payloadOf, SIGNED_SCHEMA1, signSchema1 } from './schema1.ts';
 
 export { tarGzLayer } from './tar-layer.ts';

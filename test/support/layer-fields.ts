@@ -1,6 +1,6 @@
 import { digestOf } from '../../src/digest/digest.ts';
 import { MediaType } from '../../src/manifest/media-types.ts';
-import type { RawManifest } from '../../src/types/blob-info.ts';
+import type { RawManifest } from '../../src/contract/blob-info.ts';
 import type { TestImage } from './images.ts';
 
 /** The image with other fields in the descriptor of its first layer. */

@@ -7,9 +7,9 @@ import type {
   GetBlobAtOptions,
   ImageSourceChunk,
   RangeSupport,
-} from '../../src/types/blob-chunk-accessor.ts';
-import type { BlobInfo } from '../../src/types/blob-info.ts';
-import { WholeBlobError } from '../../src/types/errors.ts';
+} from '../../src/contract/blob-chunk-accessor.ts';
+import type { BlobInfo } from '../../src/contract/blob-info.ts';
+import { WholeBlobError } from '../../src/contract/errors.ts';
 
 const PACKET_BYTES = 64 * 1024;
 

@@ -1,5 +1,5 @@
 import type { Digest } from '../../src/digest/digest.ts';
-import type { Plan } from '../../src/partial/segments.ts';
+import type { Plan } from '../../src/partial/plan/segments.ts';
 
 /** Carries a plan out in memory. @param source  the new blob, of which only what is to be fetched is used. */
 export function rebuild(plan: Plan, source: Buffer, old: ReadonlyMap<Digest, Buffer>): Buffer {

@@ -17,8 +17,8 @@ import {
   type RegistryDestinationOptions,
 } from '../../src/transports/registry/registry-destination.ts';
 import { openRegistrySource, type RegistrySource } from '../../src/transports/registry/registry-source.ts';
-import type { BlobInfo } from '../../src/types/blob-info.ts';
-import type { BlobInfoCache, HostAbility } from '../../src/types/blob-info-cache.ts';
+import type { BlobInfo } from '../../src/contract/blob-info.ts';
+import type { BlobInfoCache, HostAbility } from '../../src/contract/blob-info-cache.ts';
 import type { TestRegistry } from './registry.ts';
 
 /** Retries as a run has them, without the waiting. */

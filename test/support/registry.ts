@@ -1,5 +1,5 @@
 import type { Digest } from '../../src/digest/digest.ts';
-import type { RawManifest } from '../../src/types/blob-info.ts';
+import type { RawManifest } from '../../src/contract/blob-info.ts';
 import type { TestImage } from './images.ts';
 import type { IssuedToken } from './registry/auth.ts';
 import type { Rule } from './registry/faults.ts';

@@ -1,9 +1,9 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { hasBytes, type StagedFile, stageFile, syncDirectory } from '../../blob-files/durable-files.ts';
-import { onDisk } from '../../blob-files/disk-error.ts';
+import { hasBytes, type StagedFile, stageFile, syncDirectory } from '../../local/durable-files.ts';
+import { onDisk } from '../../local/disk-error.ts';
 import { parseManifest } from '../../manifest/parse-manifest.ts';
-import type { RawManifest } from '../../types/blob-info.ts';
+import type { RawManifest } from '../../contract/blob-info.ts';
 import { imageFiles } from './image-files.ts';
 import { isLayoutName, isTemporaryName, MANIFEST_FILE, signedManifestFile, VERSION_FILE } from './layout.ts';
 import { type VersionFile, versionFor } from './layout-version.ts';

@@ -1,12 +1,12 @@
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { addAbortSignal, type Readable } from 'node:stream';
-import { openRegularFile, streamRange } from '../../blob-files/regular-file.ts';
+import { openRegularFile, streamRange } from '../../local/regular-file.ts';
 import { ContentMismatchError, type Digest, DigestVerifier } from '../../digest/digest.ts';
 import { ImgcopyError, systemErrorCode } from '../../errors/imgcopy-error.ts';
-import type { BlobChunkAccessor, ImageSourceChunk } from '../../types/blob-chunk-accessor.ts';
-import type { BlobInfo } from '../../types/blob-info.ts';
-import { checkChunks } from '../../types/check-chunks.ts';
+import type { BlobChunkAccessor, ImageSourceChunk } from '../../contract/blob-chunk-accessor.ts';
+import type { BlobInfo } from '../../contract/blob-info.ts';
+import { checkChunks } from '../../contract/check-chunks.ts';
 import { blobFileName } from './layout.ts';
 
 /**

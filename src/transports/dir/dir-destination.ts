@@ -1,15 +1,15 @@
 import type { Readable } from 'node:stream';
-import { type BlobFile, openBlobFile } from '../../blob-files/blob-file.ts';
-import { replaceFile } from '../../blob-files/durable-files.ts';
+import { type BlobFile, openBlobFile } from '../../local/blob-file.ts';
+import { replaceFile } from '../../local/durable-files.ts';
 import { ContentMismatchError, type Digest, digestAlgorithm } from '../../digest/digest.ts';
 import { ImgcopyError } from '../../errors/imgcopy-error.ts';
 import { OneAtATime } from '../../io/one-at-a-time.ts';
 import { manifestDigest } from '../../manifest/parse-manifest.ts';
-import { OldLayers } from '../../partial/old-layers.ts';
-import type { Candidate } from '../../partial/plan-blob.ts';
-import type { BlobChunkAccessor } from '../../types/blob-chunk-accessor.ts';
-import type { BlobInfo, RawManifest, WaitOptions } from '../../types/blob-info.ts';
-import { PartialBlobUnavailableError } from '../../types/errors.ts';
+import { OldLayers } from '../../partial/plan/old-layers.ts';
+import type { Candidate } from '../../partial/plan/plan-blob.ts';
+import type { BlobChunkAccessor } from '../../contract/blob-chunk-accessor.ts';
+import type { BlobInfo, RawManifest, WaitOptions } from '../../contract/blob-info.ts';
+import { PartialBlobUnavailableError } from '../../contract/errors.ts';
 import type {
   CurrentManifestOptions,
   ImageDestination,
@@ -22,7 +22,7 @@ import type {
   ReusedBlob,
   TryReusingBlobOptions,
   UploadedBlob,
-} from '../../types/image-destination.ts';
+} from '../../contract/image-destination.ts';
 import { commitImage } from './commit-image.ts';
 import { dirBlobAccessor, isVerified } from './dir-blobs.ts';
 import { isPresent } from './image-files.ts';

@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
-import { onRead } from '../../blob-files/disk-error.ts';
+import { onRead } from '../../local/disk-error.ts';
 import type { Digest } from '../../digest/digest.ts';
 import { ImgcopyError, systemErrorCode } from '../../errors/imgcopy-error.ts';
 import type {
@@ -8,9 +8,9 @@ import type {
   GetBlobAtOptions,
   ImageSourceChunk,
   RangeSupport,
-} from '../../types/blob-chunk-accessor.ts';
-import type { BlobInfo, RawManifest, WaitOptions } from '../../types/blob-info.ts';
-import type { BlobStream, GetBlobOptions, GetManifestOptions, ImageSource } from '../../types/image-source.ts';
+} from '../../contract/blob-chunk-accessor.ts';
+import type { BlobInfo, RawManifest, WaitOptions } from '../../contract/blob-info.ts';
+import type { BlobStream, GetBlobOptions, GetManifestOptions, ImageSource } from '../../contract/image-source.ts';
 import { blobSize, dirBlobAccessor, streamBlob } from './dir-blobs.ts';
 import { manifestFileName } from './layout.ts';
 import { resolveLocalPath } from './local-path.ts';

@@ -1,6 +1,6 @@
 import { ContentMismatchError } from '../../digest/digest.ts';
 import { InvalidManifestError } from '../../manifest/parse-manifest.ts';
-import type { ManifestPresence } from '../../types/image-destination.ts';
+import type { ManifestPresence } from '../../contract/image-destination.ts';
 import { imageFiles, isPresent } from './image-files.ts';
 import { readImageManifest } from './manifest-file.ts';
 

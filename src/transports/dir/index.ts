@@ -2,8 +2,8 @@ import { realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { isDigest, type Digest } from '../../digest/digest.ts';
 import { InvalidReferenceError } from '../../reference/reference-errors.ts';
-import type { ImageDestination } from '../../types/image-destination.ts';
-import type { ImageSource } from '../../types/image-source.ts';
+import type { ImageDestination } from '../../contract/image-destination.ts';
+import type { ImageSource } from '../../contract/image-source.ts';
 import type { ImageName, OpenDestinationOptions, Transport } from '../transport.ts';
 
 /** Directories in the containers `dir:` layout. */

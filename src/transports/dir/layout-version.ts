@@ -1,6 +1,6 @@
 import { join } from 'node:path';
-import { replaceFile } from '../../blob-files/durable-files.ts';
-import { readRegularFile } from '../../blob-files/regular-file.ts';
+import { replaceFile } from '../../local/durable-files.ts';
+import { readRegularFile } from '../../local/regular-file.ts';
 import { ImgcopyError } from '../../errors/imgcopy-error.ts';
 import { quote } from '../../errors/printable.ts';
 import { VERSION_FILE } from './layout.ts';

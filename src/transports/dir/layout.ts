@@ -1,5 +1,5 @@
-import { isStagedName } from '../../blob-files/durable-files.ts';
-import { isPartialName } from '../../blob-files/partial-file.ts';
+import { isStagedName } from '../../local/durable-files.ts';
+import { isPartialName } from '../../local/partial-file.ts';
 import { type Digest, digestAlgorithm, digestHex } from '../../digest/digest.ts';
 
 /** The image's own manifest: the directory holds an image from the moment on that this is there. */

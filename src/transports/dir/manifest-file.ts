@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { readRegularFile } from '../../blob-files/regular-file.ts';
+import { readRegularFile } from '../../local/regular-file.ts';
 import { ContentMismatchError, type Digest, digestAlgorithm } from '../../digest/digest.ts';
 import {
   InvalidManifestError,
@@ -8,7 +8,7 @@ import {
   MAX_MANIFEST_BYTES,
   parseManifest,
 } from '../../manifest/parse-manifest.ts';
-import type { RawManifest } from '../../types/blob-info.ts';
+import type { RawManifest } from '../../contract/blob-info.ts';
 import { MANIFEST_FILE, manifestFileName } from './layout.ts';
 
 /** A manifest as it lies in a directory, and what it says. */

@@ -1,10 +1,10 @@
 import { Readable } from 'node:stream';
-import type { BlobFile } from '../../blob-files/blob-file.ts';
+import type { BlobFile } from '../../local/blob-file.ts';
 import { ContentMismatchError } from '../../digest/digest.ts';
-import { assembleBlob, type AssembleBlobInput, type BlobAssembly } from '../../partial/assemble-blob.ts';
-import { fetchRanges } from '../../partial/fetch-ranges.ts';
-import type { ByteRange } from '../../partial/segments.ts';
-import { PartialBlobUnavailableError } from '../../types/errors.ts';
+import { assembleBlob, type AssembleBlobInput, type BlobAssembly } from '../../partial/fetch/assemble-blob.ts';
+import { fetchRanges } from '../../partial/fetch/fetch-ranges.ts';
+import type { ByteRange } from '../../partial/plan/segments.ts';
+import { PartialBlobUnavailableError } from '../../contract/errors.ts';
 
 export interface AssembledFile {
   readonly bytesReused: number;

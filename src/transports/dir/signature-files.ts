@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readRegularFile } from '../../blob-files/regular-file.ts';
+import { readRegularFile } from '../../local/regular-file.ts';
 import type { Digest } from '../../digest/digest.ts';
 import { ImgcopyError } from '../../errors/imgcopy-error.ts';
 import { blobFileName, signedManifestFile } from './layout.ts';

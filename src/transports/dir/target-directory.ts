@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { access, readdir, realpath, rmdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { onDisk } from '../../blob-files/disk-error.ts';
+import { onDisk } from '../../local/disk-error.ts';
 import { ImgcopyError, systemErrorCode } from '../../errors/imgcopy-error.ts';
 import { makeDirectory } from '../../io/make-directory.ts';
 import { lockDirectory } from './directory-lock.ts';

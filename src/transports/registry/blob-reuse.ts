@@ -3,13 +3,13 @@ import { isAbort } from '../../errors/imgcopy-error.ts';
 import { isPassing } from '../../http/index.ts';
 import type { Manifest } from '../../manifest/parse-manifest.ts';
 import { substitutedMediaType } from '../../manifest/layer-compression.ts';
-import type { BlobInfoCache, CompressionAlgorithm } from '../../types/blob-info-cache.ts';
-import type { BlobInfo, WaitOptions } from '../../types/blob-info.ts';
-import type { CompressionOperation, ReusedBlob, TryReusingBlobOptions } from '../../types/image-destination.ts';
-import type { RepositoryName } from '../../types/image-source.ts';
+import type { BlobInfoCache, CompressionAlgorithm } from '../../contract/blob-info-cache.ts';
+import type { BlobInfo, WaitOptions } from '../../contract/blob-info.ts';
+import type { CompressionOperation, ReusedBlob, TryReusingBlobOptions } from '../../contract/image-destination.ts';
+import type { RepositoryName } from '../../contract/image-source.ts';
 import type { RegistryClient } from './client.ts';
 import { RegistryError } from './registry-error.ts';
-import type { Uploads } from './uploads.ts';
+import type { Uploads } from './upload/uploads.ts';
 
 /** `failing`: a fault of the host, which may be over in the next run. */
 type SelfMount = 'proven' | 'untried' | 'useless' | 'failing';

@@ -1,6 +1,6 @@
 import type { Side } from '../../errors/imgcopy-error.ts';
 import type { Send } from '../../http/index.ts';
-import type { WaitOptions } from '../../types/blob-info.ts';
+import type { WaitOptions } from '../../contract/blob-info.ts';
 
 export interface RegistryClientOptions {
   /** `scheme://host[:port]` of the registry. */

@@ -18,7 +18,7 @@ import {
 } from '../../http/index.ts';
 import { MANIFEST_ACCEPT } from '../../manifest/media-types.ts';
 import { MAX_MANIFEST_BYTES } from '../../manifest/parse-manifest.ts';
-import type { RawManifest, WaitOptions } from '../../types/blob-info.ts';
+import type { RawManifest, WaitOptions } from '../../contract/blob-info.ts';
 import type {
   BlobPresence,
   RegistryClientOptions,
@@ -28,7 +28,7 @@ import type {
 } from './client-types.ts';
 import { manifestHead, type ManifestHead } from './manifest-head.ts';
 import { toRegistryError } from './registry-error.ts';
-import { reprieve } from './reprieve.ts';
+import { reprieve } from './upload/reprieve.ts';
 import { nowMs } from '../../io/clock.ts';
 
 export type { BlobPresence, UploadLocation } from './client-types.ts';

@@ -5,8 +5,8 @@ import {
   parseRegistryReference,
   type RegistryReference,
 } from '../../reference/registry-reference.ts';
-import type { ImageDestination } from '../../types/image-destination.ts';
-import type { ImageSource } from '../../types/image-source.ts';
+import type { ImageDestination } from '../../contract/image-destination.ts';
+import type { ImageSource } from '../../contract/image-source.ts';
 import type { ImageName, OpenDestinationOptions, OpenOptions, Transport } from '../transport.ts';
 import { registryEndpoint } from './registry-endpoint.ts';
 
@@ -89,7 +89,7 @@ class RegistryName implements ImageName {
 
   async *listTags(options: OpenOptions): AsyncGenerator<string> {
     const { registry, repository } = this.#reference;
-    const [{ listTags }, access] = await Promise.all([import('./tag-list.ts'), options.access()]);
+    const [{ listTags }, access] = await Promise.all([import('./read/tag-list.ts'), options.access()]);
     const scopes = [`repository:${repository}:pull`];
     const endpoint = registryEndpoint(this.#reference, options);
     const reached = await access.endpoint(registry, { ...endpoint, side: 'source', scopes });

@@ -2,9 +2,9 @@ import { digestAlgorithm, isDigest } from '../../digest/digest.ts';
 import { ImgcopyError } from '../../errors/imgcopy-error.ts';
 import { isForeignLayer } from '../../manifest/media-types.ts';
 import { manifestDigest, parseManifest } from '../../manifest/parse-manifest.ts';
-import type { RawManifest, WaitOptions } from '../../types/blob-info.ts';
-import type { CurrentManifest, ManifestPresence } from '../../types/image-destination.ts';
-import { MissingBlobsError } from '../../types/errors.ts';
+import type { RawManifest, WaitOptions } from '../../contract/blob-info.ts';
+import type { CurrentManifest, ManifestPresence } from '../../contract/image-destination.ts';
+import { MissingBlobsError } from '../../contract/errors.ts';
 import type { RegistryClient } from './client.ts';
 import { RegistryError } from './registry-error.ts';
 

@@ -1,5 +1,5 @@
 import { dumpBody, type HttpRequest } from '../../http/index.ts';
-import type { WaitOptions } from '../../types/blob-info.ts';
+import type { WaitOptions } from '../../contract/blob-info.ts';
 import type { Endpoint } from './registry-access.ts';
 import { RegistryError, toRegistryError } from './registry-error.ts';
 

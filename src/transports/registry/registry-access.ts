@@ -21,8 +21,8 @@ import {
   type TlsSettings,
 } from '../../http/index.ts';
 import { apiHost, isLoopbackHost } from '../../reference/registry-host.ts';
-import type { WaitOptions } from '../../types/blob-info.ts';
-import { UploadLimits } from './upload-limits.ts';
+import type { WaitOptions } from '../../contract/blob-info.ts';
+import { UploadLimits } from './upload/upload-limits.ts';
 
 /** How a registry is to be reached. */
 export interface EndpointOptions {

@@ -1,15 +1,15 @@
 import { pipeline } from 'node:stream';
 import type { Readable } from 'node:stream';
 import type { UploadState } from '../../cache/upload-state.ts';
-import { OldLayers } from '../../partial/old-layers.ts';
-import type { Candidate } from '../../partial/plan-blob.ts';
+import { OldLayers } from '../../partial/plan/old-layers.ts';
+import type { Candidate } from '../../partial/plan/plan-blob.ts';
 import type { RequestObserver, RetryPolicy } from '../../http/index.ts';
 import { verifiedStream } from '../../digest/verified-stream.ts';
 import { parseManifest } from '../../manifest/parse-manifest.ts';
 import { formatRegistryReference, type RegistryReference } from '../../reference/registry-reference.ts';
-import type { BlobInfoCache } from '../../types/blob-info-cache.ts';
-import type { BlobInfo, RawManifest, WaitOptions } from '../../types/blob-info.ts';
-import type { BlobChunkAccessor } from '../../types/blob-chunk-accessor.ts';
+import type { BlobInfoCache } from '../../contract/blob-info-cache.ts';
+import type { BlobInfo, RawManifest, WaitOptions } from '../../contract/blob-info.ts';
+import type { BlobChunkAccessor } from '../../contract/blob-chunk-accessor.ts';
 import type {
   CurrentManifestOptions,
   ImageDestination,
@@ -22,18 +22,18 @@ import type {
   ReusedBlob,
   TryReusingBlobOptions,
   UploadedBlob,
-} from '../../types/image-destination.ts';
-import type { RepositoryName } from '../../types/image-source.ts';
+} from '../../contract/image-destination.ts';
+import type { RepositoryName } from '../../contract/image-source.ts';
 import { BlobReuse } from './blob-reuse.ts';
-import { registryBlobRanges } from './blob-ranges.ts';
+import { registryBlobRanges } from './read/blob-ranges.ts';
 import { RegistryClient } from './client.ts';
 import { NamedManifests } from './named-manifests.ts';
-import { NotedUploads } from './noted-uploads.ts';
-import { uploadAssembled } from './partial-upload.ts';
+import { NotedUploads } from './upload/noted-uploads.ts';
+import { uploadAssembled } from './upload/partial-upload.ts';
 import type { EndpointOptions, RegistryAccess } from './registry-access.ts';
-import { collectVerified, uploadBytes, uploadStream } from './upload.ts';
-import type { UploadLimits } from './upload-limits.ts';
-import { Uploads } from './uploads.ts';
+import { collectVerified, uploadBytes, uploadStream } from './upload/upload.ts';
+import type { UploadLimits } from './upload/upload-limits.ts';
+import { Uploads } from './upload/uploads.ts';
 
 export interface RegistryDestinationOptions extends EndpointOptions, WaitOptions {
   /** Where the image comes from: blobs are mounted from there, where that is the same registry. */

@@ -6,10 +6,10 @@ import {
 } from '../../auth/credential-search.ts';
 import type { Credentials } from '../../auth/credentials.ts';
 import type { TlsSettings } from '../../http/connect/trust.ts';
-import type { RequestObserver } from '../../http/send.ts';
+import type { RequestObserver } from '../../http/send/send.ts';
 import { homeDirectory } from '../../io/home-directory.ts';
 import type { RegistryReference } from '../../reference/registry-reference.ts';
-import type { EndpointOptions } from '../../types/endpoint-options.ts';
+import type { EndpointOptions } from '../../contract/endpoint-options.ts';
 import type { OpenOptions } from '../transport.ts';
 
 /** How a registry is to be reached, and as whom, for a repository of it or (undefined) for the registry alone. */

@@ -10,19 +10,19 @@ import type {
   GetBlobAtOptions,
   ImageSourceChunk,
   RangeSupport,
-} from '../../types/blob-chunk-accessor.ts';
-import type { BlobInfoCache } from '../../types/blob-info-cache.ts';
-import type { BlobInfo, RawManifest, WaitOptions } from '../../types/blob-info.ts';
+} from '../../contract/blob-chunk-accessor.ts';
+import type { BlobInfoCache } from '../../contract/blob-info-cache.ts';
+import type { BlobInfo, RawManifest, WaitOptions } from '../../contract/blob-info.ts';
 import type {
   BlobStream,
   GetBlobOptions,
   GetManifestOptions,
   ImageSource,
   RepositoryName,
-} from '../../types/image-source.ts';
-import { explainMismatch } from '../../types/errors.ts';
-import { resumingStream, type BlobReader } from './blob-download.ts';
-import { registryBlobRanges } from './blob-ranges.ts';
+} from '../../contract/image-source.ts';
+import { explainMismatch } from '../../contract/errors.ts';
+import { resumingStream, type BlobReader } from './read/blob-download.ts';
+import { registryBlobRanges } from './read/blob-ranges.ts';
 import { RegistryClient } from './client.ts';
 import type { EndpointOptions, RegistryAccess } from './registry-access.ts';
 import { RegistryError } from './registry-error.ts';
@@ -187,7 +187,7 @@ export class RegistrySource implements ImageSource {
   ): Promise<{ readonly reader: BlobReader; readonly response: HttpResponse }> {
     const { digest } = info;
     if (!isForeignLayer(info)) return { reader: this.#client, response: await this.#client.getBlob(digest, options) };
-    const { ForeignLayer } = await import('./foreign-layer.ts');
+    const { ForeignLayer } = await import('./read/foreign-layer.ts');
     const { sendAnonymous: send, policy, observer } = this.#options;
     const reader = new ForeignLayer(info, { send, registryOrigin: this.#client.origin, policy, observer });
     try {

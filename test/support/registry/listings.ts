@@ -1,5 +1,5 @@
 import type { Digest } from '../../../src/digest/digest.ts';
-import type { RawManifest } from '../../../src/types/blob-info.ts';
+import type { RawManifest } from '../../../src/contract/blob-info.ts';
 import type { Exchange } from './exchange.ts';
 import { parseManifest } from './manifests.ts';
 import type { RegistryState } from './state.ts';

@@ -1,5 +1,5 @@
 import { digestOf, type Digest } from '../../../src/digest/digest.ts';
-import type { RawManifest } from '../../../src/types/blob-info.ts';
+import type { RawManifest } from '../../../src/contract/blob-info.ts';
 
 /** What one repository holds. */
 export class Repository {

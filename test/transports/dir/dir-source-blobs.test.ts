@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { digestHex, digestOf } from '../../../src/digest/digest.ts';
 import { dirBlobAccessor } from '../../../src/transports/dir/dir-blobs.ts';
 import { openDirSource } from '../../../src/transports/dir/dir-source.ts';
-import type { ImageSourceChunk } from '../../../src/types/blob-chunk-accessor.ts';
+import type { ImageSourceChunk } from '../../../src/contract/blob-chunk-accessor.ts';
 import { requireTool, runTool } from '../../support/real-tools.ts';
 import { blobInfo, temporaryDirectory, writeImage } from './image-directory.ts';
 import { image, layer } from './source-image.ts';

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import type { TestContext } from 'node:test';
 import { type Digest, digestHex, digestOf } from '../../../src/digest/digest.ts';
-import type { BlobInfo } from '../../../src/types/blob-info.ts';
-import type { ImageDestination } from '../../../src/types/image-destination.ts';
+import type { BlobInfo } from '../../../src/contract/blob-info.ts';
+import type { ImageDestination } from '../../../src/contract/image-destination.ts';
 import type { TestImage } from '../../support/images.ts';
 
 export async function temporaryDirectory(t: TestContext): Promise<string> {

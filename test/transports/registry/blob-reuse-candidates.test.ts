@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { noCache } from '../../../src/cache/no-cache.ts';
-import type { BlobInfoCache, ReuseCandidate } from '../../../src/types/blob-info-cache.ts';
-import type { BlobInfo } from '../../../src/types/blob-info.ts';
+import type { BlobInfoCache, ReuseCandidate } from '../../../src/contract/blob-info-cache.ts';
+import type { BlobInfo } from '../../../src/contract/blob-info.ts';
 import { buildImage, randomBytes } from '../../support/images.ts';
 import { startRegistry, type TestRegistry } from '../../support/registry.ts';
 import { destinationAt, exchanges, infoOf, openAccess, streamOf } from '../../support/registry-transport.ts';

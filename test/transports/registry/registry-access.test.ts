@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { NO_CREDENTIALS } from '../../../src/auth/credential-search.ts';
-import type { HttpRequest } from '../../../src/http/send.ts';
+import type { HttpRequest } from '../../../src/http/send/send.ts';
 import type { EndpointCall, RegistryAccess } from '../../../src/transports/registry/registry-access.ts';
 import { selfSignedCertificate } from '../../support/certificate.ts';
 import { writeAuthority } from '../../support/certificate-files.ts';

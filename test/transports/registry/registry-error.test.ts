@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import type { ErrorKind, Side } from '../../../src/errors/imgcopy-error.ts';
-import type { HttpRequest } from '../../../src/http/send.ts';
+import type { HttpRequest } from '../../../src/http/send/send.ts';
 import {
   parseErrorBody,
   type RegistryError,

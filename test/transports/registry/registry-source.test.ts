@@ -7,7 +7,7 @@ import { noCache } from '../../../src/cache/no-cache.ts';
 import { ContentMismatchError, digestOf, type Digest } from '../../../src/digest/digest.ts';
 import { parseRegistryReference } from '../../../src/reference/registry-reference.ts';
 import { openRegistrySource } from '../../../src/transports/registry/registry-source.ts';
-import type { BlobInfoCache, KnownLocation } from '../../../src/types/blob-info-cache.ts';
+import type { BlobInfoCache, KnownLocation } from '../../../src/contract/blob-info-cache.ts';
 import { buildImage, buildIndex, randomBytes } from '../../support/images.ts';
 import { startRegistry } from '../../support/registry.ts';
 import { infoOf, openAccess, sourceAt } from '../../support/registry-transport.ts';

@@ -1,0 +1,79 @@
+import { addAbortSignal } from 'node:stream';
+import type { ImageSourceChunk } from '../../contract/blob-chunk-accessor.ts';
+import { BadPartialRequestError } from '../../contract/errors.ts';
+import { byteRanges, remainingChunks } from './byte-ranges.ts';
+import { answeredBytes } from './range-answer.ts';
+import { isCut, RangeBodyError } from './range-errors.ts';
+import type { HttpResponse } from '../send/send.ts';
+
+/**
+ * Sends one GET for ranges of a blob and hands back the answer, whatever its status; failures that it knows to be none of the ranges' may be
+ * thrown instead. The signal aborts when nobody waits for the answer any more.
+ */
+export type FetchRanges = (chunks: readonly ImageSourceChunk[], signal: AbortSignal) => Promise<HttpResponse>;
+
+/** When to ask for the rest of an answer that was cut off. */
+export interface RangeResumePolicy {
+  /** How often to ask again without any byte in between. */
+  readonly attempts: number;
+  /** Waits before the rest is asked for; default not at all. `cuts` counts those without any byte in between, from 1. */
+  readonly wait?: ((cuts: number, signal: AbortSignal) => Promise<void>) | undefined;
+}
+
+export interface RangeBytesOptions {
+  readonly signal: AbortSignal;
+  /** Default: no attempts. */
+  readonly resume?: RangeResumePolicy | undefined;
+  /** Called before each request, with what it asks for, and the cut that made it necessary. */
+  readonly onRequest?: ((chunks: readonly ImageSourceChunk[], cut: RangeBodyError | undefined) => void) | undefined;
+}
+
+/**
+ * The bytes of chunks, one chunk after the other. An answer that is cut off, by an error or by an end that comes too soon, is taken up again: the
+ * rest of the chunk and the chunks after it are asked for, and that answer is checked as the first was.
+ *
+ * @param size  of the blob in bytes.
+ * @throws BadPartialRequestError before the first byte alone, for who asks anew would get the bytes that came a second time; later, a refusal is a
+ *   RangeBodyError. What else `fetch` and `answeredBytes` throw, after all bytes that came before; the signal's reason when it is aborted.
+ */
+export async function* rangeBytes(
+  fetch: FetchRanges,
+  chunks: readonly ImageSourceChunk[],
+  size: number,
+  { signal, resume, onRequest }: RangeBytesOptions,
+): AsyncGenerator<Buffer, void, undefined> {
+  let left = chunks;
+  let hasBytes = false;
+  let cut: RangeBodyError | undefined;
+  for (let cuts = 0; ;) {
+    signal.throwIfAborted();
+    onRequest?.(left, cut);
+    let received = 0;
+    try {
+      const response = await fetch(left, signal);
+      addAbortSignal(signal, response.body);
+      for await (const bytes of answeredBytes(response, byteRanges(left, size), size)) {
+        received += bytes.length;
+        hasBytes = true;
+        yield bytes;
+      }
+      return;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (hasBytes && error instanceof BadPartialRequestError) throw refusedRest(error);
+      if (!isCut(error)) throw error;
+      cut = error;
+    }
+    left = remainingChunks(left, received, size);
+    if (left.length === 0) return;
+    cuts = received > 0 ? 1 : cuts + 1;
+    if (cuts > (resume?.attempts ?? 0)) throw cut;
+    await resume?.wait?.(cuts, signal);
+  }
+}
+
+function refusedRest(refusal: BadPartialRequestError): RangeBodyError {
+  return new RangeBodyError('ERR_SHORT_RANGE', `a part of the ranges came, and not the rest: ${refusal.message}`, {
+    cause: refusal,
+  });
+}

@@ -1,0 +1,158 @@
+import type { Dispatcher } from 'undici';
+import { Connector } from '../connect/connector.ts';
+import { authorizationOf, Dialer } from '../connect/dialer.ts';
+import type { ProxyFor } from '../connect/proxy.ts';
+import type { RegistryTrust } from '../connect/trust.ts';
+import { requestTarget } from './exact-url.ts';
+import { toNetworkError, type NetworkError } from './network-error.ts';
+import type { HttpRequest, HttpResponse, Send } from './send.ts';
+
+export interface ConnectionsOptions {
+  readonly trust: RegistryTrust;
+  /** The registry's own `host[:port]`: what client certificates are for. */
+  readonly ownHost: string;
+  /** How long a server may be silent: for an answer's head, and between two packets of a body. */
+  readonly idleTimeoutMs: number;
+  /** Connections a host at most. */
+  readonly connections: number;
+  /** Proxies by environment: HTTPS_PROXY, HTTP_PROXY, NO_PROXY in both cases. */
+  readonly env?: Env | undefined;
+}
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+const CONNECT_TIMEOUT_MS = 10_000;
+/** Undici's 4 s would close connections while a large blob moves over others. */
+const KEEP_ALIVE_MS = 60_000;
+/** What is buffered of a body that is read more slowly than it comes, in bytes. */
+const BODY_BUFFER = 256 * 1024;
+const PROXY_VARIABLES = ['HTTPS_PROXY', 'HTTP_PROXY', 'https_proxy', 'http_proxy'];
+
+/** A way to send that owns its connections. */
+export interface Connections extends AsyncDisposable {
+  readonly send: Send;
+  /**
+   * Whether a host speaks TLS, be its certificate accepted or not.
+   * @returns the failure of the handshake, where it does not.
+   * @throws NetworkError where there is no connection at all.
+   */
+  readonly speaksTls: (request: HttpRequest) => Promise<true | NetworkError>;
+}
+
+/**
+ * Sends requests over pools of HTTP/1.1 connections. HTTP/2 is left off: a pool of connections moves many blobs faster than one
+ * connection's flow control lets through.
+ */
+export function openConnections(options: ConnectionsOptions): Connections {
+  let opened: Promise<OpenAgent> | undefined;
+  const open = (): Promise<OpenAgent> => (opened ??= openAgent(options));
+  return {
+    send: async (request) => await sendWith(await open(), request, options.idleTimeoutMs),
+    speaksTls: async (request) => await tryTls(await open(), request),
+    async [Symbol.asyncDispose](): Promise<void> {
+      const { agent, connector } = (await opened) ?? {};
+      const destroyed = agent?.destroy();
+      connector?.close();
+      await destroyed;
+    },
+  };
+}
+
+/** An agent, and the function that makes a request of what it dispatches: undici's index would join the two. */
+interface OpenAgent {
+  readonly agent: Dispatcher;
+  readonly connector: Connector;
+  readonly request: (this: Dispatcher, options: Dispatcher.RequestOptions) => Promise<Dispatcher.ResponseData>;
+}
+
+async function openAgent({ connections, trust, ownHost, env = {} }: ConnectionsOptions): Promise<OpenAgent> {
+  const { default: request } = await import('undici/lib/api/api-request.js');
+  const { default: Agent } = await import('undici/lib/dispatcher/agent.js');
+  const proxyFor = await proxies(env);
+  const connector = new Connector({
+    dialer: new Dialer({ trust, ownHost, proxyFor, timeoutMs: CONNECT_TIMEOUT_MS }),
+  });
+  const agent = new Agent({
+    allowH2: false,
+    connections,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    connect: connector.connect,
+  });
+  return { agent, connector, request };
+}
+
+async function proxies(env: Env): Promise<ProxyFor> {
+  if (!PROXY_VARIABLES.some((name) => env[name])) return () => undefined;
+  const { proxiesOf } = await import('../connect/proxy.ts');
+  return proxiesOf(env);
+}
+
+async function sendWith(
+  { agent, connector, request: dispatch }: OpenAgent,
+  request: HttpRequest,
+  idleTimeoutMs: number,
+): Promise<HttpResponse> {
+  const { url, method, signal, body } = request;
+  let onAnswer: (() => void) | undefined;
+  try {
+    signal?.throwIfAborted();
+    const proxy = connector.proxyFor(url);
+    // By http a proxy is told of the whole URL; all else is between the server and us.
+    const forwards = url.protocol === 'http:' && proxy !== undefined && proxy.scheme !== 'socks5' ? proxy : undefined;
+    const authorization = forwards && authorizationOf(forwards);
+    onAnswer = connector.expectAnswer(url, request.side);
+    const answer = dispatch.call(agent, {
+      origin: url.origin,
+      path: forwards === undefined ? requestTarget(url) : `${url.origin}${requestTarget(url)}`,
+      method,
+      headers: { ...withLength(request), ...(authorization && { 'proxy-authorization': authorization }) },
+      body: typeof body === 'function' ? body() : (body ?? null),
+      signal: signal ?? null,
+      headersTimeout: request.headersTimeoutMs ?? idleTimeoutMs,
+      bodyTimeout: idleTimeoutMs,
+      highWaterMark: BODY_BUFFER,
+      // Undici closes a connection after a HEAD, for the sake of servers that answer it with a body; it notices those anyway.
+      reset: false,
+    });
+    const { statusCode: status, headers, body: answered } = await orAborted(answer, signal);
+    if (forwards !== undefined && status === 407) {
+      answered.on('error', () => undefined).resume();
+      const { proxyAnswer } = await import('../connect/tunnel.ts');
+      throw proxyAnswer(forwards, status, 'Proxy Authentication Required');
+    }
+    return { status, headers, body: answered, url };
+  } catch (error) {
+    throw toNetworkError(error, request);
+  } finally {
+    onAnswer?.();
+  }
+}
+
+async function tryTls({ connector }: OpenAgent, request: HttpRequest): Promise<true | NetworkError> {
+  const { signal, url } = request;
+  try {
+    signal?.throwIfAborted();
+    const answer = await orAborted(connector.speaksTls(url), signal);
+    return answer === true || (toNetworkError(answer, request) as NetworkError);
+  } catch (error) {
+    throw toNetworkError(error, request);
+  }
+}
+
+/** Undici hears of an abort only once it has a connection. */
+async function orAborted<T>(answer: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return answer;
+  const aborted = Promise.withResolvers<never>();
+  const abort = (): void => aborted.reject(signal.reason);
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    return await Promise.race([answer, aborted.promise]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}
+
+function withLength({ headers, body, bodyLength }: HttpRequest): Record<string, string> {
+  if (bodyLength === undefined || body === undefined || body instanceof Uint8Array) return { ...headers };
+  return { ...headers, 'content-length': String(bodyLength) };
+}

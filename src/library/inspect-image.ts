@@ -1,0 +1,94 @@
+import type { Digest } from '../digest/digest.ts';
+import { platformOfImage } from '../copy/config-platform.ts';
+import { ManifestReader } from '../copy/manifest-reader.ts';
+import { ImgcopyError } from '../errors/imgcopy-error.ts';
+import { queryImage, type ImageQueryOptions, type OpenedImage } from './image-queries.ts';
+import type { Descriptor, Platform } from '../manifest/descriptor.ts';
+import { MAX_INDEX_DEPTH } from '../manifest/manifest.ts';
+import { isManifestType } from '../manifest/media-types.ts';
+import { parseManifest } from '../manifest/parse-manifest.ts';
+import type { RawManifest } from '../contract/blob-info.ts';
+
+/** A manifest and what lies below it; sizes are in bytes. */
+export interface ManifestDescription {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  /** Of the manifest. */
+  readonly size: number;
+  /** As the index names it, or else the image's config. */
+  readonly platform?: Platform | undefined;
+  readonly artifactType?: string | undefined;
+  readonly annotations?: Readonly<Record<string, string>> | undefined;
+  /** What this manifest refers to: a signature's image. */
+  readonly subject?: Descriptor | undefined;
+  readonly config?: Descriptor | undefined;
+  /** The lowest first; undefined for an index, and where the manifest was not read. Schema 1 does not tell sizes. */
+  readonly layers?: readonly (Descriptor | { readonly digest: Digest })[] | undefined;
+  /** Of an index, in its order. What is no manifest (a build cache's layers) has neither layers nor manifests. */
+  readonly manifests?: readonly ManifestDescription[] | undefined;
+  /** The index names this manifest, and it is not there. */
+  readonly missing?: true | undefined;
+}
+
+export interface ImageDescription extends ManifestDescription {
+  readonly reference: string;
+}
+
+/**
+ * What an image is made of: its manifests and what these name. No layer is read. The instances of an index on Docker Hub are not read
+ * either, for each would count as a pull.
+ */
+export async function inspectImage(reference: string, options: ImageQueryOptions = {}): Promise<ImageDescription> {
+  return queryImage(reference, options, async (image) => {
+    const description = await describe({ ...image, reader: new ManifestReader(image) }, image.manifest, 0);
+    const platform = await platformOfImage(image, image.manifest);
+    return { reference: image.source.reference, ...description, ...(platform !== undefined && { platform }) };
+  });
+}
+
+interface InspectedImage extends OpenedImage {
+  readonly reader: ManifestReader;
+}
+
+async function describe(image: InspectedImage, raw: RawManifest, depth: number): Promise<ManifestDescription> {
+  const parsed = parseManifest(raw.bytes, raw.mediaType);
+  const own = { digest: raw.digest, mediaType: raw.mediaType, size: raw.bytes.length };
+  if (parsed.kind === 'schema1') return { ...own, layers: parsed.layers.map(({ digest }) => ({ digest })) };
+  const { artifactType, annotations, subject } = parsed;
+  const common = {
+    ...own,
+    ...(artifactType !== undefined && { artifactType }),
+    ...(annotations !== undefined && { annotations }),
+    ...(subject !== undefined && { subject }),
+  };
+  if (parsed.kind === 'image') {
+    return { ...common, ...(parsed.config !== undefined && { config: parsed.config }), layers: parsed.layers };
+  }
+  const isRead = !image.source.metersManifestReads && depth < MAX_INDEX_DEPTH;
+  if (!isRead) return { ...common, manifests: parsed.manifests };
+  image.reader.expect(raw, parsed.manifests.filter(isManifest), depth);
+  const manifests = await Promise.all(parsed.manifests.map((entry) => describeEntry(image, entry, depth + 1)));
+  return { ...common, manifests };
+}
+
+async function describeEntry(image: InspectedImage, entry: Descriptor, depth: number): Promise<ManifestDescription> {
+  if (!isManifest(entry)) return entry;
+  try {
+    const raw = await image.reader.read(entry);
+    const { annotations, ...below } = await describe(image, raw, depth);
+    // What the index says of an instance comes before what the instance says of itself.
+    const named = { ...annotations, ...entry.annotations };
+    return {
+      ...below,
+      ...(entry.platform !== undefined && { platform: entry.platform }),
+      ...(Object.keys(named).length > 0 && { annotations: named }),
+    };
+  } catch (error) {
+    if (error instanceof ImgcopyError && error.kind === 'not-found') return { ...entry, missing: true };
+    throw error;
+  }
+}
+
+function isManifest({ mediaType }: Descriptor): boolean {
+  return isManifestType(mediaType);
+}

@@ -1,0 +1,83 @@
+import type { Platform } from '../manifest/descriptor.ts';
+import type { PartialMode } from '../copy/copy-run.ts';
+import type { OnCopyEvent } from '../contract/progress.ts';
+import type { RequestObserver } from '../http/send/send.ts';
+import type { EndpointOptions } from '../contract/endpoint-options.ts';
+
+/** What the copies of one copier share. */
+export interface CopierOptions {
+  /** Blobs in flight, over all copies. Default 16. */
+  readonly jobs?: number | undefined;
+  /** Retries of one request or blob. Default 5. */
+  readonly retryTimes?: number | undefined;
+  /** Before the first retry, in ms; doubles with each. Default 500. */
+  readonly retryDelayMs?: number | undefined;
+  /** Idle time after which a transfer counts as stalled, in ms. Default 60000. */
+  readonly timeoutMs?: number | undefined;
+  /** Bytes a second that all transfers together may take, down and up each. Default: no limit. */
+  readonly limitRate?: number | undefined;
+  /** Whether the blob info cache is read and written. Default true. */
+  readonly cache?: boolean | undefined;
+  /** Default `process.env`. */
+  readonly env?: Readonly<Record<string, string | undefined>> | undefined;
+  /** Hears of what goes wrong without stopping a copy. */
+  readonly onWarning?: ((message: string) => void) | undefined;
+}
+
+export interface CopyOptions {
+  readonly source?: EndpointOptions | undefined;
+  readonly destination?: EndpointOptions | undefined;
+  /** Only these; one copies that image alone, several an index of just these. Default: all. */
+  readonly platforms?: readonly Platform[] | undefined;
+  /** Keep the source's index as it is, although not all its instances are copied. Default false. */
+  readonly sparse?: boolean | undefined;
+  /** Leave names that exist unchanged; each of `additionalTags` is decided on its own. Default false. */
+  readonly noClobber?: boolean | undefined;
+  /** Check every blob, even where the destination has this manifest. Default false. */
+  readonly force?: boolean | undefined;
+  /** When blobs are built from pieces. Default `auto`. */
+  readonly partial?: PartialMode | undefined;
+  /** Store layers that are kept at foreign URLs (Windows' base layers) at the destination, too. Default false. */
+  readonly allowNondistributableArtifacts?: boolean | undefined;
+  readonly removeSignatures?: boolean | undefined;
+  /** Fail rather than change the manifest. Default false; it only changes where another option asks for it. */
+  readonly preserveDigests?: boolean | undefined;
+  /** Reuse blobs of the same content in another compression; the manifest, and so the digest, changes. Default false. */
+  readonly substitute?: boolean | undefined;
+  /** Further tags for the destination, a registry. */
+  readonly additionalTags?: readonly string[] | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onEvent?: OnCopyEvent | undefined;
+  readonly onRequest?: RequestObserver['onRequest'];
+}
+
+/** What a copy came to; sizes are in bytes. */
+export interface CopyResult {
+  readonly source: string;
+  readonly destination: string;
+  /** The destination pinned by digest, e.g. `docker://host/name@sha256:…`. */
+  readonly reference: string;
+  readonly digest: string;
+  readonly mediaType: string;
+  /** Of the manifest. */
+  readonly size: number;
+  readonly durationMs: number;
+  readonly manifests: number;
+  readonly blobs: {
+    readonly total: number;
+    readonly reused: number;
+    readonly mounted: number;
+    readonly partial: number;
+    readonly copied: number;
+  };
+  readonly bytes: {
+    readonly total: number;
+    readonly fetched: number;
+    readonly reused: number;
+    readonly uploaded: number;
+  };
+  readonly requests: { readonly source: number; readonly destination: number };
+  readonly retries: number;
+  /** `same`: the destination had this image; `exists`: it had one, which must not be replaced; else null. */
+  readonly skipped: 'same' | 'exists' | null;
+}

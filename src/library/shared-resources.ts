@@ -1,0 +1,107 @@
+import { ImgcopyError } from '../errors/imgcopy-error.ts';
+import { homeDirectory } from '../io/home-directory.ts';
+import { DEFAULT_RETRY_POLICY, type RetryPolicy } from '../retry/attempts.ts';
+import { MemoryBudget } from '../io/memory.ts';
+import { Semaphore } from '../io/semaphore.ts';
+import type { CopierOptions } from './options.ts';
+import type { RegistryAccess } from '../transports/registry/registry-access.ts';
+import type { UploadState } from '../cache/upload-state.ts';
+import type { BlobInfoCache } from '../contract/blob-info-cache.ts';
+import { VERSION } from './version.ts';
+
+const DEFAULT_JOBS = 16;
+const DEFAULT_TIMEOUT_MS = 60_000;
+/** Requests in flight a host, to begin with and at most. */
+const REQUESTS_PER_HOST = 16;
+/** Bodies that all copies together hold in memory, in bytes. */
+const MEMORY_BUDGET = 24 * 1024 * 1024;
+
+/**
+ * What the copies of one copier have in common: connections, tokens, the cache, and the limits on work in flight. Each is opened when it is
+ * first wanted. To be disposed of.
+ */
+export class SharedResources implements AsyncDisposable {
+  readonly options: CopierOptions;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly policy: RetryPolicy;
+  readonly pool: Semaphore;
+  readonly serialPool: Semaphore = new Semaphore(1);
+  readonly memory: MemoryBudget = new MemoryBudget(MEMORY_BUDGET);
+  #access: Promise<RegistryAccess> | undefined;
+  #cache: Promise<BlobInfoCache> | undefined;
+  #openedCache: BlobInfoCache | undefined;
+  #uploadState: Promise<UploadState> | undefined;
+
+  constructor(options: CopierOptions) {
+    const { limitRate } = options;
+    if (limitRate !== undefined && !(limitRate > 0)) {
+      throw new ImgcopyError(`invalid limitRate ${limitRate}: expected more than 0 bytes a second`, {
+        code: 'ERR_USAGE',
+        kind: 'usage',
+      });
+    }
+    this.options = options;
+    this.env = options.env ?? process.env;
+    this.pool = new Semaphore(options.jobs ?? DEFAULT_JOBS);
+    const { retries, delayMs } = DEFAULT_RETRY_POLICY;
+    this.policy = {
+      ...DEFAULT_RETRY_POLICY,
+      retries: options.retryTimes ?? retries,
+      delayMs: options.retryDelayMs ?? delayMs,
+    };
+  }
+
+  readonly access = (): Promise<RegistryAccess> => (this.#access ??= this.#openAccess());
+
+  cache(): Promise<BlobInfoCache> {
+    return (this.#cache ??= this.#openCache());
+  }
+
+  /** The cache, once something has opened it. */
+  readonly openedCache = (): BlobInfoCache | undefined => this.#openedCache;
+
+  readonly warn = (message: string): void => this.options.onWarning?.(message);
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      (await opened(this.#cache))?.[Symbol.dispose]();
+      (await opened(this.#uploadState))?.[Symbol.dispose]();
+    } finally {
+      await (await opened(this.#access))?.[Symbol.asyncDispose]();
+    }
+  }
+
+  async #openAccess(): Promise<RegistryAccess> {
+    const { RegistryAccess } = await import('../transports/registry/registry-access.ts');
+    return new RegistryAccess({
+      policy: this.policy,
+      failsFast: this.options.retryTimes === undefined,
+      idleTimeoutMs: this.options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+      requestsPerHost: REQUESTS_PER_HOST,
+      jobs: this.options.jobs ?? DEFAULT_JOBS,
+      limitRate: this.options.limitRate,
+      env: this.env,
+      homeDir: homeDirectory(),
+      onWarning: this.warn,
+      userAgent: `imgcopy/${VERSION}`,
+      uploadState: () => (this.#uploadState ??= this.#openUploadState()),
+    });
+  }
+
+  async #openUploadState(): Promise<UploadState> {
+    const { openUploadState } = await import('../cache/upload-state.ts');
+    return openUploadState({ env: this.env, homeDir: homeDirectory(), onWarning: this.warn });
+  }
+
+  async #openCache(): Promise<BlobInfoCache> {
+    if (this.options.cache === false) return (await import('../cache/no-cache.ts')).noCache();
+    const { openBlobInfoCache } = await import('../cache/sqlite-cache.ts');
+    this.#openedCache = await openBlobInfoCache({ env: this.env, homeDir: homeDirectory(), onWarning: this.warn });
+    return this.#openedCache;
+  }
+}
+
+/** What failed to open has told whoever wanted it, and there is nothing of it to close. */
+async function opened<T>(opening: Promise<T> | undefined): Promise<T | undefined> {
+  return await opening?.catch(() => undefined);
+}

@@ -1,0 +1,255 @@
+import type { Readable } from 'node:stream';
+import { RangeBodyError } from '../../http/ranges/range-errors.ts';
+import { SPARE_BYTES, type MemoryAccount, type MemoryShare } from '../../io/memory.ts';
+import type { BlobChunkAccessor, RangeSupport } from '../../contract/blob-chunk-accessor.ts';
+import type { BlobInfo } from '../../contract/blob-info.ts';
+import { BadPartialRequestError, PartialBlobUnavailableError, WholeBlobError } from '../../contract/errors.ts';
+import { RangeQueue, type Batch, type BatchLimits } from './range-batches.ts';
+import { dropWhole, RangeRequest } from './range-request.ts';
+import { RangeWindow } from './range-window.ts';
+import { MULTI_RANGE_GAP_BYTES, SINGLE_RANGE_GAP_BYTES, type ByteRange } from '../plan/segments.ts';
+import { slicesOf } from './slices.ts';
+
+export interface FetchRangesOptions {
+  readonly memory: MemoryAccount;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What a request asks for at the most, in bytes: with 80 ms of round trip and 12 MB/s, bytes move half of its time. Twice that took twice the memory
+ * for a third more of throughput. */
+const SEGMENT_BYTES = 1024 * 1024;
+/** A source that begins to answer so soon is near, in ms: how fast its first range comes shows whether one stream will do. */
+const NEAR_MS = 15;
+/** A range as long as this is passed on as it comes where there is no room for it, or no need; then in so many bytes at a time. */
+const LONG_RANGE = 8 * 1024 * 1024;
+const STREAMED_BYTES = 2 * LONG_RANGE;
+
+/** The ladder of requests: many ranges, then few and larger ones, then one a request, then the whole blob. */
+const MANY_RANGES = { bytes: SEGMENT_BYTES, ranges: 200, gap: MULTI_RANGE_GAP_BYTES };
+const FEW_RANGES = { bytes: SEGMENT_BYTES, ranges: 16, gap: 4096 };
+const ONE_RANGE = { bytes: SEGMENT_BYTES, ranges: 1, gap: SINGLE_RANGE_GAP_BYTES };
+
+/**
+ * Reads ranges of a blob, many at a time, and gives their bytes one range after the other. Memory is bounded: a request that reads ahead takes
+ * its bytes from the budget. Where there is none left, a little is read, or a long range passed on as it comes. What is read into memory is
+ * read to its end whatever the consumer waits for, so that no answer keeps a place at its host while another one is waited for.
+ *
+ * @param ranges  sorted, not overlapping.
+ * @throws PartialBlobUnavailableError when the server refuses single ranges, too, and the accessor does not give whole blobs.
+ */
+export async function* fetchRanges(
+  accessor: BlobChunkAccessor,
+  info: BlobInfo,
+  ranges: readonly ByteRange[],
+  options: FetchRangesOptions,
+): AsyncGenerator<Buffer> {
+  const leave = new AbortController();
+  const signal = options.signal === undefined ? leave.signal : AbortSignal.any([options.signal, leave.signal]);
+  const fetcher = new RangeFetcher(accessor, info, ranges, { memory: options.memory, signal });
+  try {
+    yield* fetcher.bytes();
+  } finally {
+    leave.abort();
+    await fetcher.dropAhead();
+  }
+}
+
+class RangeFetcher {
+  readonly #accessor: BlobChunkAccessor;
+  readonly #info: BlobInfo;
+  readonly #queue: RangeQueue;
+  readonly #memory: MemoryAccount;
+  readonly #signal: AbortSignal;
+  readonly #window = new RangeWindow();
+  #ahead: RangeRequest[] = [];
+  /** A request is under way whose answer shows what the server can do; nothing is asked for ahead of that. */
+  #isProbing = false;
+  /** The first range comes from near: nothing is asked for ahead before its end shows how fast one stream is. */
+  #isMeasuring = false;
+  #few = false;
+  #takesWhole: boolean;
+
+  constructor(
+    accessor: BlobChunkAccessor,
+    info: BlobInfo,
+    ranges: readonly ByteRange[],
+    options: { readonly memory: MemoryAccount; readonly signal: AbortSignal },
+  ) {
+    this.#accessor = accessor;
+    this.#info = info;
+    this.#queue = new RangeQueue(ranges);
+    this.#memory = options.memory;
+    this.#signal = options.signal;
+    this.#takesWhole = accessor.rangeSupport.ranges === false && accessor.getBlob !== undefined;
+  }
+
+  async *bytes(): AsyncGenerator<Buffer> {
+    for (;;) {
+      if (this.#takesWhole) {
+        yield* this.#whole();
+        return;
+      }
+      const waiting = this.#ahead.findIndex(({ isReady }) => !isReady);
+      this.#window.consume(waiting === -1 ? this.#ahead.length : waiting);
+      this.#readAhead();
+      const head = this.#ahead.shift() ?? this.#requestNext();
+      if (head === undefined) return;
+      let given = 0;
+      try {
+        for await (const piece of head.bytes()) {
+          given += piece.length;
+          yield piece;
+        }
+      } catch (error) {
+        if (error instanceof WholeBlobError && head.batch.chunks.length === 1) {
+          this.#accessor.rangeSupport.ranges = false;
+          yield* this.#outOfWhole(error.stream, head.batch.wanted);
+          return;
+        }
+        await this.#stepDown(error, head.batch, given);
+      } finally {
+        head.release();
+      }
+    }
+  }
+
+  /** Ends what was asked for ahead, and waits until it has let go of everything. @returns what each was to give. */
+  async dropAhead(): Promise<readonly (readonly ByteRange[])[]> {
+    const dropped = this.#ahead.splice(0);
+    await Promise.all(dropped.map((request) => request.drop()));
+    return dropped.map(({ batch }) => batch.wanted);
+  }
+
+  /** Asks for as much ahead as window and memory allow. */
+  #readAhead(): void {
+    if (this.#accessor.rangeSupport.isLocal || this.#signal.aborted) return;
+    while (!this.#isProbing && !this.#isMeasuring && this.#ahead.length < this.#window.size) {
+      if (this.#window.isFast && this.#isLong()) return;
+      const share = this.#memory.takeNow(SEGMENT_BYTES);
+      if (share === undefined) return;
+      const batch = this.#queue.take(this.#limits());
+      if (batch === undefined) return share[Symbol.dispose]();
+      this.#ahead.push(this.#collect(batch, share));
+    }
+  }
+
+  /** Asks for what is needed next: for a little, which there is memory for in any case, or a long range, which is passed on as it comes. */
+  #requestNext(): RangeRequest | undefined {
+    const { isLocal } = this.#accessor.rangeSupport;
+    const limits = this.#limits();
+    if (!isLocal && !this.#isLong()) {
+      const batch = this.#queue.take({ ...limits, bytes: SPARE_BYTES });
+      return batch && this.#collect(batch, this.#memory.takeSome(SPARE_BYTES));
+    }
+    const streamed = isLocal ? limits : { ...limits, ranges: 1, bytes: STREAMED_BYTES };
+    const batch = this.#queue.take(this.#window.isFast ? { ...streamed, bytes: Infinity } : streamed);
+    return batch && this.#open(batch);
+  }
+
+  #collect(batch: Batch, share: MemoryShare): RangeRequest {
+    const request = this.#open(batch, share);
+    request.collect((timing) => {
+      this.#isMeasuring = false;
+      this.#window.record(timing);
+    });
+    return request;
+  }
+
+  #open(batch: Batch, share?: MemoryShare): RangeRequest {
+    const { ranges, multiRange } = this.#accessor.rangeSupport;
+    this.#isProbing = ranges !== true || (multiRange === undefined && batch.chunks.length > 1);
+    const isFirst = this.#isProbing && ranges !== true;
+    const onAnswer = (elapsedMs: number): void => {
+      this.#isMeasuring = isFirst && share !== undefined && elapsedMs <= NEAR_MS;
+      this.#learn(batch);
+    };
+    return new RangeRequest(this.#accessor, this.#info, batch, { share, onAnswer, signal: this.#signal });
+  }
+
+  /** The server answers what a batch asked for: more of that kind may follow. */
+  #learn({ chunks }: Batch): void {
+    const { rangeSupport } = this.#accessor;
+    rangeSupport.ranges = true;
+    if (chunks.length > 1) rangeSupport.multiRange = true;
+    this.#isProbing = false;
+    this.#readAhead();
+  }
+
+  #isLong(): boolean {
+    return (this.#queue.first?.length ?? 0) >= LONG_RANGE;
+  }
+
+  #limits(): BatchLimits {
+    const { isLocal, multiRange } = this.#accessor.rangeSupport;
+    if (isLocal) return { bytes: Infinity, ranges: Infinity, gap: 0 };
+    if (multiRange === false) return ONE_RANGE;
+    return this.#few ? FEW_RANGES : MANY_RANGES;
+  }
+
+  async *#whole(): AsyncGenerator<Buffer> {
+    if (this.#queue.first === undefined) return;
+    const answer = await this.#accessor.getBlob?.(this.#info, { signal: this.#signal });
+    if (answer === undefined) throw new Error('the accessor gives no whole blobs');
+    yield* this.#outOfWhole(answer.stream, []);
+  }
+
+  /** The whole blob is on its way: the rest of what is wanted is cut out of it. */
+  async *#outOfWhole(stream: Readable, head: readonly ByteRange[]): AsyncGenerator<Buffer> {
+    try {
+      this.#queue.putBack([head, ...(await this.dropAhead())]);
+      const rest = this.#queue.take({ bytes: Infinity, ranges: Infinity, gap: Infinity });
+      yield* slicesOf(stream, { start: 0, wanted: rest?.wanted ?? [], untilEnd: false });
+    } finally {
+      stream.on('error', () => undefined).destroy();
+    }
+  }
+
+  /** @param given  how much of the refused request's bytes came before, and were passed on. */
+  async #stepDown(error: unknown, refused: Batch, given: number): Promise<void> {
+    dropWhole(error);
+    if (!isRefusal(error) && !(refused.chunks.length > 1 && isFalseMultipart(error))) throw error;
+    const { rangeSupport } = this.#accessor;
+    this.#queue.putBack([withoutFirst(refused.wanted, given), ...(await this.dropAhead())]);
+    this.#isProbing = false;
+    this.#isMeasuring = false;
+    if (refused.chunks.length === 1) {
+      learnRefusal(rangeSupport, error);
+      this.#takesWhole = this.#accessor.getBlob !== undefined;
+      if (this.#takesWhole) return;
+      throw new PartialBlobUnavailableError('the source refuses ranges', { cause: error });
+    }
+    const mayTakeFewer =
+      error instanceof BadPartialRequestError && error.status === 400 && refused.chunks.length > FEW_RANGES.ranges;
+    if (mayTakeFewer) this.#few = true;
+    else rangeSupport.multiRange = false;
+  }
+}
+
+/** Whether the server refuses ranges: all of them, or the rest of those whose answer was cut. */
+function isRefusal(error: unknown): boolean {
+  if (error instanceof RangeBodyError) return error.cause instanceof BadPartialRequestError;
+  return error instanceof BadPartialRequestError || error instanceof WholeBlobError;
+}
+
+/** What is left of ranges once their first bytes are there. */
+function withoutFirst(ranges: readonly ByteRange[], bytes: number): readonly ByteRange[] {
+  let given = bytes;
+  return ranges.flatMap(({ offset, length }) => {
+    const skipped = Math.min(given, length);
+    given -= skipped;
+    return skipped === length ? [] : [{ offset: offset + skipped, length: length - skipped }];
+  });
+}
+
+/** Whether an answer to many ranges has other bytes than were asked for, or cannot be read: the server may be better at single ranges. */
+function isFalseMultipart(error: unknown): boolean {
+  if (!(error instanceof RangeBodyError)) return false;
+  return error.code !== 'ERR_SHORT_RANGE';
+}
+
+/** Notes that ranges are refused, where that is about ranges: a 416 or 403, say, may be about this one blob, or this one request. */
+export function learnRefusal(rangeSupport: RangeSupport, error: unknown): void {
+  if (error instanceof BadPartialRequestError && error.status !== 400 && error.status !== 501) return;
+  if (error instanceof RangeBodyError) return;
+  rangeSupport.ranges = false;
+}

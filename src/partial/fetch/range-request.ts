@@ -1,0 +1,111 @@
+import type { MemoryShare } from '../../io/memory.ts';
+import type { BlobChunkAccessor } from '../../contract/blob-chunk-accessor.ts';
+import type { BlobInfo } from '../../contract/blob-info.ts';
+import { WholeBlobError } from '../../contract/errors.ts';
+import { CollectedBytes } from './collected-bytes.ts';
+import type { Batch } from './range-batches.ts';
+import type { RangeTiming } from './range-window.ts';
+import type { ByteRange } from '../plan/segments.ts';
+import { slicesOf } from './slices.ts';
+import { nowMs } from '../../io/clock.ts';
+
+export interface RangeRequestOptions {
+  readonly signal: AbortSignal;
+  /** Called when the first bytes are about to come, so many ms after they were asked for. */
+  readonly onAnswer: (elapsedMs: number) => void;
+  /** The memory that its bytes take, where it reads into memory; given back when it is released. */
+  readonly share: MemoryShare | undefined;
+}
+
+/** One request for a batch of ranges: read into memory ahead of its turn, or passed on as it comes. */
+export class RangeRequest {
+  readonly batch: Batch;
+  readonly #accessor: BlobChunkAccessor;
+  readonly #info: BlobInfo;
+  readonly #options: RangeRequestOptions;
+  readonly #abort = new AbortController();
+  readonly #signal: AbortSignal;
+  #collected: Promise<readonly Buffer[]> | undefined;
+  #isReady = false;
+
+  constructor(accessor: BlobChunkAccessor, info: BlobInfo, batch: Batch, options: RangeRequestOptions) {
+    this.#accessor = accessor;
+    this.#info = info;
+    this.batch = batch;
+    this.#options = options;
+    this.#signal = AbortSignal.any([options.signal, this.#abort.signal]);
+  }
+
+  /** Whether it is in memory to its end. */
+  get isReady(): boolean {
+    return this.#isReady;
+  }
+
+  /** Begins to read into memory: `batch.bytes` of it. */
+  collect(onDone: (timing: RangeTiming) => void): void {
+    this.#collected = this.#collect(onDone);
+    // Who takes the bytes hears of a failure; who drops the request need not.
+    this.#collected.catch(() => undefined);
+  }
+
+  /**
+   * The wanted bytes, one range after the other.
+   * @throws what `getBlobAt` throws.
+   */
+  bytes(): AsyncGenerator<Buffer> {
+    return this.#collected === undefined ? this.#stream() : each(this.#collected);
+  }
+
+  /** Ends a request that reads into memory; resolves when nothing of it is left. */
+  async drop(): Promise<void> {
+    this.#abort.abort();
+    await this.#collected?.catch(dropWhole);
+    this.release();
+  }
+
+  release(): void {
+    this.#options.share?.[Symbol.dispose]();
+  }
+
+  async #collect(onDone: (timing: RangeTiming) => void): Promise<readonly Buffer[]> {
+    const started = nowMs();
+    const bytes = new CollectedBytes();
+    for await (const piece of this.#stream()) bytes.add(piece);
+    this.#isReady = true;
+    onDone({ bytes: bytes.length, elapsedMs: nowMs() - started });
+    return bytes.finish();
+  }
+
+  async *#stream(): AsyncGenerator<Buffer> {
+    const { chunks, wanted } = this.batch;
+    const options = { signal: this.#signal, takesWholeBlob: true };
+    const started = nowMs();
+    let read = 0;
+    let given = 0;
+    for await (const reader of this.#accessor.getBlobAt(this.#info, chunks, options)) {
+      if (read === 0) this.#options.onAnswer(nowMs() - started);
+      const chunk = chunks[read];
+      if (chunk === undefined) throw new Error('more readers than chunks');
+      const within = startingBefore(wanted, given, chunk.offset + chunk.length);
+      yield* slicesOf(reader as AsyncIterable<Buffer>, { start: chunk.offset, wanted: within });
+      read += 1;
+      given += within.length;
+    }
+    if (read < chunks.length) throw new Error(`${read} readers for ${chunks.length} chunks`);
+  }
+}
+
+/** Lets go of the stream that came with an error, if it is one that brings the whole blob. */
+export function dropWhole(error: unknown): void {
+  if (error instanceof WholeBlobError) error.stream.on('error', () => undefined).destroy();
+}
+
+function startingBefore(ranges: readonly ByteRange[], from: number, end: number): readonly ByteRange[] {
+  let to = from;
+  for (let next = ranges[to]; next !== undefined && next.offset < end; next = ranges[to]) to += 1;
+  return ranges.slice(from, to);
+}
+
+async function* each(pieces: Promise<readonly Buffer[]>): AsyncGenerator<Buffer> {
+  yield* await pieces;
+}

@@ -1,0 +1,89 @@
+import { nowMs } from '../../io/clock.ts';
+
+/** What one request for ranges took. */
+export interface RangeTiming {
+  /** In bytes. */
+  readonly bytes: number;
+  /** From sending the request to the last byte, in ms. */
+  readonly elapsedMs: number;
+}
+
+const FIRST_SIZE = 8;
+const MAX_SIZE = 20;
+const STEP = 4;
+/** Less than this much more throughput is not worth further connections. */
+const WORTHWHILE_GROWTH = 1.15;
+/** One connection that moves so much fills the line, or the disk behind it, in bytes a ms. */
+const FAST_CONNECTION = 100_000;
+/** So many ranges that are ready before their turn are enough. More of them would be fetched once more, should the run be killed. */
+const READY_ENOUGH = 3;
+const LEAST_SIZE = 4;
+/** After a step back, so many windows go by before more is tried again. */
+const REST = 8;
+
+/**
+ * How many ranges of a blob to ask for at a time: more while the throughput grows by 15 % at least, else a step back. Where a single
+ * connection is fast enough by itself, one.
+ */
+export class RangeWindow {
+  readonly #now: () => number;
+  #size = FIRST_SIZE;
+  /** Less than the size where the consumer is slower than the source. */
+  #needed = MAX_SIZE;
+  #isFast = false;
+  /** Bytes a ms in the window before, and its size. */
+  #best: { readonly rate: number; readonly size: number } | undefined;
+  #rest = 0;
+  #since: number;
+  #bytes = 0;
+  #count = 0;
+
+  constructor(options: { readonly now?: (() => number) | undefined } = {}) {
+    this.#now = options.now ?? nowMs;
+    this.#since = this.#now();
+  }
+
+  /** Requests at a time. */
+  get size(): number {
+    return Math.min(this.#size, this.#needed);
+  }
+
+  /** Whether one connection is as fast as many: the rest is best read as one stream. */
+  get isFast(): boolean {
+    return this.#isFast;
+  }
+
+  /** @param ready  how many ranges, from the next one on, the consumer finds ready when it comes for the next. */
+  consume(ready: number): void {
+    if (ready === 0) this.#needed = Math.min(MAX_SIZE, this.#needed + STEP);
+    if (ready > READY_ENOUGH) this.#needed = Math.max(LEAST_SIZE, this.size - 1);
+  }
+
+  record({ bytes, elapsedMs }: RangeTiming): void {
+    if (bytes / Math.max(elapsedMs, 0.1) >= FAST_CONNECTION) this.#isFast = true;
+    this.#bytes += bytes;
+    this.#count += 1;
+    if (this.#count < this.#size) return;
+    const rate = this.#bytes / Math.max(this.#now() - this.#since, 0.1);
+    this.#adapt(rate);
+    this.#bytes = 0;
+    this.#count = 0;
+    this.#since = this.#now();
+  }
+
+  #adapt(rate: number): void {
+    if (this.#rest > 0) {
+      this.#rest -= 1;
+      return;
+    }
+    const best = this.#best;
+    if (best === undefined || rate >= best.rate * WORTHWHILE_GROWTH) {
+      this.#best = { rate, size: this.#size };
+      this.#size = Math.min(MAX_SIZE, this.#size + STEP);
+      return;
+    }
+    this.#size = best.size;
+    this.#best = undefined;
+    this.#rest = REST;
+  }
+}

@@ -1,0 +1,102 @@
+import { ImgcopyError } from '../../errors/imgcopy-error.ts';
+import type { Descriptor, Platform } from '../../manifest/descriptor.ts';
+import { type Manifest, parseManifest } from '../../manifest/parse-manifest.ts';
+import { matchPlatform } from '../../manifest/platform.ts';
+import { type Candidate, isAnnotatedChunked, MIN_CHUNKED_BLOB, MIN_RANGED_BLOB } from './plan-blob.ts';
+import type { BlobInfoCache } from '../../contract/blob-info-cache.ts';
+import type { BlobInfo, RawManifest, WaitOptions } from '../../contract/blob-info.ts';
+import type { CurrentManifest } from '../../contract/image-destination.ts';
+import type { RepositoryName } from '../../contract/image-source.ts';
+
+export interface OldLayersOptions extends WaitOptions {
+  /** Position of the new layer, whose predecessor is the most like it. */
+  readonly layerIndex: number | undefined;
+  /** Of the image that the new layer belongs to: the same instance of an index is looked at. */
+  readonly platform: Platform | undefined;
+  readonly cache: BlobInfoCache | undefined;
+}
+
+/** So many blobs that only the cache knows of. */
+const MAX_CACHED = 2;
+
+/** The layers of the image that the destination holds now, and those that the cache knows of: where pieces of a new layer may be found. */
+export class OldLayers {
+  readonly #current: () => Promise<CurrentManifest | undefined>;
+  readonly #getManifest: (entry: Descriptor) => Promise<Pick<RawManifest, 'bytes' | 'mediaType'>>;
+  readonly #own: RepositoryName | undefined;
+  readonly #instances = new Map<string, Promise<readonly Descriptor[]>>();
+
+  /** @param getManifest  fetches an instance of an index at the destination. */
+  constructor(
+    current: () => Promise<CurrentManifest | undefined>,
+    getManifest: (entry: Descriptor) => Promise<Pick<RawManifest, 'bytes' | 'mediaType'>>,
+    own: RepositoryName | undefined,
+  ) {
+    this.#current = current;
+    this.#getManifest = getManifest;
+    this.#own = own;
+  }
+
+  /** Those that may be worth a look, best first. */
+  async find(info: BlobInfo, { layerIndex, platform, cache }: OldLayersOptions): Promise<readonly Candidate[]> {
+    const mayBeChunked = isAnnotatedChunked(info) || info.size >= MIN_RANGED_BLOB;
+    const layers = await this.#layers(platform, mayBeChunked);
+    const chunked = this.#own === undefined ? [] : (cache?.chunkedBlobs(this.#own, MAX_CACHED + layers.length) ?? []);
+    const knownChunked = new Set(chunked.map(({ digest }) => digest));
+    const listed = layers
+      .map((old, index) => ({
+        info: old,
+        isPredecessor: index === layerIndex,
+        isKnownChunked: knownChunked.has(old.digest),
+      }))
+      .filter((one) => one.info.size >= MIN_CHUNKED_BLOB && one.info.digest !== info.digest)
+      .filter((one) => one.isPredecessor || one.isKnownChunked || isAnnotatedChunked(one.info));
+    const isListed = (digest: string): boolean =>
+      layers.some((layer) => layer.digest === digest) || digest === info.digest;
+    const cached = chunked
+      .filter(({ digest }) => !isListed(digest))
+      .slice(0, MAX_CACHED)
+      .map(({ digest, size }) => ({ info: { digest, size }, isPredecessor: false, isKnownChunked: true }));
+    return [...listed.toSorted((one, other) => Number(other.isPredecessor) - Number(one.isPredecessor)), ...cached];
+  }
+
+  /** @param mayAsk  whether an instance of an index is worth a request of its own. */
+  async #layers(platform: Platform | undefined, mayAsk: boolean): Promise<readonly Descriptor[]> {
+    const manifest = await this.#currentManifest();
+    if (manifest?.kind === 'image') return manifest.layers;
+    const entry = manifest?.kind === 'index' && platform ? predecessor(manifest.manifests, platform) : undefined;
+    return entry === undefined || !mayAsk ? [] : this.#layersOf(entry);
+  }
+
+  /** Undefined where there is none, or it cannot be read: what is damaged will be replaced. */
+  async #currentManifest(): Promise<Manifest | undefined> {
+    try {
+      const current = await this.#current();
+      return current?.bytes && parseManifest(current.bytes, current.mediaType);
+    } catch (error) {
+      if (error instanceof ImgcopyError) return undefined;
+      throw error;
+    }
+  }
+
+  #layersOf(entry: Descriptor): Promise<readonly Descriptor[]> {
+    let layers = this.#instances.get(entry.digest);
+    if (layers === undefined) {
+      layers = this.#getManifest(entry).then(
+        ({ bytes, mediaType }) => {
+          const manifest = parseManifest(bytes, mediaType);
+          return manifest.kind === 'image' ? manifest.layers : [];
+        },
+        // Pieces are a help, not a need: without its manifest the old image has none.
+        () => [],
+      );
+      this.#instances.set(entry.digest, layers);
+    }
+    return layers;
+  }
+}
+
+/** Of Windows, the last part of a version is the patch level, which an older image does not share. */
+function predecessor(entries: readonly Descriptor[], { osVersion, ...platform }: Platform): Descriptor | undefined {
+  return matchPlatform(entries, { ...platform, osVersion: osVersion?.split('.').slice(0, 3).join('.') });
+}

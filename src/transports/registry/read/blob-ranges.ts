@@ -1,0 +1,153 @@
+import type { Digest } from '../../../digest/digest.ts';
+import { formatRange } from '../../../http/ranges/byte-ranges.ts';
+import { backoff, type HttpResponse, type RequestObserver, type RetryPolicy } from '../../../http/index.ts';
+import { readRanges } from '../../../http/ranges/range-reader.ts';
+import type { BlobChunkAccessor, ImageSourceChunk, RangeSupport } from '../../../contract/blob-chunk-accessor.ts';
+import type { WaitOptions } from '../../../contract/blob-info.ts';
+import type { BlobInfoCache } from '../../../contract/blob-info-cache.ts';
+import { BadPartialRequestError, WholeBlobError } from '../../../contract/errors.ts';
+import { nowMs } from '../../../io/clock.ts';
+import { resumingStream } from './blob-download.ts';
+import type { RegistryClient } from '../client.ts';
+import { RegistryError } from '../registry-error.ts';
+
+export interface BlobRangesOptions {
+  readonly policy: RetryPolicy;
+  readonly observer?: RequestObserver | undefined;
+  /** Where what the host can do is remembered, once it is open. */
+  readonly cache?: (() => BlobInfoCache | undefined) | undefined;
+  /** `host[:port]`. */
+  readonly registry: string;
+}
+
+/** How long a refusal of ranges counts, in ms: a pull-through cache sends the whole blob the first time, and ranges of it from then on. */
+const REFUSAL_MS = 60_000;
+/** The answers to many ranges that are final: another way to ask would not help. */
+const FINAL_STATUS: ReadonlySet<number> = new Set([401, 404, 429]);
+/** Many ranges are one of several ways to ask: that they are refused is not worth many retries. */
+const MANY_RANGES_RETRIES = 1;
+
+/** What a host does with ranges: as the cache remembers it, until this run learns otherwise. That it refuses all ranges is not remembered. */
+class HostRangeSupport implements RangeSupport {
+  readonly isLocal = false;
+  readonly #options: Pick<BlobRangesOptions, 'cache' | 'registry'>;
+  readonly #known = new Map<'ranges' | 'multi-range', boolean | undefined>();
+  #refusedUntil = 0;
+
+  constructor(options: Pick<BlobRangesOptions, 'cache' | 'registry'>) {
+    this.#options = options;
+  }
+
+  get ranges(): boolean | undefined {
+    if (nowMs() < this.#refusedUntil) return false;
+    return this.#recall('ranges') === true ? true : undefined;
+  }
+
+  set ranges(value: boolean | undefined) {
+    this.#refusedUntil = value === false ? nowMs() + REFUSAL_MS : 0;
+    // What was known before is taken back.
+    if (value !== false || this.#recall('ranges') === true) this.#learn('ranges', value);
+  }
+
+  get multiRange(): boolean | undefined {
+    return this.#recall('multi-range');
+  }
+
+  set multiRange(value: boolean | undefined) {
+    this.#learn('multi-range', value);
+  }
+
+  #recall(ability: 'ranges' | 'multi-range'): boolean | undefined {
+    if (!this.#known.has(ability)) {
+      const { cache, registry } = this.#options;
+      const remembered = cache?.()?.hostAbility(registry, ability);
+      this.#known.set(ability, remembered === undefined ? undefined : remembered === 1);
+    }
+    return this.#known.get(ability);
+  }
+
+  #learn(ability: 'ranges' | 'multi-range', value: boolean | undefined): void {
+    if (value === undefined || this.#recall(ability) === value) return;
+    this.#known.set(ability, value);
+    this.#options.cache?.()?.recordHostAbility(this.#options.registry, ability, value ? 1 : 0);
+  }
+}
+
+/** Reads ranges of a repository's blobs, each list of them by one GET. An answer that is cut is taken up again at its offset. */
+export function registryBlobRanges(client: RegistryClient, options: BlobRangesOptions): BlobChunkAccessor {
+  const { policy, observer } = options;
+  const rangeSupport = new HostRangeSupport(options);
+  const redirects = new Redirects(client);
+  return {
+    rangeSupport,
+    getBlobAt(info, chunks, { signal, takesWholeBlob = false } = {}) {
+      // Later requests are for the rest of an answer that was cut: the whole blob would come too late to be of use.
+      let takesWhole = takesWholeBlob;
+      const fetch = async (wanted: readonly ImageSourceChunk[], fetchSignal: AbortSignal): Promise<HttpResponse> => {
+        const mayBeWhole = takesWhole;
+        takesWhole = false;
+        const asked = redirects.getBlob(info.digest, {
+          signal: mayBeWhole ? signal : fetchSignal,
+          range: formatRange(wanted),
+          ...(wanted.length > 1 && { retries: MANY_RANGES_RETRIES }),
+        });
+        const response = await asked.catch((error: unknown) => {
+          throw asRefusal(error);
+        });
+        if (response.status !== 200 || !mayBeWhole) return response;
+        const stream = resumingStream(client, info.digest, info.size, response, { policy, observer, signal });
+        throw new WholeBlobError(stream, { side: client.side });
+      };
+      const wait = async (failures: number, waitSignal: AbortSignal): Promise<void> => {
+        const delayMs = backoff(policy, failures - 1);
+        observer?.onRetry?.({
+          side: client.side,
+          what: `ranges of blob ${info.digest}`,
+          why: 'the answer was cut',
+          delayMs,
+        });
+        await policy.sleep(delayMs, waitSignal);
+      };
+      return readRanges(fetch, info, chunks, { signal, resume: { attempts: policy.retries, wait } });
+    },
+  };
+}
+
+interface GetRangeOptions extends WaitOptions {
+  readonly range: string;
+  readonly retries?: number;
+}
+
+/** Where redirects led, for each blob: further ranges are asked for there, as long as that is answered, and the registry is left alone. */
+class Redirects {
+  readonly #client: RegistryClient;
+  readonly #targets = new Map<Digest, { readonly url: URL; isReused: boolean }>();
+  /** False once a URL did not work a second time. */
+  #mayReuse = true;
+
+  constructor(client: RegistryClient) {
+    this.#client = client;
+  }
+
+  async getBlob(digest: Digest, options: GetRangeOptions): Promise<HttpResponse> {
+    const target = this.#targets.get(digest);
+    if (target !== undefined && this.#mayReuse) {
+      const response = await this.#client.getRedirectedBlob(target.url, options);
+      if (response !== undefined) {
+        target.isReused = true;
+        return response;
+      }
+      if (this.#targets.get(digest) === target) this.#targets.delete(digest);
+      this.#mayReuse = target.isReused;
+    }
+    const response = await this.#client.getBlob(digest, options);
+    if (response.url.origin !== this.#client.origin) this.#targets.set(digest, { url: response.url, isReused: false });
+    return response;
+  }
+}
+
+/** A server, or a CDN behind it, that does not like the ranges may say so by any status. */
+function asRefusal(error: unknown): unknown {
+  if (!(error instanceof RegistryError) || FINAL_STATUS.has(error.status)) return error;
+  return new BadPartialRequestError(error.status, '', { cause: error, ...(error.side && { side: error.side }) });
+}

@@ -1,0 +1,79 @@
+import { ImgcopyError } from '../../../errors/imgcopy-error.ts';
+import {
+  atOrigin,
+  readBody,
+  requestTarget,
+  resolveUrl,
+  type HttpRequest,
+  type HttpResponse,
+} from '../../../http/index.ts';
+import type { WaitOptions } from '../../../contract/blob-info.ts';
+import { parseLinks } from './link-header.ts';
+import type { Endpoint } from '../registry-access.ts';
+import { toRegistryError } from '../registry-error.ts';
+
+/** More than this a page is asked for by nobody: ECR and distribution refuse it. */
+const PAGE_SIZE = 1000;
+/** Registries without pages list all tags in one answer. In bytes. */
+const MAX_PAGE_BYTES = 32 * 1024 * 1024;
+
+/**
+ * The tags of a repository in the registry's order, a page at a time, as the `Link` of each answer leads on.
+ *
+ * @throws RegistryError of kind `not-found` where there is no such repository.
+ * @see https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-tags
+ */
+export async function* listTags(
+  { origin, send }: Pick<Endpoint, 'origin' | 'send'>,
+  repository: string,
+  { signal }: WaitOptions = {},
+): AsyncGenerator<string> {
+  const seen = new Set<string>();
+  let url: URL | undefined = new URL(`/v2/${repository}/tags/list?n=${PAGE_SIZE}`, origin);
+  while (url !== undefined && !seen.has(requestTarget(url))) {
+    seen.add(requestTarget(url));
+    const request: HttpRequest = {
+      method: 'GET',
+      url,
+      side: 'source',
+      authOrigin: origin,
+      signal,
+      answerBody: { maxBytes: MAX_PAGE_BYTES },
+    };
+    const response = await send(request);
+    if (response.status !== 200) throw await toRegistryError(request, response);
+    yield* tagsOf(await readBody(response, request, MAX_PAGE_BYTES), repository);
+    url = nextPage(response, url);
+  }
+}
+
+function tagsOf(body: Buffer, repository: string): readonly string[] {
+  const answer = parseAnswer(body);
+  // Where all tags were deleted, registries write null, or leave the field out.
+  const tags = answer !== undefined && !('errors' in answer) ? (answer['tags'] ?? []) : undefined;
+  const given: readonly unknown[] = Array.isArray(tags) ? tags.filter((tag) => tag !== null) : [undefined];
+  if (given.every((tag) => typeof tag === 'string')) return given;
+  throw new ImgcopyError(`the list of the tags of ${repository} is invalid: expected {"tags": ["…"]}`, {
+    code: 'ERR_TAG_LIST',
+    side: 'source',
+    hint: 'the server may not be a registry; check the host and port',
+  });
+}
+
+function parseAnswer(body: Buffer): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const answer: unknown = JSON.parse(body.toString('utf8'));
+    return typeof answer === 'object' && answer !== null && !Array.isArray(answer) ? { ...answer } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Only the path and query of a Link count: behind a TLS proxy a registry may believe that it has another scheme or host. */
+function nextPage({ headers }: HttpResponse, url: URL): URL | undefined {
+  const links = parseLinks([headers['link'] ?? []].flat().join(', '));
+  // A registry that names no relation means the next page.
+  const link = links.find(({ rel }) => rel?.includes('next')) ?? links.find(({ rel }) => rel === undefined);
+  const next = link && resolveUrl(link.target, url);
+  return next && atOrigin(next, url.origin);
+}

@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { RangeWindow } from '../../../src/partial/fetch/range-window.ts';
+
+const SEGMENT = 2_000_000;
+
+/** A window over a line that is as fast, in bytes a ms, as `rateOf` says for so many requests at a time. */
+class Line {
+  readonly window: RangeWindow;
+  readonly #rateOf: (requests: number) => number;
+  #now = 0;
+
+  constructor(rateOf: (requests: number) => number) {
+    this.#rateOf = rateOf;
+    this.window = new RangeWindow({ now: () => this.#now });
+  }
+
+  /** Moves as many segments as are asked for at a time. @returns how many are from then on. */
+  moveWindow(): number {
+    const { size } = this.window;
+    const elapsedMs = (size * SEGMENT) / this.#rateOf(size);
+    for (let request = 0; request < size; request += 1) {
+      this.#now += elapsedMs / size;
+      this.window.record({ bytes: SEGMENT, elapsedMs });
+    }
+    return this.window.size;
+  }
+}
+
+test('more are asked for as long as that moves more, up to twenty', () => {
+  const line = new Line((requests) => requests * 12_000);
+  assert.equal(line.window.size, 8);
+  assert.deepEqual([line.moveWindow(), line.moveWindow(), line.moveWindow()], [12, 16, 20]);
+  for (let round = 0; round < 40; round += 1) assert.ok(line.moveWindow() <= 20);
+  assert.equal(line.window.isFast, false);
+});
+
+test('fewer are asked for while the consumer finds more ready than it takes, down to four; as many as before when it waits', () => {
+  const { window } = new Line((requests) => requests * 12_000);
+  for (let round = 0; round < 10; round += 1) window.consume(3);
+  assert.equal(window.size, 8, 'three that are ready are no surplus');
+  for (let round = 0; round < 10; round += 1) window.consume(8);
+  assert.equal(window.size, 4);
+  window.consume(0);
+  assert.equal(window.size, 8);
+});
+
+test('a step that gains less than 15 % is taken back, and another is tried later', () => {
+  const line = new Line((requests) => Math.min(requests, 8.5) * 12_000);
+  assert.equal(line.moveWindow(), 12);
+  assert.equal(line.moveWindow(), 8);
+  const sizes = Array.from({ length: 10 }, () => line.moveWindow());
+  assert.deepEqual(sizes, [8, 8, 8, 8, 8, 8, 8, 8, 12, 8]);
+});
+
+test('a host that becomes slow gets fewer again', () => {
+  let rate = 12_000;
+  const line = new Line((requests) => requests * rate);
+  assert.deepEqual([line.moveWindow(), line.moveWindow()], [12, 16]);
+  rate = 1_000;
+  assert.equal(line.moveWindow(), 12);
+});
+
+test('one connection that is fast by itself is found out', () => {
+  const window = new RangeWindow({ now: () => 0 });
+  window.record({ bytes: SEGMENT, elapsedMs: 40 });
+  assert.equal(window.isFast, false);
+  window.record({ bytes: SEGMENT, elapsedMs: 15 });
+  assert.equal(window.isFast, true);
+});
