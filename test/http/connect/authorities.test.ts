@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { existsSync, readdirSync } from 'node:fs';
 import { mkdir, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -94,4 +95,17 @@ test('warns of a file that a variable names, and that cannot be read', async (t)
     warnings.map((warning) => warning.split(' ')[0]),
     ['SSL_CERT_FILE', 'NODE_EXTRA_CA_CERTS'],
   );
+});
+
+test('reads what Debian joins into one file there, and not again', async (t) => {
+  const { path, trusted, warnings } = await openMachine(t, {
+    'certs/ca-certificates.crt': certificates.dir,
+    'certs/own.pem': certificates.extra,
+  });
+  // As update-ca-certificates leaves them; a link that was followed would add a certificate.
+  const folder = '/usr/share/ca-certificates/mozilla';
+  const [name] = existsSync(folder) ? readdirSync(folder) : ['missing.crt'];
+  await symlink(join(folder, name ?? 'missing.crt'), path('certs/linked.pem'));
+  assert.deepEqual(await trusted({ SSL_CERT_DIR: path('certs') }), ['system', 'dir', 'extra']);
+  assert.deepEqual(warnings, []);
 });
