@@ -106,11 +106,11 @@ test('shows its certificate to the registry itself, and to no other host', async
   const files = { 'ca.crt': server.cert, 'mine.cert': mine.cert, 'mine.key': mine.key };
   const certDir = await writeCertificates(t, files);
   await get(`https://127.0.0.1:${seen.port}/`, { certDir });
+  // More than one where the answer takes its time.
+  const own = seen.handshakes.splice(0);
+  assert.ok(own.length > 0 && own.every(({ client }) => client !== undefined));
   await get(`https://127.0.0.1:${seen.port}/`, { certDir, ownHost: 'registry.test' });
-  assert.deepEqual(
-    seen.handshakes.map(({ client }) => client !== undefined),
-    [true, false],
-  );
+  assert.ok(seen.handshakes.length > 0 && seen.handshakes.every(({ client }) => client === undefined));
 });
 
 for (const minVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
