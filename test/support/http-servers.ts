@@ -26,7 +26,7 @@ export interface SeenTls {
   /** TCP connections. */
   readonly connections: () => number;
   /** For each handshake that succeeded, whether it resumed a session. */
-  readonly handshakes: { readonly resumed: boolean; readonly client: string | undefined }[];
+  readonly handshakes: readonly { readonly resumed: boolean; readonly client: string | undefined }[];
 }
 
 /** A server that speaks TLS. */
