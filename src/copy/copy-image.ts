@@ -246,7 +246,8 @@ async function leaveSame(
   signedAs: Digest | undefined,
 ): Promise<CopiedImage> {
   const { destination, signal } = run;
-  if (destination.supportsSignatures()) await copySignatures(run, same.bytes, signedAs);
+  const { bytes } = same;
+  if (destination.supportsSignatures()) await copySignatures(run, bytes && { ...same, bytes }, signedAs);
   await destination.commit({ signal });
   return untouched(same, 'same');
 }

@@ -1,11 +1,12 @@
 import type { Digest } from '../digest/digest.ts';
 import { ImgcopyError } from '../errors/imgcopy-error.ts';
-import { MAX_INDEX_DEPTH } from '../manifest/manifest.ts';
 import { isIndexType, isManifestType } from '../manifest/media-types.ts';
 import { parseManifest } from '../manifest/parse-manifest.ts';
+import type { RawManifest } from '../contract/blob-info.ts';
 import type { PreparedRun } from './copy-run.ts';
+import { ManifestReader } from './manifest-reader.ts';
 
-type SignatureRun = Pick<PreparedRun, 'source' | 'destination' | 'removeSignatures' | 'signal'>;
+type SignatureRun = Pick<PreparedRun, 'source' | 'destination' | 'removeSignatures' | 'pool' | 'signal'>;
 
 /**
  * The signatures that come along with an image, or with an instance of it.
@@ -26,28 +27,34 @@ export async function signaturesToCopy(run: SignatureRun, instanceDigest?: Diges
 
 /**
  * Puts the signatures of an image that is there already, and of its instances; those that the source does not have go with the commit.
- * @param bytes  the image's manifest, where it is known; @param signedAs  see signaturesToCopy.
+ * @param image  undefined: not known; @param signedAs  see signaturesToCopy.
  */
 export async function copySignatures(
   run: SignatureRun,
-  bytes: Buffer | undefined,
+  image: RawManifest | undefined,
   signedAs: Digest | undefined,
 ): Promise<void> {
   const { destination, signal } = run;
   await destination.putSignaturesWithFormat(await signaturesToCopy(run, signedAs), { signal });
-  if (bytes !== undefined && !run.removeSignatures) await copyInstanceSignatures(run, bytes, 0);
+  if (image !== undefined && !run.removeSignatures)
+    await copyInstanceSignatures(run, new ManifestReader(run), image, 0);
 }
 
-async function copyInstanceSignatures(run: SignatureRun, bytes: Buffer, depth: number): Promise<void> {
-  const { source, destination, signal } = run;
-  const manifest = parseManifest(bytes);
-  const instances = manifest.kind === 'index' ? manifest.manifests : [];
-  for (const { digest, mediaType } of instances.filter((entry) => isManifestType(entry.mediaType))) {
-    const signatures = await signaturesToCopy(run, digest);
-    if (signatures.length > 0)
-      await destination.putSignaturesWithFormat(signatures, { instanceDigest: digest, signal });
-    if (!isIndexType(mediaType) || depth === MAX_INDEX_DEPTH) continue;
-    const nested = await source.getManifest({ instanceDigest: digest, signal });
-    await copyInstanceSignatures(run, nested.bytes, depth + 1);
+async function copyInstanceSignatures(
+  run: SignatureRun,
+  reader: ManifestReader,
+  raw: RawManifest,
+  depth: number,
+): Promise<void> {
+  const { destination, signal } = run;
+  const manifest = parseManifest(raw.bytes, raw.mediaType);
+  if (manifest.kind !== 'index') return;
+  const instances = manifest.manifests.filter(({ mediaType }) => isManifestType(mediaType));
+  reader.expect(raw, instances, depth);
+  for (const entry of instances) {
+    const { digest: instanceDigest, mediaType } = entry;
+    const signatures = await signaturesToCopy(run, instanceDigest);
+    if (signatures.length > 0) await destination.putSignaturesWithFormat(signatures, { instanceDigest, signal });
+    if (isIndexType(mediaType)) await copyInstanceSignatures(run, reader, await reader.read(entry), depth + 1);
   }
 }

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { copyImage } from '../../src/copy/copy-image.ts';
 import type { PreparedRun } from '../../src/copy/copy-run.ts';
+import { digestOf } from '../../src/digest/digest.ts';
 import type { ImageSource } from '../../src/contract/image-source.ts';
 import { fakeRun, type FakeRunOptions } from '../support/fakes.ts';
-import { buildImage, buildIndex } from '../support/images.ts';
+import { buildImage, buildIndex, type TestImage } from '../support/images.ts';
 
 const platforms = ['amd64', 'arm64', 's390x'].map((architecture) => ({ os: 'linux', architecture }));
 const images = platforms.map((platform) =>
@@ -112,5 +113,27 @@ test('refuses to substitute blobs of what is signed (behaviour 22)', async () =>
       kind: 'usage',
     });
     assert.ok(!calls.includes('commit'));
+  }
+});
+
+test('reads the manifests in an image that is there already within the limits of any image', async () => {
+  const signedIndex = buildIndex({ images: [{ image: index }] });
+  const { bytes } = signedIndex.manifest;
+  const tooDeep = Array.from({ length: 4 }).reduce<TestImage>((image) => buildIndex({ images: [{ image }] }), index);
+  const wrongSize = Buffer.from(bytes.toString().replace(/"size":\d+/, '"size":7'));
+  const { mediaType } = signedIndex.manifest;
+  const untrue = { ...signedIndex, manifest: { bytes: wrongSize, mediaType, digest: digestOf(wrongSize) } };
+  for (const [image, code] of [
+    [tooDeep, 'ERR_INDEX_TOO_DEEP'],
+    [untrue, 'ERR_CONTENT_MISMATCH'],
+  ] as const) {
+    const { run } = fakeRun({
+      image,
+      destination: {
+        supportsSignatures: () => true,
+        currentManifest: async () => ({ state: 'present', manifest: image.manifest }),
+      },
+    });
+    await assert.rejects(copyImage({ ...run, openCache: async () => run.cache }), { code });
   }
 });
