@@ -10,7 +10,7 @@ export function refuseMistypedCommand(word: string, program: Command): void {
   const meant = ourCommands(program).find((name) => name.length >= 4 && isOneEdit(word.toLowerCase(), name));
   const instead = meant ?? OTHER_COMMANDS.get(word);
   if (instead === undefined) return;
-  const suggestion = instead === '' ? 'imgcopy --help lists the commands' : `did you mean imgcopy ${instead}?`;
+  const suggestion = instead === '' ? 'imgcopy --help lists the commands.' : `did you mean imgcopy ${instead}?`;
   throw new ImgcopyError(`unknown command: ${word}`, {
     code: 'ERR_USAGE',
     kind: 'usage',

@@ -44,7 +44,7 @@ const mistyped: readonly (readonly [typed: string, hint: RegExp])[] = [
   ['manifest', /did you mean imgcopy inspect --raw\?/],
   ['pull', /did you mean imgcopy SRC dir:PATH\?/],
   ['push', /docker:\/\/push/],
-  ['sync', /imgcopy --help lists the commands.*docker:\/\/sync/],
+  ['sync', /imgcopy --help lists the commands\. To copy.*docker:\/\/sync/],
   ['repo', /imgcopy --help/],
   ['discover', /imgcopy --help/],
   ['standalone-sign', /imgcopy --help/],
