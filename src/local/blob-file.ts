@@ -6,8 +6,7 @@ import { type ByteRange, ByteRanges } from './byte-ranges.ts';
 import { onDisk } from './disk-error.ts';
 import { OrderedHash } from './ordered-hash.ts';
 import { openPartialFile, type PartialFile } from './partial-file.ts';
-import { writeFully } from './write-fully.ts';
-import { writeInBatches } from './write-in-batches.ts';
+import { writeFully, writeInBatches } from './write-in-batches.ts';
 
 export interface BlobFileOptions {
   readonly directory: string;

@@ -1,5 +1,5 @@
 import { quote } from '../errors/printable.ts';
-import { InvalidManifestError } from './invalid-manifest-error.ts';
+import { InvalidManifestError } from './manifest.ts';
 
 /** A JSON object, and where in the document it stands (`layers[2]`), for messages. */
 export interface JsonNode {

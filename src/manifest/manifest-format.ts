@@ -1,5 +1,5 @@
 import { quote } from '../errors/printable.ts';
-import { InvalidManifestError } from './invalid-manifest-error.ts';
+import { InvalidManifestError } from './manifest.ts';
 import { isPresent, type JsonNode, optionalNode, optionalString } from './json-fields.ts';
 import { isImageManifestType, isIndexType, isSchema1Type, MediaType } from './media-types.ts';
 

@@ -1,4 +1,5 @@
 import type { Digest } from '../digest/digest.ts';
+import { ImgcopyError } from '../errors/imgcopy-error.ts';
 import type { Descriptor, Platform } from './descriptor.ts';
 
 /** An index within an index within …: deeper than this is no image, but an attack or a mistake. Nothing below it is read. */
@@ -50,4 +51,11 @@ export interface Schema1Layer {
   readonly digest: Digest;
   /** Made by a step that changed no files. The blob exists all the same. */
   readonly empty: boolean;
+}
+
+/** Bytes that should be a manifest and are none that can be relied on. */
+export class InvalidManifestError extends ImgcopyError {
+  constructor(problem: string, options: { readonly cause?: unknown } = {}) {
+    super(`invalid manifest: ${problem}`, { code: 'ERR_INVALID_MANIFEST', kind: 'failed', cause: options.cause });
+  }
 }

@@ -1,4 +1,4 @@
-import { InvalidManifestError } from './invalid-manifest-error.ts';
+import { digestOf, type Digest, type DigestAlgorithm } from '../digest/digest.ts';
 import {
   isPresent,
   type JsonNode,
@@ -9,13 +9,12 @@ import {
   withoutUndefined,
 } from './json-fields.ts';
 import { manifestMediaType } from './manifest-format.ts';
-import type { ImageIndex, ImageManifest, Manifest } from './manifest.ts';
+import { type ImageIndex, type ImageManifest, InvalidManifestError, type Manifest } from './manifest.ts';
 import { isIndexType, isSchema1Type, MediaType } from './media-types.ts';
 import { optionalDescriptor, parseDescriptors } from './parse-descriptor.ts';
-import { parseSchema1 } from './schema1.ts';
+import { parseSchema1, signedPayload } from './schema1.ts';
 
-export { InvalidManifestError } from './invalid-manifest-error.ts';
-export { manifestDigest } from './manifest-digest.ts';
+export { InvalidManifestError } from './manifest.ts';
 export type { ImageIndex, ImageManifest, Manifest, Schema1Layer, Schema1Manifest } from './manifest.ts';
 
 /** More than this is no manifest: registries refuse it too. In bytes. */
@@ -37,6 +36,16 @@ export function parseManifest(bytes: Buffer, declaredMediaType?: string): Manife
   const mediaType = manifestMediaType(document, declaredMediaType);
   if (isSchema1Type(mediaType)) return parseSchema1(bytes, document, mediaType);
   return isIndexType(mediaType) ? parseIndex(document, mediaType) : parseImage(document, mediaType);
+}
+
+/**
+ * The digest that a registry knows a manifest by: that of its bytes, but for a signed schema 1 manifest, whose signatures do not count.
+ *
+ * @param mediaType  as parseManifest finds it, not as a server declared it.
+ * @throws InvalidManifestError when signatures that should be there cannot be read.
+ */
+export function manifestDigest(bytes: Buffer, mediaType: string, algorithm: DigestAlgorithm = 'sha256'): Digest {
+  return digestOf(mediaType === MediaType.schema1SignedManifest ? signedPayload(bytes) : bytes, algorithm);
 }
 
 function parseIndex(document: JsonNode, mediaType: string): ImageIndex {

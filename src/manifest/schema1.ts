@@ -1,5 +1,5 @@
 import type { Platform } from './descriptor.ts';
-import { InvalidManifestError } from './invalid-manifest-error.ts';
+import { InvalidManifestError } from './manifest.ts';
 import {
   type JsonNode,
   nodeList,

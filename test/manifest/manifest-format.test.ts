@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { InvalidManifestError } from '../../src/manifest/invalid-manifest-error.ts';
+import { InvalidManifestError } from '../../src/manifest/manifest.ts';
 import { parseJsonObject } from '../../src/manifest/json-fields.ts';
 import { manifestMediaType } from '../../src/manifest/manifest-format.ts';
 import { MediaType } from '../../src/manifest/media-types.ts';

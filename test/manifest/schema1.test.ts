@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { digestOf } from '../../src/digest/digest.ts';
-import { InvalidManifestError } from '../../src/manifest/invalid-manifest-error.ts';
+import { InvalidManifestError } from '../../src/manifest/manifest.ts';
 import { MediaType } from '../../src/manifest/media-types.ts';
 import { manifestDigest, parseManifest } from '../../src/manifest/parse-manifest.ts';
 import { signedPayload } from '../../src/manifest/schema1.ts';

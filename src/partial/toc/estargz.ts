@@ -1,6 +1,5 @@
-import { PieceIdentity } from './identity.ts';
 import { asPromised, inflate } from './inflate.ts';
-import { PieceList, type Piece } from './piece-list.ts';
+import { PieceIdentity, PieceList, type Piece } from './piece-list.ts';
 import type { TailPosition, TailPromise } from './tail-position.ts';
 import { MAX_TOC_TEXT_BYTES, readToc, type Toc } from './toc.ts';
 import { UnusableTailError } from './unusable-tail-error.ts';

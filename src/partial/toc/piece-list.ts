@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { UnusableTailError } from './unusable-tail-error.ts';
 
 /** A stretch of a blob that was compressed by itself: a frame or a member. */
@@ -35,5 +36,24 @@ export class PieceList {
   finish(identity: string): readonly Piece[] {
     if (this.#end < this.#tailOffset) this.addUpTo(this.#tailOffset, identity);
     return this.#pieces;
+  }
+}
+
+/** The identity of a piece, from what it is made of, in order. */
+export class PieceIdentity {
+  readonly #kind: string;
+  readonly #hash = createHash('sha256');
+
+  /** @param kind  keeps pieces apart that are written in different ways. */
+  constructor(kind: string) {
+    this.#kind = kind;
+  }
+
+  add(part: string | number): void {
+    this.#hash.update(`${part}\n`);
+  }
+
+  finish(): string {
+    return `${this.#kind} ${this.#hash.digest('hex')}`;
   }
 }

@@ -1,8 +1,7 @@
 import { digestOf } from '../../digest/digest.ts';
 import { memberPieces } from './estargz.ts';
-import { PieceIdentity } from './identity.ts';
 import { asPromised, inflate } from './inflate.ts';
-import { PieceList, type Piece } from './piece-list.ts';
+import { PieceIdentity, PieceList, type Piece } from './piece-list.ts';
 import { SKIPPABLE_HEADER_BYTES, SKIPPABLE_MAGIC, type TailPosition, type TailPromise } from './tail-position.ts';
 import { gapDigests, MAX_TAR_SPLIT_TEXT_BYTES } from './tar-split.ts';
 import type { TocPayload } from './toc-entry.ts';

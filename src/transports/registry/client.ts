@@ -1,6 +1,5 @@
-import type { Side } from '../../errors/imgcopy-error.ts';
-import { ImgcopyError } from '../../errors/imgcopy-error.ts';
-import type { Digest } from '../../digest/digest.ts';
+import { ImgcopyError, type Side } from '../../errors/imgcopy-error.ts';
+import { isDigest, type Digest } from '../../digest/digest.ts';
 import {
   atOrigin,
   dumpBody,
@@ -19,19 +18,47 @@ import {
 import { MANIFEST_ACCEPT } from '../../manifest/media-types.ts';
 import { MAX_MANIFEST_BYTES } from '../../manifest/parse-manifest.ts';
 import type { RawManifest, WaitOptions } from '../../contract/blob-info.ts';
-import type {
-  BlobPresence,
-  RegistryClientOptions,
-  SendBlobOptions,
-  UploadLocation,
-  UploadStatus,
-} from './client-types.ts';
-import { manifestHead, type ManifestHead } from './manifest-head.ts';
 import { toRegistryError } from './registry-error.ts';
-import { reprieve } from './upload/reprieve.ts';
+import { delayedAbort } from './delayed-abort.ts';
 import { nowMs } from '../../io/clock.ts';
 
-export type { BlobPresence, UploadLocation } from './client-types.ts';
+/** What a HEAD says of a manifest; a registry may leave each of them out. */
+export interface ManifestHead {
+  readonly digest: Digest | undefined;
+  readonly mediaType: string | undefined;
+}
+
+export interface RegistryClientOptions {
+  /** `scheme://host[:port]` of the registry. */
+  readonly origin: string;
+  readonly repository: string;
+  readonly side: Side;
+  /** Authenticates, retries and follows redirects. */
+  readonly send: Send;
+}
+
+/** The answer to a request for a blob by HEAD: not every registry lets one ask. */
+export type BlobPresence =
+  { readonly present: true; readonly size: number | undefined } | { readonly present: false } | 'unknown';
+
+export interface SendBlobOptions extends WaitOptions {
+  /** In bytes; default: sent chunked, or the length of the bytes. */
+  readonly length?: number | undefined;
+  /** Where these bytes lie in the blob, `start-end` inclusive, for an upload in several requests. */
+  readonly contentRange?: string | undefined;
+  readonly headersTimeoutMs?: number | undefined;
+  readonly retries?: number | undefined;
+}
+
+/** An upload that a registry has opened: its URL is replaced by each answer. */
+export interface UploadLocation {
+  readonly url: URL;
+  /** What every request but the last has to carry at least, in bytes, where the registry says so. */
+  readonly minChunkBytes?: number | undefined;
+}
+
+/** How far an upload came, in bytes, and where it is now; or that it is gone, or that the registry does not say. */
+export type UploadStatus = { readonly offset: number; readonly upload: UploadLocation } | 'gone' | 'unknown';
 
 /** Asks caches on the way to fetch it again. */
 export const NO_CACHE: Readonly<Record<string, string>> = { 'cache-control': 'no-cache' };
@@ -173,7 +200,7 @@ export class RegistryClient {
       readonly scopes?: readonly string[] | undefined;
     } = {},
   ): Promise<UploadLocation | 'mounted'> {
-    using late = reprieve(options.signal);
+    using late = delayedAbort(options.signal);
     const query = options.mount && `?mount=${options.mount.digest}&from=${encodeURIComponent(options.mount.from)}`;
     const request = this.#request('POST', `blobs/uploads/${query ?? ''}`, {
       ...options,
@@ -297,4 +324,11 @@ function kindOf(method: HttpRequest['method'], path: string): RequestKind {
   const isRead = method === 'GET' || method === 'HEAD';
   if (path.startsWith('manifests/')) return isRead ? 'manifest-read' : 'manifest-write';
   return isRead && path !== '' ? 'blob-read' : 'blob-write';
+}
+
+/** Reads the headers of an answer for a manifest. A digest that is none is left out. */
+function manifestHead(response: HttpResponse): ManifestHead {
+  const digest = header(response, 'docker-content-digest');
+  const mediaType = header(response, 'content-type')?.split(';')[0]?.trim();
+  return { digest: digest !== undefined && isDigest(digest) ? digest : undefined, mediaType };
 }

@@ -1,8 +1,8 @@
 /** So long a request may go on after the abort that it does not hear of, in ms. */
-const REPRIEVE_MS = 2_000;
+const DELAY_MS = 2_000;
 
 /** To be disposed of when the request has ended. */
-export interface Reprieve extends Disposable {
+export interface DelayedAbort extends Disposable {
   readonly signal: AbortSignal | undefined;
 }
 
@@ -10,12 +10,12 @@ export interface Reprieve extends Disposable {
  * A signal that aborts a little later than another one: for a request whose answer says what there is to be undone.
  * @throws the signal's reason, when it is aborted already: nothing has been sent then.
  */
-export function reprieve(signal: AbortSignal | undefined): Reprieve {
+export function delayedAbort(signal: AbortSignal | undefined): DelayedAbort {
   signal?.throwIfAborted();
   const late = new AbortController();
   let timer: NodeJS.Timeout | undefined;
   const onAbort = (): void => {
-    timer = setTimeout(() => late.abort(signal?.reason), REPRIEVE_MS);
+    timer = setTimeout(() => late.abort(signal?.reason), DELAY_MS);
   };
   signal?.addEventListener('abort', onAbort, { once: true });
   return {

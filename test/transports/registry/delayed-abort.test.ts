@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { reprieve } from '../../../../src/transports/registry/upload/reprieve.ts';
+import { delayedAbort } from '../../../src/transports/registry/delayed-abort.ts';
 
 test('the abort is heard two seconds later, with its reason', (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const controller = new AbortController();
-  using late = reprieve(controller.signal);
+  using late = delayedAbort(controller.signal);
   controller.abort('enough');
   t.mock.timers.tick(1_999);
   assert.equal(late.signal?.aborted, false);
@@ -16,7 +16,7 @@ test('the abort is heard two seconds later, with its reason', (t) => {
 test('a request that has ended hears nothing more', (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const controller = new AbortController();
-  const late = reprieve(controller.signal);
+  const late = delayedAbort(controller.signal);
   late[Symbol.dispose]();
   controller.abort();
   t.mock.timers.tick(10_000);
@@ -25,9 +25,9 @@ test('a request that has ended hears nothing more', (t) => {
 
 test('nothing is begun after an abort', () => {
   assert.throws(
-    () => reprieve(AbortSignal.abort('enough')),
+    () => delayedAbort(AbortSignal.abort('enough')),
     (reason) => reason === 'enough',
   );
-  using late = reprieve(undefined);
+  using late = delayedAbort(undefined);
   assert.equal(late.signal, undefined);
 });
