@@ -10,7 +10,12 @@ export {
   type ImageQueryOptions,
   type QueryOptions,
 } from './library/image-queries.ts';
-export { inspectImage, type ImageDescription, type ManifestDescription } from './library/inspect-image.ts';
+export {
+  inspectImage,
+  type ImageDescription,
+  type LayerDescription,
+  type ManifestDescription,
+} from './library/inspect-image.ts';
 export { login, logout, type LoginResult, type LogoutResult } from './library/login.ts';
 export { cachePath, cacheStats, clearCache, type CacheStats } from './cache/cache-file.ts';
 export { duringOperation, ImgcopyError, isAbort, type ErrorKind, type Side } from './errors/imgcopy-error.ts';

@@ -128,5 +128,7 @@ function parseRepository(text: string): Repository {
     });
   }
   if (name.tag === undefined && name.digest === undefined) return { name, listTags: name.listTags.bind(name) };
-  throw new InvalidReferenceError(text, 'expected a repository without tag or digest');
+  throw new InvalidReferenceError(text, 'expected a repository without tag or digest', {
+    hint: `leave out ${name.digest === undefined ? `:${name.tag}` : `@${name.digest}`}`,
+  });
 }

@@ -5,9 +5,16 @@ import { ImgcopyError } from '../errors/imgcopy-error.ts';
 import { queryImage, type ImageQueryOptions, type OpenedImage } from './image-queries.ts';
 import type { Descriptor, Platform } from '../manifest/descriptor.ts';
 import { MAX_INDEX_DEPTH } from '../manifest/manifest.ts';
+import { compressionOfType, type LayerCompression } from '../manifest/layer-compression.ts';
 import { isManifestType } from '../manifest/media-types.ts';
 import { parseManifest } from '../manifest/parse-manifest.ts';
+import { locateTail } from '../partial/toc/tail.ts';
 import type { RawManifest } from '../contract/blob-info.ts';
+
+/** A layer, and how it is compressed where its media type or its annotations say so. Schema 1 tells digests alone. */
+export type LayerDescription = (Descriptor | { readonly digest: Digest }) & {
+  readonly compression?: LayerCompression | undefined;
+};
 
 /** A manifest and what lies below it; sizes are in bytes. */
 export interface ManifestDescription {
@@ -23,7 +30,7 @@ export interface ManifestDescription {
   readonly subject?: Descriptor | undefined;
   readonly config?: Descriptor | undefined;
   /** The lowest first; undefined for an index, and where the manifest was not read. Schema 1 does not tell sizes. */
-  readonly layers?: readonly (Descriptor | { readonly digest: Digest })[] | undefined;
+  readonly layers?: readonly LayerDescription[] | undefined;
   /** Of an index, in its order. What is no manifest (a build cache's layers) has neither layers nor manifests. */
   readonly manifests?: readonly ManifestDescription[] | undefined;
   /** The index names this manifest, and it is not there. */
@@ -62,13 +69,22 @@ async function describe(image: InspectedImage, raw: RawManifest, depth: number):
     ...(subject !== undefined && { subject }),
   };
   if (parsed.kind === 'image') {
-    return { ...common, ...(parsed.config !== undefined && { config: parsed.config }), layers: parsed.layers };
+    return {
+      ...common,
+      ...(parsed.config !== undefined && { config: parsed.config }),
+      layers: parsed.layers.map(describeLayer),
+    };
   }
   const isRead = !image.source.metersManifestReads && depth < MAX_INDEX_DEPTH;
   if (!isRead) return { ...common, manifests: parsed.manifests };
   image.reader.expect(raw, parsed.manifests.filter(isManifest), depth);
   const manifests = await Promise.all(parsed.manifests.map((entry) => describeEntry(image, entry, depth + 1)));
   return { ...common, manifests };
+}
+
+function describeLayer(layer: Descriptor): LayerDescription {
+  const compression = locateTail(layer)?.format ?? compressionOfType(layer.mediaType);
+  return { ...layer, ...(compression !== undefined && { compression }) };
 }
 
 async function describeEntry(image: InspectedImage, entry: Descriptor, depth: number): Promise<ManifestDescription> {

@@ -14,6 +14,14 @@ export function substitutedMediaType(original: string, compression: LayerCompres
   return family?.[BASE_COMPRESSION[compression]];
 }
 
+/** How a layer is compressed by its media type; undefined for what is no layer. */
+export function compressionOfType(mediaType: string): 'uncompressed' | 'gzip' | 'zstd' | undefined {
+  const family = LAYER_FAMILIES.find((types) => Object.values(types).includes(mediaType));
+  if (family === undefined) return undefined;
+  if (mediaType === family.uncompressed) return 'uncompressed';
+  return mediaType === family.gzip ? 'gzip' : 'zstd';
+}
+
 // zstd:chunked and eStargz are read by any reader of zstd and gzip, and have no media type of their own.
 const BASE_COMPRESSION = {
   uncompressed: 'uncompressed',
