@@ -1,6 +1,5 @@
 import { ContentMismatchError, type Digest } from '../digest/digest.ts';
 import { duringOperation, ImgcopyError } from '../errors/imgcopy-error.ts';
-import type { Platform } from '../manifest/descriptor.ts';
 import { isForeignLayer } from '../manifest/media-types.ts';
 import { parseManifest } from '../manifest/parse-manifest.ts';
 import type { RawManifest } from '../contract/blob-info.ts';
@@ -10,21 +9,15 @@ import type { CopiedBlob } from './copy-blob.ts';
 import { copyManifestTree, putReadyManifest, type ReadyManifest } from './copy-manifest.ts';
 import type { CopyRun, PreparedRun } from './copy-run.ts';
 import { countManifests, readManifestTree } from './manifest-tree.ts';
-import { selectInstances } from './select-instances.ts';
+import { selectInstances, type Selection, type Wanted } from './select-instances.ts';
 import { copySignatures, signaturesToCopy } from './signatures.ts';
 import { refuseSubstitution } from './substitution.ts';
 
-export interface CopyImageOptions {
-  /** Only these; undefined copies all that the source names. */
-  readonly platforms?: readonly Platform[] | undefined;
-  /** With several platforms, the source's index stays as it is although not all its instances are copied. */
-  readonly sparse?: boolean | undefined;
+export interface CopyImageOptions extends Selection {
   /** An image that is there under the destination's name is left alone, whichever it is. */
   readonly noClobber?: boolean | undefined;
   /** Every blob is checked, even where the destination has this very manifest. */
   readonly force?: boolean | undefined;
-  /** Nothing may change the manifest. */
-  readonly preserveDigests?: boolean | undefined;
   /** Further tags for the image, beside the destination's own name. */
   readonly additionalTags?: readonly string[] | undefined;
   /** The digest that the destination's reference demands. */
@@ -208,11 +201,6 @@ async function finish({ destination, signal }: PreparedEnd, signatures: readonly
 }
 
 type PreparedEnd = Pick<PreparedRun, 'destination' | 'signal'>;
-
-/** The manifest to publish; `only` names the instances that come along, where that is not all. */
-export interface Wanted extends RawManifest {
-  readonly only?: ReadonlySet<Digest> | undefined;
-}
 
 /** Where reading a manifest is metered, its digest is asked for first: nothing else is needed when the destination has it. */
 async function unchangedByDigest(run: PreparedRun, held: HeldDigests): Promise<CopiedImage | undefined> {

@@ -1,12 +1,26 @@
 import { digestAlgorithm, digestOf, type Digest } from '../digest/digest.ts';
 import { ImgcopyError } from '../errors/imgcopy-error.ts';
-import type { Descriptor } from '../manifest/descriptor.ts';
+import type { Descriptor, Platform } from '../manifest/descriptor.ts';
 import { subsetIndex } from '../manifest/edit-manifest.ts';
 import { attestationsFor, formatPlatform } from '../manifest/platform.ts';
 import type { RawManifest } from '../contract/blob-info.ts';
-import type { CopyImageOptions, Wanted } from './copy-image.ts';
 import type { PreparedRun } from './copy-run.ts';
 import { choosePlatforms, imageForPlatform, type PlatformChoice } from './platform-choice.ts';
+
+/** What of an image is copied. */
+export interface Selection {
+  /** Only these; undefined copies all that the source names. */
+  readonly platforms?: readonly Platform[] | undefined;
+  /** With several platforms, the source's index stays as it is although not all its instances are copied. */
+  readonly sparse?: boolean | undefined;
+  /** Nothing may change the manifest. */
+  readonly preserveDigests?: boolean | undefined;
+}
+
+/** The manifest to publish; `only` names the instances that come along, where that is not all. */
+export interface Wanted extends RawManifest {
+  readonly only?: ReadonlySet<Digest> | undefined;
+}
 
 /**
  * The manifest to copy for the platforms that are wanted: the source's own for all, an instance for one, and for several a new index of
@@ -15,7 +29,7 @@ import { choosePlatforms, imageForPlatform, type PlatformChoice } from './platfo
 export async function selectInstances(
   run: PreparedRun,
   root: RawManifest,
-  { platforms, sparse, preserveDigests }: CopyImageOptions,
+  { platforms, sparse, preserveDigests }: Selection,
 ): Promise<Wanted> {
   if (platforms === undefined || platforms.length === 0) return root;
   const [only, ...others] = platforms;

@@ -1,4 +1,4 @@
-import type { AuthOptions } from '../support/registry/auth.ts';
+import type { AuthOptions } from '../support/registry/options.ts';
 import { waitsOf, type RequestRecord, type TestRegistry } from '../support/registry.ts';
 
 /** How a registry may want to know who asks. */

@@ -63,12 +63,27 @@ const accepted: readonly Import[] = [
   { from: 'src/contract/errors.ts', statement: "import '../errors/imgcopy-error.ts'; import '../digest/digest.ts'" },
 ];
 
-let reported: ReadonlySet<string>;
+/** Each imports the other, if only a type. */
+const circle: readonly Import[] = [
+  { from: 'src/digest/circle.ts', statement: "import type { Round } from './round.ts'; export type Circle = Round" },
+  { from: 'src/digest/round.ts', statement: "import type { Circle } from './circle.ts'; export type Round = Circle" },
+];
+
+interface Report {
+  readonly code: string;
+  readonly filename: string;
+}
+
+let reports: readonly Report[];
+
+function reported(code: string): ReadonlySet<string> {
+  return new Set(reports.filter((report) => report.code === code).map(({ filename }) => filename));
+}
 
 before(async () => {
   const tree = await mkdtemp(join(tmpdir(), 'imgcopy-lint-'));
   try {
-    reported = await lint(tree);
+    reports = await lint(tree);
   } finally {
     await rm(tree, { recursive: true });
   }
@@ -76,26 +91,28 @@ before(async () => {
 
 for (const { from, statement } of refused) {
   test(`the linter refuses ${statement} in ${from}`, () => {
-    assert.ok(reported.has(from));
+    assert.ok(reported('eslint(no-restricted-imports)').has(from));
   });
 }
 
 for (const { from, statement } of accepted) {
   test(`the linter accepts ${statement} in ${from}`, () => {
-    assert.ok(!reported.has(from));
+    assert.ok(!reported('eslint(no-restricted-imports)').has(from));
   });
 }
 
-/** Lints a tree of all the imports above, under the configuration of the project, and returns the files with refused ones. */
-async function lint(tree: string): Promise<ReadonlySet<string>> {
+test('the linter refuses a circle of imports, of types too', () => {
+  for (const { from } of circle) assert.ok(reported('import(no-cycle)').has(from));
+});
+
+/** Lints a tree of all the imports above, under the configuration of the project. */
+async function lint(tree: string): Promise<readonly Report[]> {
   await copyFile(join(root, '.oxlintrc.json'), join(tree, '.oxlintrc.json'));
-  for (const { from, statement } of [...refused, ...accepted]) {
+  for (const { from, statement } of [...refused, ...accepted, ...circle]) {
     await mkdir(dirname(join(tree, from)), { recursive: true });
     await writeFile(join(tree, from), `${statement};\n`);
   }
   const oxlint = join(root, 'node_modules/oxlint/bin/oxlint');
   const { stdout } = spawnSync(process.execPath, [oxlint, '--format=json'], { cwd: tree, encoding: 'utf8' });
-  const { diagnostics } = JSON.parse(stdout) as { diagnostics: readonly { code: string; filename: string }[] };
-  const ours = diagnostics.filter(({ code }) => code === 'eslint(no-restricted-imports)');
-  return new Set(ours.map(({ filename }) => filename));
+  return (JSON.parse(stdout) as { diagnostics: readonly Report[] }).diagnostics;
 }

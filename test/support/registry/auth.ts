@@ -1,31 +1,11 @@
 import type { Exchange } from './exchange.ts';
+import type { AuthOptions } from './options.ts';
 
 /** What may be done in a repository. */
 export interface Access {
   readonly repository: string;
   /** `pull`, `push`, `delete` */
   readonly actions: readonly string[];
-}
-
-export interface AuthOptions {
-  readonly kind: 'basic' | 'bearer';
-  /** Without a username nobody is asked for a password, and everybody may do everything, with a token. */
-  readonly username?: string;
-  readonly password?: string;
-  /** Whether pulling needs no credentials. */
-  readonly anonymousPull?: boolean;
-  /** Default 300. */
-  readonly expiresInSeconds?: number;
-  /** The identity token that `POST /token` takes for the user's password. */
-  readonly refreshToken?: string;
-  /** False: `POST /token` is answered with 404. Default true. */
-  readonly oauth2?: boolean;
-  /** The name of the token in the answer to GET. Default `token`. */
-  readonly tokenField?: 'token' | 'access_token';
-  /** What the token server makes of several scopes in one request: grants all, only the first, or refuses with 403. Default `all`. */
-  readonly severalScopes?: 'all' | 'first' | 'refuse';
-  /** What a user may do. Default: everything. */
-  readonly grant?: (user: string | undefined, repository: string, action: string) => boolean;
 }
 
 /** A token that was issued. */

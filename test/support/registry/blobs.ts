@@ -26,13 +26,28 @@ export async function handleBlob(
   await sendBlob(exchange, registry, blob, digest);
 }
 
-/** Answers with a blob, or the ranges asked for. */
-export async function sendBlob(
+/** GET of a blob on the storage origin, where a redirect led. */
+export async function handleStoredBlob(
   exchange: Exchange,
   registry: RegistryState,
-  blob: Buffer,
-  digest: Digest,
+  repository: string,
+  digest: string,
 ): Promise<void> {
+  const uses = registry.redirects.use(exchange.query('X-Signature'));
+  if (uses === undefined || !exchange.isSigned || (uses > 0 && registry.settings.redirectBlobs === 'single-use')) {
+    return await exchange.answer(
+      403,
+      { 'content-type': 'application/xml' },
+      Buffer.from('<Error><Code>AccessDenied</Code></Error>'),
+    );
+  }
+  const blob = registry.store.find(repository)?.blobs.get(digest as Digest);
+  if (blob === undefined) return await exchange.answer(404, {}, Buffer.from('<Error><Code>NoSuchKey</Code></Error>'));
+  await sendBlob(exchange, registry, blob, digest as Digest);
+}
+
+/** Answers with a blob, or the ranges asked for. */
+async function sendBlob(exchange: Exchange, registry: RegistryState, blob: Buffer, digest: Digest): Promise<void> {
   const headers = {
     'content-type': 'application/octet-stream',
     'docker-content-digest': digest,

@@ -1,10 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Auth } from './auth.ts';
+import { handleStoredBlob } from './blobs.ts';
 import { Exchange } from './exchange.ts';
 import { ConnectionGone, FaultRules } from './faults.ts';
 import { Listener, type Connection } from './listener.ts';
 import { defaultSettings, type RegistryOptions } from './options.ts';
-import { handleStoredBlob, Redirects } from './redirects.ts';
+import { Redirects } from './redirects.ts';
 import { RequestLog, type RequestRecord } from './request-log.ts';
 import { routeOf } from './routes.ts';
 import type { RegistryState } from './state.ts';
