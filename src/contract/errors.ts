@@ -45,12 +45,21 @@ export class PartialBlobUnavailableError extends ImgcopyError {
 
 /** The destination refuses a manifest because it does not have all the blobs that it names, although it said, or was told, that it has. */
 export class MissingBlobsError extends ImgcopyError {
-  constructor(cause: Error, { hint }: { readonly hint?: string | undefined } = {}) {
+  override readonly cause: Error;
+  /** The refusal may have another reason, too: where all blobs prove to be there, the cause is what there is to tell. */
+  readonly isSuspicion: boolean;
+
+  constructor(
+    cause: Error,
+    { hint, isSuspicion = false }: { readonly hint?: string | undefined; readonly isSuspicion?: boolean } = {},
+  ) {
     super('the destination lacks blobs of the manifest', {
       code: 'ERR_MISSING_BLOBS',
       cause,
       ...(hint !== undefined && { hint }),
     });
+    this.cause = cause;
+    this.isSuspicion = isSuspicion;
   }
 }
 

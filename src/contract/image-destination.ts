@@ -25,6 +25,8 @@ export interface TryReusingBlobOptions extends WaitOptions {
   readonly emptyLayer?: boolean | undefined;
   /** Position among the layers, from 0; undefined for what is no layer. */
   readonly layerIndex?: number | undefined;
+  /** The destination was wrong about this blob: only what a look at the blob itself shows counts now. Default false. */
+  readonly lookOnly?: boolean | undefined;
   /** Where the blob is read from; a destination on the same registry mounts it from there. */
   readonly srcRef?: RepositoryName | undefined;
 }

@@ -13,7 +13,7 @@ export class BlobSet {
   readonly #writers = new OneAtATime<Digest>();
   readonly #sizes = new Map<Digest, number>();
   readonly #copies = new Map<string, Promise<CopiedBlob>>();
-  /** Copies of blobs that were taken to be at the destination, and were not. */
+  /** Of blobs that were taken to be at the destination when it refused a manifest. */
   readonly #secondCopies = new Map<string, Promise<CopiedBlob>>();
   #bytes = 0;
 
@@ -36,14 +36,14 @@ export class BlobSet {
   }
 
   /**
-   * Sends those blobs that were taken to be at the destination, and turned out not to be.
-   * @returns whether there were any, sent now or for another manifest.
+   * Looks for those blobs that were taken to be at the destination, and sends what is not.
+   * @returns whether there was any, sent now or for another manifest.
    */
-  async sendAgain(blobs: readonly BlobToCopy[]): Promise<boolean> {
+  async sendMissing(blobs: readonly BlobToCopy[]): Promise<boolean> {
     const copies = await Promise.all(blobs.map(async (blob) => ({ blob, copy: await this.copy(blob) })));
     const doubtful = copies.filter(({ copy }) => copy.outcome === 'reused' || copy.outcome === 'mounted');
-    await Promise.all(doubtful.map(({ blob }) => this.#copySecond(blob)));
-    return doubtful.length > 0;
+    const seconds = await Promise.all(doubtful.map(({ blob }) => this.#copySecond(blob)));
+    return seconds.some(({ outcome }) => outcome !== 'reused');
   }
 
   /** Waits until no blob is under way any more, however it ended. */
@@ -59,7 +59,7 @@ export class BlobSet {
   #copySecond(blob: BlobToCopy): Promise<CopiedBlob> {
     const key = keyOf(blob);
     let copy = this.#secondCopies.get(key);
-    copy ??= this.#writers.run(blob.info.digest, () => copyBlob(this.#run, blob, { mayReuse: false }));
+    copy ??= this.#writers.run(blob.info.digest, () => copyBlob(this.#run, blob, { isDoubted: true }));
     this.#secondCopies.set(key, copy);
     return copy;
   }

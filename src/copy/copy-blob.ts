@@ -58,12 +58,12 @@ const FARTHER_MS = 100;
 /**
  * Brings one blob to the destination, down the ladder: reuse, partial, whole. Where the system has no more files to open, it waits until fewer
  * blobs are on their way, and begins again.
- * @param options.mayReuse  false skips the first rung, where it has proved wrong. Default true.
+ * @param options.isDoubted  the destination may have been wrong about the blob: it is looked for itself, and nothing else is relied on.
  */
 export async function copyBlob(
   run: CopyRun,
   blob: BlobToCopy,
-  options: { readonly mayReuse?: boolean } = {},
+  options: { readonly isDoubted?: boolean } = {},
 ): Promise<CopiedBlob> {
   const { info, name } = blob;
   const weight = info.size < LIGHT_BLOB ? LIGHT_WEIGHT : 1;
@@ -71,7 +71,7 @@ export async function copyBlob(
     const release = await run.pool.acquire({ weight, priority: info.size, signal: run.signal });
     const { capacity } = run.pool;
     try {
-      return await copyInTurn(run, blob, options.mayReuse ?? true);
+      return await copyInTurn(run, blob, options);
     } catch (error) {
       if (!lacksFiles(error) || !narrow(run.pool, capacity))
         throw duringOperation(`copying ${name} ${info.digest} to ${run.destination.reference}`, error);
@@ -87,10 +87,14 @@ function narrow(pool: Semaphore, capacity: number): boolean {
   return pool.capacity < capacity;
 }
 
-async function copyInTurn(run: CopyRun, blob: BlobToCopy, mayReuse: boolean): Promise<CopiedBlob> {
+async function copyInTurn(
+  run: CopyRun,
+  blob: BlobToCopy,
+  { isDoubted = false }: { readonly isDoubted?: boolean },
+): Promise<CopiedBlob> {
   const { info, name } = blob;
   run.emit({ type: 'blob-started', digest: info.digest, size: info.size, name });
-  const copied = await climbDown(run, blob, mayReuse);
+  const copied = await climbDown(run, blob, isDoubted);
   const { outcome, bytesFetched, bytesReused, bytesResumed = 0, reused } = copied;
   run.emit({
     type: 'blob-done',
@@ -105,10 +109,10 @@ async function copyInTurn(run: CopyRun, blob: BlobToCopy, mayReuse: boolean): Pr
   return copied;
 }
 
-async function climbDown(run: CopyRun, blob: BlobToCopy, mayReuse: boolean): Promise<CopiedBlob> {
+async function climbDown(run: CopyRun, blob: BlobToCopy, isDoubted: boolean): Promise<CopiedBlob> {
   const memory = run.memory.openAccount();
-  await using early = mayReuse && mayOpenEarly(run, blob) ? prefetch(run, blob.info, memory) : undefined;
-  const reused = mayReuse ? await tryReusing(run, blob) : undefined;
+  await using early = !isDoubted && mayOpenEarly(run, blob) ? prefetch(run, blob.info, memory) : undefined;
+  const reused = await tryReusing(run, blob, isDoubted);
   if (reused !== undefined) return reused;
   const meter = new Meter(run, blob.info);
   // What is fetched already has no pieces to save.
@@ -122,11 +126,13 @@ async function climbDown(run: CopyRun, blob: BlobToCopy, mayReuse: boolean): Pro
 async function tryReusing(
   { source, destination, cache, signal }: CopyRun,
   blob: BlobToCopy,
+  lookOnly: boolean,
 ): Promise<CopiedBlob | undefined> {
   const { info, emptyLayer, layerIndex, substitutable } = blob;
   const reused = await destination.tryReusingBlobWithOptions(info, {
     cache,
-    canSubstitute: substitutable !== undefined,
+    canSubstitute: !lookOnly && substitutable !== undefined,
+    ...(lookOnly && { lookOnly }),
     manifestMediaType: substitutable?.manifestMediaType,
     emptyLayer,
     layerIndex,

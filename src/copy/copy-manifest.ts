@@ -29,7 +29,7 @@ export async function copyManifestTree(run: CopyRun, blobs: BlobSet, node: Manif
   return 'instances' in node ? copyInstances(run, blobs, node) : copyBlobs(run, blobs, node);
 }
 
-/** Puts a manifest. Where a blob that should have been there is not, it is sent, and the manifest put once more. */
+/** Puts a manifest. Where blobs that should have been there are not, these are sent, and the manifest put once more. */
 export async function putReadyManifest(
   run: CopyRun,
   blobs: BlobSet,
@@ -41,7 +41,10 @@ export async function putReadyManifest(
     await destination.putManifest(ready.manifest, { ...options, signal });
   } catch (error) {
     if (!(error instanceof MissingBlobsError)) throw error;
-    if (!(await blobs.sendAgain(ready.blobs))) await giveTime(run, ready, error);
+    if (!(await blobs.sendMissing(ready.blobs))) {
+      if (error.isSuspicion) throw error.cause;
+      await giveTime(run, ready, error);
+    }
     await destination.putManifest(ready.manifest, { ...options, signal });
   }
 }

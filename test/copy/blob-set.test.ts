@@ -16,7 +16,8 @@ function claiming(
   reused: readonly string[] = [],
 ): Pick<ImageDestination, 'tryReusingBlobWithOptions'> {
   return {
-    tryReusingBlobWithOptions: async ({ digest, size }) => {
+    tryReusingBlobWithOptions: async ({ digest, size }, { lookOnly }) => {
+      if (lookOnly === true) return { reused: false };
       if (mounted.includes(digest)) return { reused: true, digest, size, mountedFrom: 'elsewhere' };
       return reused.includes(digest) ? { reused: true, digest, size } : { reused: false };
     },
@@ -103,8 +104,8 @@ test('sends what was said to be there, and only that, when it is not', async () 
   const set = new BlobSet(run);
   await Promise.all([set.copy(one), set.copy(two)]);
   calls.length = 0;
-  assert.equal(await set.sendAgain([one, two]), true);
-  assert.deepEqual(calls, ['getBlob', 'putBlobWithOptions']);
+  assert.equal(await set.sendMissing([one, two]), true);
+  assert.deepEqual(calls, ['tryReusingBlobWithOptions', 'getBlob', 'putBlobWithOptions']);
   assert.deepEqual(stored.get(one.info.digest), first);
   assert.deepEqual(
     (await set.results()).map(({ outcome }) => outcome),
@@ -116,15 +117,15 @@ test('has nothing to send again where every blob was sent', async () => {
   const { run } = fakeRun({ blobs });
   const set = new BlobSet(run);
   await Promise.all([set.copy(one), set.copy(two)]);
-  assert.equal(await set.sendAgain([one, two]), false);
+  assert.equal(await set.sendMissing([one, two]), false);
 });
 
 test('sends a blob again once, whatever number of manifests miss it', async () => {
   const { run, calls } = fakeRun({ blobs, destination: claiming([one.info.digest], [two.info.digest]) });
   const set = new BlobSet(run);
   await Promise.all([set.copy(one), set.copy(two)]);
-  const together = await Promise.all([set.sendAgain([one, two]), set.sendAgain([one])]);
-  const later = await set.sendAgain([one]);
+  const together = await Promise.all([set.sendMissing([one, two]), set.sendMissing([one])]);
+  const later = await set.sendMissing([one]);
   assert.deepEqual([...together, later], [true, true, true], 'each of them may put its manifest once more');
   assert.equal(calls.filter((call) => call === 'getBlob').length, 2);
 });

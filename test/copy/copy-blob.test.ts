@@ -143,16 +143,28 @@ for (const [reason, { options, isConfig = false }] of Object.entries(wholeAtOnce
   });
 }
 
-test('does not ask whether the destination has what it was wrong about before', async () => {
-  const { run, calls } = fakeRun({
-    blobs: [bytes],
-    destination: {
-      expectsMissing: () => true,
-      tryReusingBlobWithOptions: async () => ({ reused: true, digest, size }),
-    },
-  });
-  assert.equal((await copyBlob(run, blob, { mayReuse: false })).outcome, 'copied');
-  assert.deepEqual(calls, ['getBlob', 'putBlobWithOptions']);
+test('has the destination look for what it was wrong about before, and opens nothing beforehand', async () => {
+  for (const isThere of [true, false]) {
+    const asked: TryReusingBlobOptions[] = [];
+    const { run, calls } = fakeRun({
+      blobs: [bytes],
+      destination: {
+        expectsMissing: () => true,
+        tryReusingBlobWithOptions: async (_info, options) => {
+          asked.push(options);
+          return isThere ? { reused: true, digest, size } : { reused: false };
+        },
+      },
+    });
+    const substitutable = { manifestMediaType: 'application/vnd.oci.image.manifest.v1+json' };
+    const copied = await copyBlob(run, { ...blob, substitutable }, { isDoubted: true });
+    assert.equal(copied.outcome, isThere ? 'reused' : 'copied');
+    assert.deepEqual(
+      asked.map(({ lookOnly, canSubstitute }) => [lookOnly, canSubstitute]),
+      [[true, false]],
+    );
+    assert.equal(calls[0], 'tryReusingBlobWithOptions');
+  }
 });
 
 test('tells the destination what it may want to know of the blob', async () => {

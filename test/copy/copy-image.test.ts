@@ -117,11 +117,8 @@ test('puts the manifest once more after blobs were sent that should have been th
     puts += 1;
     if (puts === 1) throw new MissingBlobsError(new Error('MANIFEST_BLOB_UNKNOWN'));
   };
-  const tryReusingBlobWithOptions: ImageDestination['tryReusingBlobWithOptions'] = async (info) => ({
-    reused: true,
-    digest: info.digest,
-    size: info.size,
-  });
+  const tryReusingBlobWithOptions: ImageDestination['tryReusingBlobWithOptions'] = async (info, { lookOnly }) =>
+    lookOnly === true ? { reused: false } : { reused: true, digest: info.digest, size: info.size };
   const { ready, stored } = prepared({ image, destination: { putManifest, tryReusingBlobWithOptions } });
   const copied = await copyImage(ready);
   assert.equal(puts, 2);
@@ -130,6 +127,23 @@ test('puts the manifest once more after blobs were sent that should have been th
     copied.blobs.map(({ outcome }) => outcome),
     ['copied', 'copied', 'copied'],
   );
+});
+
+test('tells a refusal that only may be about blobs as it is, where all of them prove to be there', async () => {
+  const refusal = new Error('MANIFEST_INVALID');
+  let puts = 0;
+  const putManifest: ImageDestination['putManifest'] = async () => {
+    puts += 1;
+    throw new MissingBlobsError(refusal, { isSuspicion: true });
+  };
+  const tryReusingBlobWithOptions: ImageDestination['tryReusingBlobWithOptions'] = async (info) => ({
+    reused: true,
+    digest: info.digest,
+    size: info.size,
+  });
+  const { ready, delays } = prepared({ image, destination: { putManifest, tryReusingBlobWithOptions } });
+  await assert.rejects(copyImage(ready), (error) => error instanceof Error && error.cause === refusal);
+  assert.deepEqual([puts, delays], [1, []]);
 });
 
 test('puts the manifest once more, after a while, where a registry does not see yet what it was sent', async () => {

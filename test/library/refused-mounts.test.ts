@@ -82,3 +82,26 @@ test('tries the mount from the repository itself again in the next run, when a f
   assert.ok(mounts[1] !== undefined && mounts[1] > 0, 'it may have been over');
   assert.equal(mounts[2], 0, 'a refusal is remembered');
 });
+
+test('sends what a registry had only claimed to have, and nothing else, however it refuses the manifest', async (t) => {
+  const answers = [
+    { status: 400, body: '{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN"}]}' },
+    { status: 400, body: '{"errors":[{"code":"MANIFEST_INVALID"}]}' },
+    { status: 500, body: '{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN"}]}' },
+    { status: 404, body: '' },
+  ];
+  for (const answer of answers) {
+    await using registry = await startRegistry();
+    await using copier = new TestCopier(await openHome(t));
+    registry.seed('team/app', 'v1', image);
+    const [lacking] = image.blobs.keys();
+    registry.behave({ match: { method: 'POST', path: new RegExp(`mount=${lacking}`) }, status: 201 });
+    registry.behave({ match: { method: 'PUT', path: /copy\/manifests/, times: 1 }, ...answer });
+    await copier.copy(at(registry, 'team/app:v1'), at(registry, 'copy:v1'));
+    assert.deepEqual(registry.manifest('copy', 'v1'), image.manifest);
+    assert.equal(registry.count({ method: 'PUT', path: /copy\/manifests/ }), 2, answer.body);
+    assert.equal(registry.count({ method: 'PUT', path: /copy\/blobs/ }), 1, 'one blob was sent');
+    assert.equal(registry.count({ method: 'HEAD', path: /copy\/blobs/ }), BLOBS, 'each was looked for');
+    assert.deepEqual(registry.sessions, []);
+  }
+});

@@ -10,21 +10,19 @@ import type { RepositoryName } from '../../contract/image-source.ts';
 import type { RegistryClient } from './client.ts';
 import { RegistryError } from './registry-error.ts';
 import type { Uploads } from './upload/uploads.ts';
-
-/** `failing`: a fault of the host, which may be over in the next run. */
-type SelfMount = 'proven' | 'untried' | 'useless' | 'failing';
+import type { SelfMount } from './self-mount.ts';
 
 /**
  * Finds blobs that a registry has already, in as few round trips as it lets.
  *
  * A POST that asks to mount a blob from the destination repository itself is a HEAD and a POST in one: 201 where the blob is there, 202 with an
- * upload where it is not. Some hosts answer 202 to everything, so until a host has once answered 201 a HEAD goes out beside it.
+ * upload where it is not. Until that is proven for the host, a HEAD goes out beside it.
  */
 export class BlobReuse {
   readonly #client: RegistryClient;
   readonly #own: RepositoryName;
   readonly #uploads: Uploads;
-  #selfMount: SelfMount = 'untried';
+  readonly #selfMount: SelfMount;
   /** Blobs of the image now under this name; undefined as long as that is not known. */
   #current: ReadonlySet<Digest> | undefined;
   /** Of the blobs that are not among those. */
@@ -32,10 +30,15 @@ export class BlobReuse {
   #misses = 0;
 
   /** @param uploads  keeps those that are opened while asking, for the blobs that turn out to be missing. */
-  constructor(client: RegistryClient, own: RepositoryName, uploads: Uploads) {
+  constructor(
+    client: RegistryClient,
+    own: RepositoryName,
+    { uploads, selfMount }: { readonly uploads: Uploads; readonly selfMount: SelfMount },
+  ) {
     this.#client = client;
     this.#own = own;
     this.#uploads = uploads;
+    this.#selfMount = selfMount;
   }
 
   /** Takes note of the image now under the destination's name, or that there is none. */
@@ -54,10 +57,10 @@ export class BlobReuse {
   async tryReusing(info: BlobInfo, options: TryReusingBlobOptions): Promise<ReusedBlob> {
     const { cache } = options;
     const host = this.#own.registry;
-    this.#selfMount = remembered(this.#selfMount, cache?.hostAbility(host, 'self-mount'));
+    if (options.lookOnly === true) return this.#look(info, options);
+    this.#selfMount.recall(cache, host);
     const found = (await this.#findSame(info, options)) ?? (await this.#findSubstitute(info, options));
-    if (this.#selfMount === 'proven' || this.#selfMount === 'useless')
-      cache?.recordHostAbility(host, 'self-mount', this.#selfMount === 'proven' ? 1 : 0);
+    this.#selfMount.record(cache, host);
     if (!this.#isListed(info.digest)) {
       if (found === undefined) this.#misses += 1;
       else this.#hits += 1;
@@ -66,6 +69,18 @@ export class BlobReuse {
     const reused = { digest: info.digest, size: info.size, ...found };
     cache?.recordKnownLocation(reused.digest, this.#own);
     return { reused: true, ...reused };
+  }
+
+  /** The blob itself, by HEAD alone: what else had been relied on was wrong. */
+  async #look(info: BlobInfo, { cache, signal }: TryReusingBlobOptions): Promise<ReusedBlob> {
+    const presence = await this.#presence(info, signal);
+    if (presence === 'present') return { reused: true, digest: info.digest, size: info.size };
+    cache?.forgetKnownLocation(info.digest, this.#own);
+    if (presence === 'absent' && this.#selfMount.verdict === 'proven') {
+      this.#selfMount.disprove();
+      this.#selfMount.record(cache, this.#own.registry);
+    }
+    return { reused: false };
   }
 
   #isListed(digest: Digest): boolean {
@@ -108,7 +123,7 @@ export class BlobReuse {
     for (const { digest, location, compression } of candidates) {
       if (digest === info.digest || compression === undefined) continue;
       const from = location?.repository === this.#own.repository ? undefined : location?.repository;
-      if (from !== undefined && !(await this.#postMount(digest, from, signal))) {
+      if (from !== undefined && (await this.#postMount(digest, from, signal)) !== 'mounted') {
         cache.forgetKnownLocation(digest, { registry: this.#own.registry, repository: from });
         await this.#uploads.drop(digest);
         continue;
@@ -131,54 +146,51 @@ export class BlobReuse {
   }
 
   async #find(info: BlobInfo, { srcRef, signal }: TryReusingBlobOptions): Promise<Found | undefined> {
-    if (this.#selfMount === 'proven')
-      return this.#postMount(info.digest, this.#own.repository, signal).then((mounted) => (mounted ? {} : undefined));
+    if (this.#selfMount.verdict === 'proven')
+      return (await this.#postMount(info.digest, this.#own.repository, signal)) === 'mounted' ? {} : undefined;
     if (!this.expectsMissing(info.digest, srcRef)) {
       const presence = await this.#presence(info, signal);
-      if (presence === 'unknown' && this.#selfMount === 'untried')
-        return (await this.#postMount(info.digest, this.#own.repository, signal)) ? {} : undefined;
+      if (presence === 'unknown' && this.#selfMount.verdict === 'untried')
+        return (await this.#postMount(info.digest, this.#own.repository, signal)) === 'mounted' ? {} : undefined;
       return presence === 'present' ? {} : undefined;
     }
-    const [presence, mounted] = await Promise.all([
+    const [presence, answer] = await Promise.all([
       this.#presence(info, signal),
       this.#postSelfMount(info.digest, signal),
     ]);
+    if (answer === 'mounted' || answer === 'declined')
+      this.#selfMount.compare({ isMounted: answer === 'mounted', presence });
     // A mount of what is not there, by the same host's word, is nothing to rely on.
-    if (mounted && presence === 'absent') return undefined;
-    if (mounted) {
-      this.#selfMount = 'proven';
-      return {};
-    }
-    if (presence !== 'present') return undefined;
-    this.#selfMount = 'useless';
+    if (presence === 'absent' || (presence === 'unknown' && answer !== 'mounted')) return undefined;
     await this.#uploads.drop(info.digest);
     return {};
   }
 
   async #mount(info: BlobInfo, from: string, signal: AbortSignal | undefined): Promise<Found | undefined> {
-    if (await this.#postMount(info.digest, from, signal)) return { mountedFrom: from };
+    if ((await this.#postMount(info.digest, from, signal)) === 'mounted') return { mountedFrom: from };
     // Declined: the blob may still be here, and then nothing has to be sent.
     if ((await this.#presence(info, signal)) !== 'present') return undefined;
     await this.#uploads.drop(info.digest);
     return {};
   }
 
-  #postSelfMount(digest: Digest, signal: AbortSignal | undefined): Promise<boolean> {
-    const isUseless = this.#selfMount === 'useless' || this.#selfMount === 'failing';
-    if (isUseless) return this.#uploads.prepare(digest, { signal }).then(() => false);
+  #postSelfMount(digest: Digest, signal: AbortSignal | undefined): Promise<MountAnswer | 'unasked'> {
+    const { verdict } = this.#selfMount;
+    const isUseless = verdict === 'useless' || verdict === 'failing';
+    if (isUseless) return this.#uploads.prepare(digest, { signal }).then(() => 'unasked' as const);
     return this.#postMount(digest, this.#own.repository, signal);
   }
 
-  /** Whether a mount was granted. Where it was not, and the answer opened an upload, that is kept for the blob. */
-  async #postMount(digest: Digest, from: string, signal: AbortSignal | undefined): Promise<boolean> {
+  /** Asks for a mount. Where it is declined, the upload that the answer opened is kept for the blob. */
+  async #postMount(digest: Digest, from: string, signal: AbortSignal | undefined): Promise<MountAnswer> {
     try {
-      return (await this.#uploads.mount(digest, { from, scopes: this.#scopes(from), signal })) === 'mounted';
+      return await this.#uploads.mount(digest, { from, scopes: this.#scopes(from), signal });
     } catch (error) {
       // Registries refuse mounts in many ways (400, 401, 403, 404, 405, 500); a plain POST then tells whether one may push at all.
       const isRefusal = error instanceof RegistryError && error.kind !== 'rate-limited';
       if (isAbort(error) || !(isRefusal || isPassing(error))) throw error;
-      if (isRefusal && from === this.#own.repository) this.#selfMount = error.status < 500 ? 'useless' : 'failing';
-      return false;
+      if (isRefusal && from === this.#own.repository) this.#selfMount.refuse(error.status);
+      return 'refused';
     }
   }
 
@@ -197,6 +209,9 @@ export class BlobReuse {
 
 type Presence = 'present' | 'absent' | 'unknown';
 
+/** `declined`: an upload was opened instead. */
+type MountAnswer = 'mounted' | 'declined' | 'refused';
+
 /** What differs from the blob that was asked for. */
 type Found = Partial<Omit<Extract<ReusedBlob, { reused: true }>, 'reused'>>;
 
@@ -205,9 +220,4 @@ const COMPRESSIONS: readonly CompressionAlgorithm[] = ['uncompressed', 'gzip', '
 function operation(from: CompressionAlgorithm | undefined, to: CompressionAlgorithm): CompressionOperation {
   if (to === 'uncompressed') return 'decompress';
   return from === 'uncompressed' ? 'compress' : 'recompress';
-}
-
-function remembered(known: SelfMount, cached: ReturnType<BlobInfoCache['hostAbility']>): SelfMount {
-  if (known !== 'untried' || cached === undefined) return known;
-  return cached === 1 ? 'proven' : 'useless';
 }

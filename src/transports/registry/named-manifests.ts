@@ -45,8 +45,10 @@ export class NamedManifests {
       if (lacksBlobs(error)) throw new MissingBlobsError(error, { hint: missingBlobsHint(manifest) });
       if (!isRefusal(error)) throw error;
       const found = await this.#askDigest(name, signal);
-      if (found === undefined) throw error;
-      if (found.digest !== manifest.digest) throw isImmutable(error) ? notReplaced(name, found, error) : error;
+      if (found?.digest !== manifest.digest) {
+        if (found !== undefined && isImmutable(error)) throw notReplaced(name, found, error);
+        throw mayLackBlobs(error) ? new MissingBlobsError(error, { isSuspicion: true }) : error;
+      }
     }
     this.#wholes.set(name, Promise.resolve({ state: 'present', manifest }));
   }
@@ -111,6 +113,11 @@ const UNREADABLE: ReadonlySet<string> = new Set(['ERR_INVALID_MANIFEST', 'ERR_AN
 
 function lacksBlobs(error: unknown): error is RegistryError {
   return error instanceof RegistryError && error.codes.some((code) => /^(MANIFEST_)?BLOB_UNKNOWN$/.test(code));
+}
+
+/** Registries that do not name the blob, or that do not know it, say no in these ways. */
+function mayLackBlobs(error: unknown): error is RegistryError {
+  return error instanceof RegistryError && (error.codes.includes('MANIFEST_INVALID') || error.status === 404);
 }
 
 /**

@@ -23,6 +23,7 @@ import {
 import { apiHost, isLoopbackHost } from '../../reference/registry-host.ts';
 import type { WaitOptions } from '../../contract/blob-info.ts';
 import { UploadLimits } from './upload/upload-limits.ts';
+import { SelfMount } from './self-mount.ts';
 
 /** How a registry is to be reached. */
 export interface EndpointOptions {
@@ -86,6 +87,7 @@ export class RegistryAccess implements AsyncDisposable {
   readonly #networks = new Map<string, Network>();
   readonly #origins = new Map<string, Promise<Origin>>();
   readonly #uploadLimits = new Map<string, UploadLimits>();
+  readonly #selfMounts = new Map<string, SelfMount>();
   readonly gates: HostGates;
   readonly #slowDown: readonly Layer[];
 
@@ -105,6 +107,13 @@ export class RegistryAccess implements AsyncDisposable {
     const limits = this.#uploadLimits.get(origin) ?? new UploadLimits();
     this.#uploadLimits.set(origin, limits);
     return limits;
+  }
+
+  /** What a registry does with mounts from a repository to itself, by its origin. */
+  selfMount(origin: string): SelfMount {
+    const selfMount = this.#selfMounts.get(origin) ?? new SelfMount();
+    this.#selfMounts.set(origin, selfMount);
+    return selfMount;
   }
 
   get policy(): RetryPolicy {

@@ -34,6 +34,7 @@ import type { EndpointOptions, RegistryAccess } from './registry-access.ts';
 import { collectVerified, uploadBytes, uploadStream } from './upload/upload.ts';
 import type { UploadLimits } from './upload/upload-limits.ts';
 import { Uploads } from './upload/uploads.ts';
+import type { SelfMount } from './self-mount.ts';
 
 export interface RegistryDestinationOptions extends EndpointOptions, WaitOptions {
   /** Where the image comes from: blobs are mounted from there, where that is the same registry. */
@@ -61,6 +62,7 @@ export async function openRegistryDestination(
     observer: options.observer,
     cache: options.cache,
     limits: access.uploadLimits(origin),
+    selfMount: access.selfMount(origin),
     uploadState: access.uploadState,
   });
 }
@@ -70,6 +72,7 @@ interface DestinationParts {
   readonly observer?: RequestObserver | undefined;
   readonly cache?: (() => BlobInfoCache | undefined) | undefined;
   readonly limits: UploadLimits;
+  readonly selfMount: SelfMount;
   /** Opens the file that notes interrupted uploads. */
   readonly uploadState: () => Promise<UploadState>;
 }
@@ -97,7 +100,7 @@ export class RegistryDestination implements ImageDestination {
     this.#name = reference.tag ?? reference.digest ?? 'latest';
     const noted = new NotedUploads(options.uploadState, client.origin, this.repository);
     this.#uploads = new Uploads(client, { ...options, noted });
-    this.#reuse = new BlobReuse(client, this.repository, this.#uploads);
+    this.#reuse = new BlobReuse(client, this.repository, { uploads: this.#uploads, selfMount: options.selfMount });
     this.#own = registryBlobRanges(client, { ...options, registry: reference.registry });
     this.#manifests = new NamedManifests(client);
     this.#oldLayers = new OldLayers(

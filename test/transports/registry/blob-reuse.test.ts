@@ -41,17 +41,53 @@ async function emptyDestination(...args: Parameters<typeof destinationAt>): Prom
   return destination;
 }
 
-test('asks by HEAD and by a mount from itself at once, and proves the mount by the first 201', async () => {
+test('asks by HEAD and by a mount from itself at once, until a 201 and a 202 were both right', async () => {
   await using registry = await startRegistry();
   registry.seedBlob('app', blob);
   await using access = openAccess();
   await using destination = await emptyDestination(access, registry, 'app:v1');
   assert.equal(destination.expectsMissing(info), true);
-  assert.deepEqual(await ask(destination), here);
+  assert.deepEqual(await ask(destination, other), { reused: false });
   assert.equal(methods(registry), 'HEAD POST');
   assert.deepEqual(await ask(destination), here);
-  assert.deepEqual(await ask(destination, other), { reused: false });
-  assert.equal(methods(registry), 'POST POST', 'no HEAD once it is proven');
+  assert.equal(methods(registry), 'HEAD POST', 'one answer proves nothing');
+  await using second = await emptyDestination(access, registry, 'app:v2');
+  assert.deepEqual(await ask(second), here);
+  assert.deepEqual(await ask(second, other), { reused: false });
+  assert.equal(methods(registry), 'POST POST', 'no HEAD once it is proven, for all destinations of a run');
+});
+
+test('never mounts from itself again where a 201 came for a blob that a HEAD does not find', async () => {
+  await using registry = await startRegistry({ mount: 'lie' });
+  await using access = openAccess();
+  await using destination = await emptyDestination(access, registry, 'app:v1');
+  const abilities: (readonly [string, number])[] = [];
+  const recordHostAbility: BlobInfoCache['recordHostAbility'] = (_host, ability, value) =>
+    void abilities.push([ability, value]);
+  const cache = { ...noCache(), recordHostAbility };
+  assert.deepEqual(await ask(destination, other, cache), { reused: false });
+  registry.seedBlob('app', blob);
+  registry.reset();
+  assert.deepEqual(await ask(destination, info, cache), here);
+  assert.equal(registry.count({ path: /mount=/ }), 0);
+  assert.deepEqual(new Set(abilities.map(String)), new Set(['self-mount,0']));
+});
+
+test('looks by HEAD alone where it was wrong, and trusts mounts from itself no more', async () => {
+  await using registry = await startRegistry({ mount: 'lie' });
+  await using access = openAccess();
+  await using destination = await emptyDestination(access, registry, 'app:v1');
+  const abilities: number[] = [];
+  const recordHostAbility: BlobInfoCache['recordHostAbility'] = (_host, _ability, value) => void abilities.push(value);
+  const cache = { ...cacheKnowing({ 'self-mount': 1 }), recordHostAbility };
+  assert.deepEqual(await ask(destination, info, cache), here, 'so the cache says');
+  registry.reset();
+  const look = { cache, lookOnly: true };
+  assert.deepEqual(await destination.tryReusingBlobWithOptions(info, look), { reused: false });
+  assert.equal(methods(registry), 'HEAD');
+  assert.equal(abilities.at(-1), 0);
+  registry.seedBlob('app', blob);
+  assert.deepEqual(await destination.tryReusingBlobWithOptions(info, look), here);
 });
 
 test('asks for nothing again after a miss: the upload that it opened is used (behaviours 62 and 67)', async () => {

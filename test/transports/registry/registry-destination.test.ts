@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { MissingBlobsError } from '../../../src/contract/errors.ts';
 import { RegistryError } from '../../../src/transports/registry/registry-error.ts';
 import { currentDigest } from '../../support/current-digest.ts';
 import { buildImage, buildIndex, buildSchema1, randomBytes } from '../../support/images.ts';
@@ -166,8 +167,9 @@ test('says why a manifest was refused', async () => {
   await using access = openAccess();
   await using destination = await destinationAt(access, registry, 'app:v1');
   await assert.rejects(destination.putManifest(image.manifest), (error) => {
-    assert.ok(error instanceof RegistryError);
-    assert.match(error.message, /^PUT http:.*\/v2\/app\/manifests\/v1: 400 \(MANIFEST_INVALID: not like this\)$/);
+    assert.ok(error instanceof MissingBlobsError && error.isSuspicion);
+    assert.ok(error.cause instanceof RegistryError);
+    assert.match(error.cause.message, /^PUT http:.*\/v2\/app\/manifests\/v1: 400 \(MANIFEST_INVALID: not like this\)$/);
     return true;
   });
 });
