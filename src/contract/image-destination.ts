@@ -122,9 +122,15 @@ export interface ImageDestination extends AsyncDisposable {
   readonly repository: RepositoryName | undefined;
   readonly concurrency: Concurrency;
   /** The shortest answer so far, in ms; undefined until there was one. */
-  readonly roundTripMs: number | undefined;
+  readonly roundTripMs?: number | undefined;
   /** Whether layers with foreign URLs may stay where they are, instead of being stored here. */
   readonly acceptsForeignLayerUrls: boolean;
+
+  /**
+   * Makes and locks what has to be there before anything is written. Called once, for a source that exists, before anything else is asked. Opening a
+   * destination makes and locks nothing. Absent where there is nothing to begin with.
+   */
+  begin?(options?: WaitOptions): Promise<void>;
 
   /**
    * What is there under the destination's name now, or under `tag`. Asked again, the same answer comes without a new request.
@@ -134,9 +140,9 @@ export interface ImageDestination extends AsyncDisposable {
 
   /**
    * Whether to ask for this blob takes a round trip and the answer will most likely be no. The pipeline then opens the source's
-   * blob at the same time.
+   * blob at the same time. Absent: never.
    */
-  expectsMissing(info: BlobInfo, options?: { readonly srcRef?: RepositoryName | undefined }): boolean;
+  expectsMissing?(info: BlobInfo, options?: { readonly srcRef?: RepositoryName | undefined }): boolean;
 
   /**
    * Takes a blob that the destination has, or can get without its bytes being sent.
@@ -144,16 +150,14 @@ export interface ImageDestination extends AsyncDisposable {
    */
   tryReusingBlobWithOptions(info: BlobInfo, options: TryReusingBlobOptions): Promise<ReusedBlob>;
 
-  /** Whether `putBlobPartial` may be called at all. */
-  supportsPutBlobPartial(): boolean;
-
   /**
    * Creates a blob out of data that is already at the destination, and the ranges it lacks. The result is verified against
-   * `srcInfo.digest`: by hashing it, or, for a resumed upload alone, by the registry's check at the closing PUT.
+   * `srcInfo.digest`: by hashing it, or, for a resumed upload alone, by the registry's check at the closing PUT. Absent where blobs are stored whole
+   * alone.
    * @throws PartialBlobUnavailableError when the whole blob has to be sent; nothing of the attempt is visible then. Any other error ends the
    *   copy.
    */
-  putBlobPartial(
+  putBlobPartial?(
     chunkAccessor: BlobChunkAccessor,
     srcInfo: BlobInfo,
     options: PutBlobPartialOptions,
@@ -172,14 +176,11 @@ export interface ImageDestination extends AsyncDisposable {
    */
   putManifest(manifest: RawManifest, options?: PutManifestOptions): Promise<void>;
 
-  /** Whether signatures can be stored beside the image. */
-  supportsSignatures(): boolean;
-
   /**
    * Stores the image's signatures, or those of an instance. Called after putManifest, or alone where the image is there already; for the image
-   * itself with an empty list as well. With the commit, the signatures that were not put are gone.
+   * itself with an empty list as well. With the commit, the signatures that were not put are gone. Absent where there is no place for signatures.
    */
-  putSignaturesWithFormat(signatures: readonly Buffer[], options?: PutManifestOptions): Promise<void>;
+  putSignaturesWithFormat?(signatures: readonly Buffer[], options?: PutManifestOptions): Promise<void>;
 
   /**
    * Makes the image visible under its name, where putManifest has not done so, and removes what it replaced. The last call. Where

@@ -32,16 +32,16 @@ export interface GetManifestOptions extends WaitOptions {
  * Where an image is read from. Named after ImageSource of containers/image.
  * @see https://pkg.go.dev/go.podman.io/image/v5/types#ImageSource
  */
-export interface ImageSource extends BlobChunkAccessor, AsyncDisposable {
+export interface ImageSource extends AsyncDisposable {
   /** The image as the user names it, transport included: for messages and results. */
   readonly reference: string;
   /** Where the image lives, when that is a registry: lets a destination on the same registry mount its blobs. */
   readonly repository: RepositoryName | undefined;
   readonly concurrency: Concurrency;
   /** The shortest answer so far, in ms; undefined until there was one. */
-  readonly roundTripMs: number | undefined;
-  /** Whether reading a manifest counts against a quota that asking for its digest does not (Docker Hub's pulls). */
-  readonly metersManifestReads: boolean;
+  readonly roundTripMs?: number | undefined;
+  /** Whether reading a manifest counts against a quota that asking for its digest does not (Docker Hub's pulls). Default false. */
+  readonly metersManifestReads?: boolean | undefined;
 
   /** The digest of the image's manifest, by a HEAD or less where that will do; undefined when only the manifest itself can tell. */
   getManifestDigest(options?: WaitOptions): Promise<Digest | undefined>;
@@ -57,8 +57,8 @@ export interface ImageSource extends BlobChunkAccessor, AsyncDisposable {
   /** The size of a blob whose manifest does not tell it (schema 1), in bytes. */
   getBlobSize(digest: Digest, options?: WaitOptions): Promise<number>;
 
-  /** The signatures stored beside the image, each as its file's bytes; none where the transport has no place for them. */
-  getSignaturesWithFormat(options?: GetManifestOptions): Promise<readonly Buffer[]>;
+  /** The signatures stored beside the image, each as its file's bytes. Absent where the transport has no place for them. */
+  getSignaturesWithFormat?(options?: GetManifestOptions): Promise<readonly Buffer[]>;
 
   /**
    * A blob from its first byte on. The stream is not verified; who consumes it verifies. Lost connections are taken up again at
@@ -66,6 +66,8 @@ export interface ImageSource extends BlobChunkAccessor, AsyncDisposable {
    */
   getBlob(info: BlobInfo, options?: GetBlobOptions): Promise<BlobStream>;
 
-  /** Whether `getBlobAt` may be called at all. */
-  supportsGetBlobAt(): boolean;
+  /** Parts of a blob. Absent where only whole blobs are to be had. */
+  readonly getBlobAt?: BlobChunkAccessor['getBlobAt'] | undefined;
+  /** What is known of how `getBlobAt` is answered. Present where that is. */
+  readonly rangeSupport?: BlobChunkAccessor['rangeSupport'] | undefined;
 }

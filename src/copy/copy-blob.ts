@@ -148,7 +148,7 @@ async function tryReusing(
 function mayOpenEarly(run: CopyRun, { info }: BlobToCopy): boolean {
   const { source, destination, partial } = run;
   if (info.size >= RANGED_BLOB || (partial !== 'never' && isAnnotatedChunked(info))) return false;
-  return destination.expectsMissing(info, { srcRef: source.repository });
+  return destination.expectsMissing?.(info, { srcRef: source.repository }) ?? false;
 }
 
 /** To find substitutes for a layer later, its content has to be known: it is decompressed as it passes, from its first byte to its last. */
@@ -174,21 +174,19 @@ async function putPartial(
   { meter, memory }: PutOptions,
 ): Promise<CopiedBlob | undefined> {
   const { source, destination, signal } = run;
-  if (
-    run.partial === 'never' ||
-    blob.isConfig ||
-    isToBeLearnt(run, blob) ||
+  const isWanted =
+    run.partial !== 'never' &&
+    !blob.isConfig &&
+    !isToBeLearnt(run, blob) &&
     // Ranges are asked of the source alone; a layer that is kept elsewhere comes whole.
-    isForeignLayer(blob.info) ||
-    !source.supportsGetBlobAt() ||
-    !destination.supportsPutBlobPartial()
-  )
-    return undefined;
+    !isForeignLayer(blob.info);
+  const accessor = isWanted ? meter.measuring(source) : undefined;
+  if (accessor === undefined || destination.putBlobPartial === undefined) return undefined;
   try {
     const { layerIndex, platform } = blob;
     const { cache } = run;
     const options = { cache, memory, layerIndex, platform, reusePieces: mayReusePieces(run), signal };
-    const put = await destination.putBlobPartial(meter.measuring(source), blob.info, options);
+    const put = await destination.putBlobPartial(accessor, blob.info, options);
     return { ...put, outcome: put.bytesReused > 0 ? 'partial' : 'copied', bytesFetched: meter.bytes };
   } catch (error) {
     if (!(error instanceof PartialBlobUnavailableError)) throw error;

@@ -41,6 +41,7 @@ export interface CopiedImage {
 /** Copies an image: everything below its manifest first, the manifest itself last, byte for byte. */
 export async function copyImage(run: PreparedRun, options: CopyImageOptions = {}): Promise<CopiedImage> {
   const { source, destination, signal } = run;
+  await begin(run);
   const names = await namesToWrite(run, options);
   if (names.length === 0) return untouched(await describeCurrent(run, { digestOnly: true }), 'exists');
   const { force = false } = options;
@@ -66,6 +67,13 @@ export async function copyImage(run: PreparedRun, options: CopyImageOptions = {}
   const isEnough = isThere || (isTrusted && isSameRepository(run));
   const named = isEnough ? await nameOnly(run, wanted, names, signatures) : undefined;
   return named ?? copyContent(run, wanted, names, signatures);
+}
+
+/** What the destination makes or locks before all else is not made for an image that does not exist. */
+async function begin({ source, destination, signal }: PreparedRun): Promise<void> {
+  if (destination.begin === undefined) return;
+  await source.getManifest({ signal });
+  await destination.begin({ signal });
 }
 
 /** A name that the image gets: a further tag, or (undefined) that of the destination's reference. */
@@ -196,7 +204,7 @@ async function publish(
 }
 
 async function finish({ destination, signal }: PreparedEnd, signatures: readonly Buffer[]): Promise<void> {
-  if (destination.supportsSignatures()) await destination.putSignaturesWithFormat(signatures, { signal });
+  await destination.putSignaturesWithFormat?.(signatures, { signal });
   await destination.commit({ signal });
 }
 
@@ -235,7 +243,7 @@ async function leaveSame(
 ): Promise<CopiedImage> {
   const { destination, signal } = run;
   const { bytes } = same;
-  if (destination.supportsSignatures()) await copySignatures(run, bytes && { ...same, bytes }, signedAs);
+  await copySignatures(run, bytes && { ...same, bytes }, signedAs);
   await destination.commit({ signal });
   return untouched(same, 'same');
 }

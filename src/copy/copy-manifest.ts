@@ -104,7 +104,7 @@ async function putInstance(
   const instanceDigest = ready.manifest.digest;
   try {
     await putReadyManifest(run, blobs, ready, { instanceDigest });
-    if (signatures.length > 0) await destination.putSignaturesWithFormat(signatures, { instanceDigest, signal });
+    if (signatures.length > 0) await destination.putSignaturesWithFormat?.(signatures, { instanceDigest, signal });
   } catch (error) {
     throw duringOperation(`writing manifest ${instanceDigest} to ${destination.reference}`, error);
   }

@@ -39,17 +39,21 @@ export class Meter {
     return pipeline(stream, counter, () => undefined);
   }
 
-  measuring(source: ImageSource): BlobChunkAccessor {
+  /** The source's blobs, what is read of them counted. Undefined where it gives no parts of blobs. */
+  measuring(source: ImageSource): BlobChunkAccessor | undefined {
+    const { getBlobAt, rangeSupport } = source;
+    if (getBlobAt === undefined || rangeSupport === undefined) return undefined;
+    const read = getBlobAt.bind(source);
     const count = (stream: Readable): Readable => this.count(stream);
     return {
-      rangeSupport: source.rangeSupport,
+      rangeSupport,
       async getBlob(info, options): Promise<BlobStream> {
         const { stream, size } = await source.getBlob(info, options);
         return { stream: count(stream), size };
       },
       async *getBlobAt(info, chunks, options) {
         try {
-          for await (const reader of source.getBlobAt(info, chunks, options)) yield count(reader);
+          for await (const reader of read(info, chunks, options)) yield count(reader);
         } catch (error) {
           if (!(error instanceof WholeBlobError)) throw error;
           throw new WholeBlobError(count(error.stream), { ...(error.side && { side: error.side }) });

@@ -14,9 +14,9 @@ type SignatureRun = Pick<PreparedRun, 'source' | 'destination' | 'removeSignatur
  */
 export async function signaturesToCopy(run: SignatureRun, instanceDigest?: Digest): Promise<readonly Buffer[]> {
   const { source, destination, signal } = run;
-  if (run.removeSignatures) return [];
+  if (run.removeSignatures || source.getSignaturesWithFormat === undefined) return [];
   const signatures = await source.getSignaturesWithFormat({ instanceDigest, signal });
-  if (signatures.length === 0 || destination.supportsSignatures()) return signatures;
+  if (signatures.length === 0 || destination.putSignaturesWithFormat !== undefined) return signatures;
   const signed = instanceDigest === undefined ? source.reference : `${source.reference}, manifest ${instanceDigest}`;
   throw new ImgcopyError(`${signed} is signed, and ${destination.reference} has no place for its signatures`, {
     code: 'ERR_SIGNATURES_UNSUPPORTED',
@@ -26,7 +26,8 @@ export async function signaturesToCopy(run: SignatureRun, instanceDigest?: Diges
 }
 
 /**
- * Puts the signatures of an image that is there already, and of its instances; those that the source does not have go with the commit.
+ * Puts the signatures of an image that is there already, and of its instances; those that the source does not have go with the commit. Nothing is
+ * asked where the destination has no place for them.
  * @param image  undefined: not known; @param signedAs  see signaturesToCopy.
  */
 export async function copySignatures(
@@ -35,6 +36,7 @@ export async function copySignatures(
   signedAs: Digest | undefined,
 ): Promise<void> {
   const { destination, signal } = run;
+  if (destination.putSignaturesWithFormat === undefined) return;
   await destination.putSignaturesWithFormat(await signaturesToCopy(run, signedAs), { signal });
   if (image !== undefined && !run.removeSignatures)
     await copyInstanceSignatures(run, new ManifestReader(run), image, 0);
@@ -54,7 +56,7 @@ async function copyInstanceSignatures(
   for (const entry of instances) {
     const { digest: instanceDigest, mediaType } = entry;
     const signatures = await signaturesToCopy(run, instanceDigest);
-    if (signatures.length > 0) await destination.putSignaturesWithFormat(signatures, { instanceDigest, signal });
+    if (signatures.length > 0) await destination.putSignaturesWithFormat?.(signatures, { instanceDigest, signal });
     if (isIndexType(mediaType)) await copyInstanceSignatures(run, reader, await reader.read(entry), depth + 1);
   }
 }

@@ -70,8 +70,6 @@ async function copyUnder(
     signal,
   };
   await using source = await sourceName.openSource({ ...open, endpoint: options.source ?? {} });
-  // A destination that is opened is locked, or created: not for a source that does not exist.
-  if (destinationName.transport === 'dir') await source.getManifest({ signal });
   await using destination = await destinationName.openDestination({
     ...open,
     endpoint: options.destination ?? {},

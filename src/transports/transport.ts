@@ -48,7 +48,7 @@ export interface ImageName {
 
   /** Opens the image for reading. It makes nothing and locks nothing. */
   openSource(options: OpenOptions): Promise<ImageSource>;
-  /** Opens the image for writing. */
+  /** Opens the image for writing. It makes nothing and locks nothing: see ImageDestination.begin. */
   openDestination(options: OpenDestinationOptions): Promise<ImageDestination>;
   /** All tags of its repository, a page at a time; absent where images have no tags. */
   listTags?(options: OpenOptions): AsyncIterable<string>;

@@ -35,7 +35,6 @@ function learning(cache: BlobInfoCache, putBlobWithOptions?: ImageDestination['p
     blobs: [bytes],
     run: { cache },
     destination: {
-      supportsPutBlobPartial: () => true,
       putBlobPartial: async () => ({ digest, size: bytes.length, bytesReused: 10 }),
       ...(putBlobWithOptions && { putBlobWithOptions }),
     },

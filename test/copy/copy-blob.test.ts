@@ -15,7 +15,6 @@ const size = bytes.length;
 
 /** A destination that builds every blob from pieces. */
 const partialDestination: NonNullable<FakeRunOptions['destination']> = {
-  supportsPutBlobPartial: () => true,
   putBlobPartial: async () => ({ digest, size, bytesReused: 400 }),
 };
 
@@ -130,13 +129,12 @@ test('ends the copy when the question whether the blob is there fails', async ()
 const wholeAtOnce: Readonly<Record<string, { options: FakeRunOptions; isConfig?: boolean }>> = {
   'the user wants it so': { options: { run: { partial: 'never' } } },
   'it is a config': { options: {}, isConfig: true },
-  'the source gives no parts of blobs': { options: { source: { supportsGetBlobAt: () => false } } },
-  'the destination builds no blobs': { options: { destination: { supportsPutBlobPartial: () => false } } },
+  'the source gives no parts of blobs': { options: { source: { getBlobAt: undefined } } },
+  'the destination builds no blobs': { options: { destination: {} } },
 };
 for (const [reason, { options, isConfig = false }] of Object.entries(wholeAtOnce)) {
   test(`streams the whole blob at once where ${reason}`, async () => {
-    const destination = { ...partialDestination, ...options.destination };
-    const { run, calls, stored } = fakeRun({ ...options, blobs: [bytes], destination });
+    const { run, calls, stored } = fakeRun({ destination: partialDestination, ...options, blobs: [bytes] });
     await copyBlob(run, { ...blob, isConfig });
     assert.deepEqual(calls, ['tryReusingBlobWithOptions', 'getBlob', 'putBlobWithOptions']);
     assert.deepEqual(stored.get(digest), bytes);
@@ -175,7 +173,6 @@ test('tells the destination what it may want to know of the blob', async () => {
     source: { repository },
     destination: {
       tryReusingBlobWithOptions: async (_info, options) => (asked.push(options), { reused: false }),
-      supportsPutBlobPartial: () => true,
       putBlobPartial: async (_accessor, _info, { memory, ...options }) => (
         assert.equal(memory.held, 0),
         asked.push(options),

@@ -5,7 +5,7 @@ import type { PreparedRun } from '../../src/copy/copy-run.ts';
 import { ImgcopyError, isAbort } from '../../src/errors/imgcopy-error.ts';
 import type { RawManifest } from '../../src/contract/blob-info.ts';
 import { MissingBlobsError } from '../../src/contract/errors.ts';
-import type { CurrentManifest, ImageDestination } from '../../src/contract/image-destination.ts';
+import type { CurrentManifest, ImageDestination, ManifestPresence } from '../../src/contract/image-destination.ts';
 import { fakeRun, type FakeRun, type FakeRunOptions } from '../support/fakes.ts';
 import { buildImage, buildIndex } from '../support/images.ts';
 
@@ -26,7 +26,10 @@ function prepared(options: FakeRunOptions): FakeRun & { readonly ready: Prepared
 }
 
 test('writes the manifest when its blobs are there, signatures after it, and commits last (behaviour 21)', async () => {
-  const { ready, calls, manifests } = prepared({ image, destination: { supportsSignatures: () => true } });
+  const { ready, calls, manifests } = prepared({
+    image,
+    destination: { putSignaturesWithFormat: async () => undefined },
+  });
   const copied = await copyImage(ready);
   assert.deepEqual(calls.slice(-3), ['putManifest', 'putSignaturesWithFormat', 'commit']);
   assert.equal(calls.filter((call) => call === 'putBlobWithOptions').length, 3);
@@ -48,6 +51,20 @@ test('reads the source before it writes a byte (behaviour 34)', async () => {
   const { ready, calls } = prepared({ image, source: { getManifest: async () => Promise.reject(failure) } });
   await assert.rejects(copyImage(ready), failure);
   assert.deepEqual(calls, ['getManifest']);
+});
+
+test('makes and locks nothing at the destination for a source that cannot be read, and asks it nothing before', async () => {
+  const failure = new ImgcopyError('GET: 404', { code: 'ERR_NOT_FOUND', kind: 'not-found', side: 'source' });
+  const begun: string[] = [];
+  const begin = async (): Promise<void> => void begun.push('begin');
+  const currentManifest = async (): Promise<ManifestPresence> => (begun.push('currentManifest'), { state: 'absent' });
+  const missing = prepared({ source: { getManifest: async () => Promise.reject(failure) }, destination: { begin } });
+  await assert.rejects(copyImage(missing.ready), failure);
+  assert.deepEqual(begun, []);
+  const { ready, calls } = prepared({ image, destination: { begin, currentManifest } });
+  await copyImage(ready, { noClobber: true });
+  assert.deepEqual(calls.slice(0, 2), ['getManifest', 'begin']);
+  assert.deepEqual(begun.slice(0, 2), ['begin', 'currentManifest']);
 });
 
 test('does nothing where the destination has this very image, and all it can where it is told to', async () => {

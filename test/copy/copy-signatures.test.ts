@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { copyImage } from '../../src/copy/copy-image.ts';
 import type { PreparedRun } from '../../src/copy/copy-run.ts';
 import { digestOf } from '../../src/digest/digest.ts';
+import type { ImageDestination } from '../../src/contract/image-destination.ts';
 import type { ImageSource } from '../../src/contract/image-source.ts';
 import { fakeRun, type FakeRunOptions } from '../support/fakes.ts';
 import { buildImage, buildIndex, type TestImage } from '../support/images.ts';
@@ -37,16 +38,17 @@ function signed(
   const stored = new Map<string | undefined, readonly string[]>();
   const getSignaturesWithFormat: ImageSource['getSignaturesWithFormat'] = async ({ instanceDigest } = {}) =>
     all.get(instanceDigest) ?? [];
+  const putSignaturesWithFormat: ImageDestination['putSignaturesWithFormat'] = async (
+    list,
+    { instanceDigest } = {},
+  ) => {
+    if (list.length > 0) stored.set(instanceDigest, list.map(String));
+  };
   const fake = fakeRun({
     image: index,
     run,
     source: { getSignaturesWithFormat },
-    destination: {
-      supportsSignatures: () => into === 'dir',
-      putSignaturesWithFormat: async (list, { instanceDigest } = {}) => {
-        if (list.length > 0) stored.set(instanceDigest, list.map(String));
-      },
-    },
+    destination: into === 'dir' ? { putSignaturesWithFormat } : {},
   });
   return { calls: fake.calls, stored, ready: { ...fake.run, openCache: async () => fake.run.cache } };
 }
@@ -130,7 +132,7 @@ test('reads the manifests in an image that is there already within the limits of
     const { run } = fakeRun({
       image,
       destination: {
-        supportsSignatures: () => true,
+        putSignaturesWithFormat: async () => undefined,
         currentManifest: async () => ({ state: 'present', manifest: image.manifest }),
       },
     });

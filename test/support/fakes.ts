@@ -56,8 +56,6 @@ export function fakeRun(options: FakeRunOptions = {}): FakeRun {
     reference: 'fake:source',
     repository: undefined,
     concurrency: 'parallel',
-    roundTripMs: undefined,
-    metersManifestReads: false,
     rangeSupport: { isLocal: false, ranges: undefined, multiRange: undefined },
     getManifestDigest: async () => image?.manifest.digest,
     getManifest: async ({ instanceDigest } = {}) => {
@@ -67,14 +65,12 @@ export function fakeRun(options: FakeRunOptions = {}): FakeRun {
       return found;
     },
     getBlobSize: async (digest) => content.get(digest)?.length ?? 0,
-    getSignaturesWithFormat: async () => [],
     getBlob: async ({ digest }) => {
       const bytes = content.get(digest) ?? Buffer.alloc(0);
       const stream = Readable.from(packetsOf(bytes), { objectMode: false });
       streams.push(stream);
       return { stream, size: bytes.length };
     },
-    supportsGetBlobAt: () => true,
     getBlobAt: () => {
       throw new Error('no part of a blob was expected to be asked for');
     },
@@ -85,23 +81,15 @@ export function fakeRun(options: FakeRunOptions = {}): FakeRun {
     reference: 'fake:destination',
     repository: undefined,
     concurrency: 'parallel',
-    roundTripMs: undefined,
     acceptsForeignLayerUrls: true,
     currentManifest: async () => ({ state: 'absent' }),
-    expectsMissing: () => false,
     tryReusingBlobWithOptions: async () => ({ reused: false }),
-    supportsPutBlobPartial: () => false,
-    putBlobPartial: async () => {
-      throw new Error('no partial blob was expected');
-    },
     putBlobWithOptions: async (stream, { digest = 'sha256:' }) => {
       const bytes = Buffer.concat((await stream.toArray()) as Buffer[]);
       stored.set(digest, bytes);
       return { digest, size: bytes.length };
     },
     putManifest: async (manifest) => void manifests.push(manifest),
-    supportsSignatures: () => false,
-    putSignaturesWithFormat: async () => undefined,
     commit: async () => undefined,
     [Symbol.asyncDispose]: async () => undefined,
     ...options.destination,
@@ -149,6 +137,7 @@ type LayerOverrides = Partial<Omit<BlobToCopy, 'info'>> & { readonly info?: Part
 
 /** Methods that move something: the others only tell what is. */
 const NOTED: ReadonlySet<string | symbol> = new Set([
+  'begin',
   'getBlob',
   'getBlobAt',
   'getBlobSize',
@@ -164,8 +153,12 @@ const NOTED: ReadonlySet<string | symbol> = new Set([
 function noting<T extends object>(end: T, calls: string[]): T {
   return new Proxy(end, {
     get(target, name, receiver): unknown {
-      if (NOTED.has(name)) calls.push(String(name));
-      return Reflect.get(target, name, receiver);
+      const member: unknown = Reflect.get(target, name, receiver);
+      if (!NOTED.has(name) || typeof member !== 'function') return member;
+      return (...args: unknown[]): unknown => {
+        calls.push(String(name));
+        return Reflect.apply(member, target, args);
+      };
     },
   });
 }

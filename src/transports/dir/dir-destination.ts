@@ -43,61 +43,67 @@ export interface DirDestinationOptions {
 }
 
 /**
- * Opens a directory for writing an image in the containers `dir:` layout, and locks it until it is disposed of. Nothing is written to it
- * before the first blob or manifest; the image that it holds stays whole until the new one is.
+ * A directory for writing an image in the containers `dir:` layout. Nothing is written to it before the first blob or manifest; the image that it holds
+ * stays whole until the new one is.
  *
- * @param path  relative to the working directory, or absolute; made with its parents where it is missing. It may be a symbolic link.
- * @throws ImgcopyError ERR_DIR_NOT_EMPTY (kind `usage`) for files that are no image's, ERR_DIR_LOCKED while another imgcopy writes there,
- *   ERR_DIR_VERSION for a later version of the layout, ERR_NOT_A_DIRECTORY, ERR_NOT_WRITABLE.
+ * @param path  relative to the working directory, or absolute. It may be a symbolic link.
  */
-export async function openDirDestination(path: string, options: DirDestinationOptions = {}): Promise<ImageDestination> {
-  const target = await openTargetDirectory(path);
-  try {
-    const version = new VersionFile(target.path, await readVersion(target.path));
-    return new DirDestination(`dir:${path}`, target, version, options);
-  } catch (error) {
-    await target[Symbol.asyncDispose]();
-    throw error;
-  }
+export function openDirDestination(path: string, options: DirDestinationOptions = {}): DirDestination {
+  return new DirDestination(path, options);
 }
 
-class DirDestination implements ImageDestination {
+/** A directory that was made and locked. */
+interface BegunDirectory {
+  readonly target: TargetDirectory;
+  readonly version: VersionFile;
+  /** Reads what the directory has. */
+  readonly own: BlobChunkAccessor;
+  readonly oldLayers: OldLayers;
+}
+
+export class DirDestination implements ImageDestination {
   readonly reference: string;
   readonly repository = undefined;
   readonly concurrency = 'parallel';
   readonly roundTripMs = 0;
   readonly acceptsForeignLayerUrls = false;
-  readonly #target: TargetDirectory;
-  readonly #directory: string;
-  readonly #version: VersionFile;
+  readonly #path: string;
   readonly #force: boolean;
-  /** Reads what the directory has. */
-  readonly #own: BlobChunkAccessor;
-  readonly #oldLayers: OldLayers;
   /** Two writers of one digest would write to one file. */
   readonly #writers = new OneAtATime<Digest | Readable>();
   readonly #instanceSignatures = new Set<string>();
+  #begun: BegunDirectory | undefined;
   #current: Promise<ManifestPresence> | undefined;
   #manifest: RawManifest | undefined;
   #signatures: readonly Buffer[] | undefined;
 
-  constructor(
-    reference: string,
-    target: TargetDirectory,
-    version: VersionFile,
-    { force = false }: DirDestinationOptions,
-  ) {
-    this.reference = reference;
-    this.#target = target;
-    this.#directory = target.path;
-    this.#version = version;
+  constructor(path: string, { force = false }: DirDestinationOptions) {
+    this.reference = `dir:${path}`;
+    this.#path = path;
     this.#force = force;
-    this.#own = dirBlobAccessor(target.path);
-    this.#oldLayers = new OldLayers(
-      () => readImageManifest(target.path).then((stored) => stored?.raw),
-      ({ digest }) => this.#instance(digest),
-      undefined,
-    );
+  }
+
+  /**
+   * Makes the directory with its parents where it is missing, and locks it until this is disposed of.
+   * @throws ImgcopyError ERR_DIR_NOT_EMPTY (kind `usage`) for files that are no image's, ERR_DIR_LOCKED while another imgcopy writes there,
+   *   ERR_DIR_VERSION for a later version of the layout, ERR_NOT_A_DIRECTORY, ERR_NOT_WRITABLE.
+   */
+  async begin({ signal }: WaitOptions = {}): Promise<void> {
+    signal?.throwIfAborted();
+    const target = await openTargetDirectory(this.#path);
+    const { path } = target;
+    try {
+      const version = new VersionFile(path, await readVersion(path));
+      const oldLayers = new OldLayers(
+        () => readImageManifest(path).then((stored) => stored?.raw),
+        ({ digest }) => this.#instance(digest),
+        undefined,
+      );
+      this.#begun = { target, version, own: dirBlobAccessor(path), oldLayers };
+    } catch (error) {
+      await target[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   async currentManifest({ digestOnly, signal }: CurrentManifestOptions = {}): Promise<ManifestPresence> {
@@ -107,20 +113,12 @@ class DirDestination implements ImageDestination {
     return await this.#current;
   }
 
-  expectsMissing(): boolean {
-    return false;
-  }
-
   async tryReusingBlobWithOptions(info: BlobInfo, { signal }: TryReusingBlobOptions): Promise<ReusedBlob> {
     signal?.throwIfAborted();
     const { digest, size } = info;
     if (!(await isPresent(this.#directory, { name: blobFileName(digest), size }))) return { reused: false };
     if (this.#force && !(await isVerified(this.#directory, info, signal))) return { reused: false };
     return { reused: true, digest, size };
-  }
-
-  supportsPutBlobPartial(): boolean {
-    return true;
   }
 
   async putBlobPartial(
@@ -132,9 +130,9 @@ class DirDestination implements ImageDestination {
     signal?.throwIfAborted();
     const { digest, size } = info;
     const candidates = async (): Promise<readonly Candidate[]> =>
-      reusePieces ? this.#presentOf(await this.#oldLayers.find(info, { layerIndex, platform, cache })) : [];
-    await this.#version.raiseTo(versionFor([blobFileName(digest)]));
-    const input = { accessor, info, own: this.#own, candidates, memory, signal };
+      reusePieces ? this.#presentOf(await this.#written.oldLayers.find(info, { layerIndex, platform, cache })) : [];
+    await this.#written.version.raiseTo(versionFor([blobFileName(digest)]));
+    const input = { accessor, info, own: this.#written.own, candidates, memory, signal };
     const file = { directory: this.#directory, digest, size, finalName: blobFileName, resume: true, signal };
     const { tail, ...reuse } = await this.#writers.run(digest, async () => {
       await using opened = await openBlobFile(file);
@@ -149,7 +147,7 @@ class DirDestination implements ImageDestination {
       signal?.throwIfAborted();
       const { digest, size } = info;
       const directory = this.#directory;
-      await this.#version.raiseTo(versionFor(digest === undefined ? [] : [blobFileName(digest)]));
+      await this.#written.version.raiseTo(versionFor(digest === undefined ? [] : [blobFileName(digest)]));
       // It may fail before its turn: who reads it then is told.
       stream.on('error', () => undefined);
       return await this.#writers.run(digest ?? stream, async () => {
@@ -174,10 +172,6 @@ class DirDestination implements ImageDestination {
     await this.#writeInstanceFile(manifestFileName(instanceDigest), manifest.bytes);
   }
 
-  supportsSignatures(): boolean {
-    return true;
-  }
-
   async putSignaturesWithFormat(signatures: readonly Buffer[], options: PutManifestOptions = {}): Promise<void> {
     const { instanceDigest, signal } = options;
     signal?.throwIfAborted();
@@ -197,7 +191,7 @@ class DirDestination implements ImageDestination {
     const isPut = this.#manifest !== undefined || this.#signatures !== undefined;
     const manifest = this.#manifest ?? (isPut ? await readImageManifest(this.#directory) : undefined)?.raw;
     if (manifest === undefined) return;
-    await commitImage(this.#directory, this.#version, {
+    await commitImage(this.#directory, this.#written.version, {
       manifest,
       signatures: this.#signatures,
       instanceSignatures: this.#instanceSignatures,
@@ -205,7 +199,16 @@ class DirDestination implements ImageDestination {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#target[Symbol.asyncDispose]();
+    await this.#begun?.target[Symbol.asyncDispose]();
+  }
+
+  get #written(): BegunDirectory {
+    if (this.#begun === undefined) throw new Error(`${this.reference} is used before begin()`);
+    return this.#begun;
+  }
+
+  get #directory(): string {
+    return this.#written.target.path;
   }
 
   /** Of old layers, those that are there whole. */
@@ -224,7 +227,7 @@ class DirDestination implements ImageDestination {
   }
 
   async #writeInstanceFile(name: string, bytes: Buffer): Promise<void> {
-    await this.#version.raiseTo(versionFor([name]));
+    await this.#written.version.raiseTo(versionFor([name]));
     await replaceFile(this.#directory, name, bytes);
   }
 }

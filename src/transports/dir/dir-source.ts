@@ -24,7 +24,7 @@ import { readSignatures } from './signature-files.ts';
  * @throws ImgcopyError of kind `not-found` when there is no image, ERR_DIR_VERSION when the layout is of a later version.
  * @see https://github.com/containers/image/blob/main/docs/containers-transports.5.md
  */
-export async function openDirSource(path: string): Promise<ImageSource> {
+export async function openDirSource(path: string): Promise<DirSource> {
   const directory = resolveLocalPath(path);
   const names = await listDirectory(path);
   await readVersion(directory);
@@ -33,12 +33,11 @@ export async function openDirSource(path: string): Promise<ImageSource> {
   return new DirSource(path, directory, stored.raw);
 }
 
-class DirSource implements ImageSource {
+export class DirSource implements ImageSource {
   readonly reference: string;
   readonly repository = undefined;
   readonly concurrency = 'parallel';
   readonly roundTripMs = 0;
-  readonly metersManifestReads = false;
   readonly rangeSupport: RangeSupport;
   readonly #directory: string;
   readonly #blobs: BlobChunkAccessor;
@@ -79,10 +78,6 @@ class DirSource implements ImageSource {
 
   async getBlob(info: BlobInfo, { signal }: GetBlobOptions = {}): Promise<BlobStream> {
     return { stream: await streamBlob(this.#directory, info, signal), size: info.size };
-  }
-
-  supportsGetBlobAt(): boolean {
-    return true;
   }
 
   getBlobAt(info: BlobInfo, chunks: readonly ImageSourceChunk[], options?: GetBlobAtOptions): AsyncIterable<Readable> {

@@ -131,10 +131,6 @@ export class RegistryDestination implements ImageDestination {
     return this.#reuse.tryReusing(info, options);
   }
 
-  supportsPutBlobPartial(): boolean {
-    return true;
-  }
-
   async putBlobPartial(
     accessor: BlobChunkAccessor,
     info: BlobInfo,
@@ -182,14 +178,6 @@ export class RegistryDestination implements ImageDestination {
 
   async putManifest(manifest: RawManifest, { instanceDigest, tag, signal }: PutManifestOptions = {}): Promise<void> {
     await this.#manifests.put(instanceDigest ?? tag ?? this.#name, manifest, { signal });
-  }
-
-  supportsSignatures(): boolean {
-    return false;
-  }
-
-  async putSignaturesWithFormat(signatures: readonly Buffer[]): Promise<void> {
-    if (signatures.length > 0) throw new Error('a registry has no place for signatures beside an image');
   }
 
   async commit(): Promise<void> {

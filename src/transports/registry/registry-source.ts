@@ -116,10 +116,6 @@ export class RegistrySource implements ImageSource {
     });
   }
 
-  getSignaturesWithFormat(): Promise<readonly Buffer[]> {
-    return Promise.resolve([]);
-  }
-
   async getBlob(info: BlobInfo, { cache, signal, isFresh }: GetBlobOptions = {}): Promise<BlobStream> {
     const { reader, response } = await this.#openBlob(info, { signal, isFresh });
     if (reader === this.#client) cache?.recordKnownLocation(info.digest, this.repository);
@@ -142,10 +138,6 @@ export class RegistrySource implements ImageSource {
       size,
       contentEncoding,
     };
-  }
-
-  supportsGetBlobAt(): boolean {
-    return true;
   }
 
   getBlobAt(info: BlobInfo, chunks: readonly ImageSourceChunk[], options?: GetBlobAtOptions): AsyncIterable<Readable> {

@@ -4,10 +4,17 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { digestHex, digestOf } from '../../../src/digest/digest.ts';
-import { openDirDestination } from '../../../src/transports/dir/dir-destination.ts';
 import { buildImage, randomBytes } from '../../support/images.ts';
 import { newer, shared } from './destination-images.ts';
-import { assertHoldsOnly, blobInfo, isWhole, putImage, temporaryDirectory, writeImage } from './image-directory.ts';
+import {
+  assertHoldsOnly,
+  beginDirDestination,
+  blobInfo,
+  isWhole,
+  putImage,
+  temporaryDirectory,
+  writeImage,
+} from './image-directory.ts';
 
 const MIB = 1024 * 1024;
 
@@ -27,7 +34,7 @@ test('reuses a blob by its size, and with force only by its content (behaviour 7
   await writeImage(directory, newer);
   await writeFile(join(directory, digestHex(digestOf(shared))), Buffer.alloc(shared.length));
   {
-    await using trusting = await openDirDestination(directory);
+    await using trusting = await beginDirDestination(directory);
     assert.equal((await trusting.tryReusingBlobWithOptions(blobInfo(shared), {})).reused, true);
     const other = { ...blobInfo(shared), size: 17 };
     assert.deepEqual(await trusting.tryReusingBlobWithOptions(other, {}), { reused: false });
@@ -36,7 +43,7 @@ test('reuses a blob by its size, and with force only by its content (behaviour 7
     });
   }
   {
-    await using strict = await openDirDestination(directory, { force: true });
+    await using strict = await beginDirDestination(directory, { force: true });
     assert.deepEqual(await putImage(strict, newer), [digestOf(shared)]);
   }
   await assertHoldsOnly(directory, newer);
@@ -45,7 +52,7 @@ test('reuses a blob by its size, and with force only by its content (behaviour 7
 test('leaves neither blob nor temporary file of a stream with wrong bytes (behaviour 14)', async (t) => {
   const directory = await temporaryDirectory(t);
   {
-    await using destination = await openDirDestination(directory);
+    await using destination = await beginDirDestination(directory);
     const wrong = Buffer.alloc(3 * MIB);
     const info = { digest: digestOf(shared), size: wrong.length };
     await assert.rejects(destination.putBlobWithOptions(Readable.from([wrong]), info, {}), {
@@ -61,7 +68,7 @@ test('writes one digest for one caller at a time, and for the next when that one
   const directory = await temporaryDirectory(t);
   const failure = new Error('cut');
   {
-    await using destination = await openDirDestination(directory);
+    await using destination = await beginDirDestination(directory);
     const info = blobInfo(shared);
     const streams = [breakingStream(shared.subarray(0, 10), failure), Readable.from([shared]), Readable.from([shared])];
     const put = streams.map((stream) => destination.putBlobWithOptions(stream, info, {}));
@@ -81,7 +88,7 @@ test('keeps the beginning of a large blob whose stream breaks, and nothing of a 
   const large = randomBytes('large', 3 * MIB);
   const failure = new Error('the line broke');
   {
-    await using destination = await openDirDestination(directory);
+    await using destination = await beginDirDestination(directory);
     const begun = breakingStream(large.subarray(0, 2 * MIB), failure);
     await assert.rejects(destination.putBlobWithOptions(begun, blobInfo(large), {}), failure);
     const small = breakingStream(large.subarray(0, 1000), failure);
@@ -90,14 +97,14 @@ test('keeps the beginning of a large blob whose stream breaks, and nothing of a 
   const partial = `.imgcopy-sha256-${digestHex(digestOf(large))}.partial`;
   assert.deepEqual((await readdir(directory)).toSorted(), [partial, 'version']);
   assert.deepEqual(await readFile(join(directory, partial)), large.subarray(0, 2 * MIB));
-  await using destination = await openDirDestination(directory);
+  await using destination = await beginDirDestination(directory);
   await putImage(destination, buildImage({ layers: [large] }));
   assert.equal(await isWhole(directory, buildImage({ layers: [large] })), true);
 });
 
 test('an abort ends a blob and destroys its stream', async (t) => {
   const directory = await temporaryDirectory(t);
-  await using destination = await openDirDestination(directory);
+  await using destination = await beginDirDestination(directory);
   const controller = new AbortController();
   const endless = new Readable({ read() {} });
   endless.push(shared.subarray(0, 10));
@@ -113,7 +120,7 @@ test('an abort ends a blob and destroys its stream', async (t) => {
 
 test('computes the digest of a blob that comes without one', async (t) => {
   const directory = await temporaryDirectory(t);
-  await using destination = await openDirDestination(directory);
+  await using destination = await beginDirDestination(directory);
   assert.deepEqual(await destination.putBlobWithOptions(Readable.from([shared]), {}, {}), blobInfo(shared));
   assert.ok((await readdir(directory)).includes(digestHex(digestOf(shared))));
 });

@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { digestHex, digestOf } from '../../../src/digest/digest.ts';
-import { openDirDestination } from '../../../src/transports/dir/dir-destination.ts';
 import { indexOf, newer, older, shared } from './destination-images.ts';
 import {
   assertHoldsOnly,
+  beginDirDestination,
   blobInfo,
   isWhole,
   namesOf,
@@ -20,7 +20,7 @@ test('replaces an image, and writes only what that lacks', async (t) => {
   const directory = await temporaryDirectory(t);
   await writeImage(directory, older);
   {
-    await using destination = await openDirDestination(directory);
+    await using destination = await beginDirDestination(directory);
     const written = await putImage(destination, newer);
     assert.equal(written.includes(digestOf(shared)), false);
     assert.equal(written.length, 2);
@@ -31,7 +31,7 @@ test('replaces an image, and writes only what that lacks', async (t) => {
 test('keeps the old image whole until the commit (behaviour 76)', async (t) => {
   const directory = await temporaryDirectory(t);
   await writeImage(directory, older);
-  await using destination = await openDirDestination(directory);
+  await using destination = await beginDirDestination(directory);
   for (const blob of newer.blobs.values()) {
     await destination.putBlobWithOptions(Readable.from([blob]), blobInfo(blob), {});
   }
@@ -45,7 +45,7 @@ test('leaves what is not of an image alone', async (t) => {
   const directory = await temporaryDirectory(t);
   await writeImage(directory, older);
   {
-    await using destination = await openDirDestination(directory);
+    await using destination = await beginDirDestination(directory);
     await writeFile(join(directory, 'notes.txt'), 'mine');
     await mkdir(join(directory, 'a'.repeat(64)));
     await writeFile(join(directory, 'b'.repeat(64)), 'of an image that is gone');
@@ -61,7 +61,7 @@ test('rewrites nothing when the same image is committed again', async (t) => {
   await writeImage(directory, newer);
   const before = await Promise.all(namesOf(newer).map((name) => stat(join(directory, name), { bigint: true })));
   {
-    await using destination = await openDirDestination(directory);
+    await using destination = await beginDirDestination(directory);
     assert.deepEqual(await putImage(destination, newer), []);
   }
   const after = await Promise.all(namesOf(newer).map((name) => stat(join(directory, name), { bigint: true })));
@@ -79,8 +79,7 @@ test('replaces the signatures together with the manifest', async (t) => {
   }
   const index = indexOf(older, newer);
   {
-    await using destination = await openDirDestination(directory);
-    assert.equal(destination.supportsSignatures(), true);
+    await using destination = await beginDirDestination(directory);
     await destination.putSignaturesWithFormat([Buffer.from('of the instance')], {
       instanceDigest: newer.manifest.digest,
     });
@@ -95,7 +94,7 @@ test('keeps the signatures of an image that stays, when none are said', async (t
   const directory = await temporaryDirectory(t);
   await writeImage(directory, older);
   await writeFile(join(directory, 'signature-1'), 'kept');
-  await using destination = await openDirDestination(directory);
+  await using destination = await beginDirDestination(directory);
   await destination.putManifest(older.manifest);
   await destination.commit();
   assert.equal(await readFile(join(directory, 'signature-1'), 'utf8'), 'kept');

@@ -6,16 +6,23 @@ import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { digestHex, digestOf } from '../../../src/digest/digest.ts';
 import { MediaType } from '../../../src/manifest/media-types.ts';
-import { openDirDestination } from '../../../src/transports/dir/dir-destination.ts';
 import { currentDigest } from '../../support/current-digest.ts';
 import { randomBytes } from '../../support/images.ts';
 import { indexOf, newer, older, shared } from './destination-images.ts';
-import { assertHoldsOnly, isWhole, namesOf, putImage, temporaryDirectory, writeImage } from './image-directory.ts';
+import {
+  assertHoldsOnly,
+  beginDirDestination,
+  isWhole,
+  namesOf,
+  putImage,
+  temporaryDirectory,
+  writeImage,
+} from './image-directory.ts';
 
 test('writes an image into a directory that is made with its parents (behaviour 73)', async (t) => {
   const directory = join(await temporaryDirectory(t), 'a', 'b');
   {
-    await using destination = await openDirDestination(directory);
+    await using destination = await beginDirDestination(directory);
     assert.equal(destination.reference, `dir:${directory}`);
     await putImage(destination, newer);
   }
@@ -29,7 +36,7 @@ test('writes an index with its instances', async (t) => {
   const directory = await temporaryDirectory(t);
   const index = indexOf(older, newer);
   {
-    await using destination = await openDirDestination(directory);
+    await using destination = await beginDirDestination(directory);
     await putImage(destination, index);
   }
   await assertHoldsOnly(directory, index);
@@ -40,12 +47,12 @@ test('tells which image is there, if all of it is', async (t) => {
   const index = indexOf(older, newer);
   await writeImage(directory, index);
   {
-    await using destination = await openDirDestination(directory);
+    await using destination = await beginDirDestination(directory);
     assert.equal(index.manifest.mediaType, MediaType.ociIndex);
     assert.deepEqual(await destination.currentManifest(), { state: 'present', manifest: index.manifest });
   }
   await writeFile(join(directory, digestHex(digestOf(randomBytes('newer', 2000)))), 'cut');
-  await using destination = await openDirDestination(directory);
+  await using destination = await beginDirDestination(directory);
   assert.deepEqual(await destination.currentManifest(), { state: 'absent' }, 'a blob has another size');
   assert.equal(await currentDigest(destination, { digestOnly: true }), index.manifest.digest);
 });
@@ -68,7 +75,7 @@ for (const [what, damage] of damages) {
     await writeImage(directory, index);
     await damage(directory);
     {
-      await using destination = await openDirDestination(directory);
+      await using destination = await beginDirDestination(directory);
       assert.equal(await currentDigest(destination), undefined);
       await putImage(destination, index);
     }
@@ -79,14 +86,14 @@ for (const [what, damage] of damages) {
 test('writes nothing before the first blob, and removes what it made for nothing', async (t) => {
   const parent = await temporaryDirectory(t);
   {
-    await using destination = await openDirDestination(join(parent, 'new', 'image'));
+    await using destination = await beginDirDestination(join(parent, 'new', 'image'));
     assert.deepEqual(await destination.currentManifest(), { state: 'absent' });
   }
   assert.deepEqual(await readdir(parent), []);
 });
 
 test('refuses an instance whose bytes are not those of its digest', async (t) => {
-  await using destination = await openDirDestination(await temporaryDirectory(t));
+  await using destination = await beginDirDestination(await temporaryDirectory(t));
   await assert.rejects(destination.putManifest(newer.manifest, { instanceDigest: older.manifest.digest }), {
     code: 'ERR_CONTENT_MISMATCH',
   });
@@ -106,7 +113,7 @@ test('names sha512 blobs as version 1.2 of the layout does, and goes back to 1.1
   const instance = { bytes, mediaType: MediaType.ociManifest, digest: digestOf(bytes, 'sha512') };
   const version = (): Promise<string> => readFile(join(directory, 'version'), 'utf8');
   {
-    await using destination = await openDirDestination(directory);
+    await using destination = await beginDirDestination(directory);
     await destination.putBlobWithOptions(Readable.from([shared]), { digest: sha512, size: shared.length }, {});
     assert.equal(await version(), 'Directory Transport Version: 1.2\n');
     await destination.putManifest(instance, { instanceDigest: instance.digest });
@@ -115,7 +122,7 @@ test('names sha512 blobs as version 1.2 of the layout does, and goes back to 1.1
   }
   const hex = digestHex(sha512);
   assert.deepEqual((await readdir(directory)).toSorted(), ['manifest.json', `sha512-${hex}`, 'version']);
-  await using destination = await openDirDestination(directory);
+  await using destination = await beginDirDestination(directory);
   assert.equal(await currentDigest(destination), digestOf(bytes));
   await putImage(destination, newer);
   assert.equal(await version(), 'Directory Transport Version: 1.1\n');
@@ -126,7 +133,7 @@ test('refuses a directory with files of others, and leaves it as it is (behaviou
   await writeImage(directory, older);
   await writeFile(join(directory, 'thesis.tex'), 'precious');
   await mkdir(join(directory, 'photos'));
-  await assert.rejects(openDirDestination(directory), {
+  await assert.rejects(beginDirDestination(directory), {
     code: 'ERR_DIR_NOT_EMPTY',
     kind: 'usage',
     message: /photos and 1 more/,
@@ -139,7 +146,7 @@ test('takes what an interrupted copy left, with and without version', async (t) 
   const directory = await temporaryDirectory(t);
   await writeFile(join(directory, digestHex(digestOf(shared))), shared);
   await writeFile(join(directory, '.imgcopy.lock'), '');
-  await using destination = await openDirDestination(directory);
+  await using destination = await beginDirDestination(directory);
   const written = await putImage(destination, newer);
   assert.equal(written.includes(digestOf(shared)), false);
   assert.equal(await isWhole(directory, newer), true);
@@ -149,7 +156,7 @@ for (const text of ['Directory Transport Version: 1.3\n', 'Directory Transport V
   test(`refuses a directory of version ${JSON.stringify(text)} (behaviour 74)`, async (t) => {
     const directory = await temporaryDirectory(t);
     await writeFile(join(directory, 'version'), text);
-    await assert.rejects(openDirDestination(directory), { code: 'ERR_DIR_VERSION' });
+    await assert.rejects(beginDirDestination(directory), { code: 'ERR_DIR_VERSION' });
     assert.deepEqual(await readdir(directory), ['version']);
   });
 }
@@ -158,7 +165,7 @@ test('refuses a file in the place of the directory', async (t) => {
   const parent = await temporaryDirectory(t);
   await writeFile(join(parent, 'file'), '');
   for (const path of [join(parent, 'file'), join(parent, 'file', 'below')]) {
-    await assert.rejects(openDirDestination(path), { code: 'ERR_NOT_A_DIRECTORY', kind: 'usage' });
+    await assert.rejects(beginDirDestination(path), { code: 'ERR_NOT_A_DIRECTORY', kind: 'usage' });
   }
 });
 
@@ -169,7 +176,7 @@ test('takes relative paths and symbolic links, and stays with what they meant at
   const before = cwd();
   t.after(() => chdir(before));
   chdir(parent);
-  await using destination = await openDirDestination('./link');
+  await using destination = await beginDirDestination('./link');
   chdir(before);
   await rm(join(parent, 'link'));
   await putImage(destination, newer);

@@ -5,8 +5,7 @@ import { readdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { lockDirectory } from '../../../src/transports/dir/directory-lock.ts';
-import { openDirDestination } from '../../../src/transports/dir/dir-destination.ts';
-import { temporaryDirectory } from './image-directory.ts';
+import { beginDirDestination, temporaryDirectory } from './image-directory.ts';
 
 const LOCK_MODULE = new URL('../../../src/transports/dir/directory-lock.ts', import.meta.url).href;
 
@@ -41,23 +40,23 @@ test('a second writer is refused, by another path too, until the first is done (
   const link = join(await temporaryDirectory(t), 'link');
   await symlink(directory, link);
   {
-    await using first = await openDirDestination(directory);
+    await using first = await beginDirDestination(directory);
     assert.deepEqual(await first.currentManifest(), { state: 'absent' });
     for (const path of [directory, link]) {
-      await assert.rejects(openDirDestination(path), {
+      await assert.rejects(beginDirDestination(path), {
         code: 'ERR_DIR_LOCKED',
         side: 'destination',
         hint: /another directory/,
       });
     }
     await assert.rejects(
-      openDirDestination(directory),
+      beginDirDestination(directory),
       { code: 'ERR_DIR_LOCKED' },
       'a refusal does not break the lock',
     );
   }
   assert.deepEqual(await readdir(directory), [], 'nothing of the lock is left');
-  await using second = await openDirDestination(directory);
+  await using second = await beginDirDestination(directory);
   assert.deepEqual(await second.currentManifest(), { state: 'absent' });
 });
 

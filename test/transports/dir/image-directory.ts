@@ -7,6 +7,11 @@ import type { TestContext } from 'node:test';
 import { type Digest, digestHex, digestOf } from '../../../src/digest/digest.ts';
 import type { BlobInfo } from '../../../src/contract/blob-info.ts';
 import type { ImageDestination } from '../../../src/contract/image-destination.ts';
+import {
+  type DirDestination,
+  type DirDestinationOptions,
+  openDirDestination,
+} from '../../../src/transports/dir/dir-destination.ts';
 import type { TestImage } from '../../support/images.ts';
 
 export async function temporaryDirectory(t: TestContext): Promise<string> {
@@ -17,6 +22,13 @@ export async function temporaryDirectory(t: TestContext): Promise<string> {
 
 export function blobInfo(bytes: Buffer): BlobInfo {
   return { digest: digestOf(bytes), size: bytes.length };
+}
+
+/** A destination that is made and locked. */
+export async function beginDirDestination(path: string, options?: DirDestinationOptions): Promise<DirDestination> {
+  const destination = openDirDestination(path, options);
+  await destination.begin();
+  return destination;
 }
 
 /** The files of an image in a directory, by their names. */
@@ -60,7 +72,7 @@ export async function putImage(
   );
   for (const manifest of image.instances) await destination.putManifest(manifest, { instanceDigest: manifest.digest });
   await destination.putManifest(image.manifest);
-  await destination.putSignaturesWithFormat(signatures);
+  await destination.putSignaturesWithFormat?.(signatures);
   await destination.commit();
   return written;
 }

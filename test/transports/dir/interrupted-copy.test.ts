@@ -6,8 +6,7 @@ import { mkdir, readdir, readFile, realpath, writeFile } from 'node:fs/promises'
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { openDirDestination } from '../../../src/transports/dir/dir-destination.ts';
-import { isWhole, namesOf, putImage, temporaryDirectory, writeImage } from './image-directory.ts';
+import { beginDirDestination, isWhole, namesOf, putImage, temporaryDirectory, writeImage } from './image-directory.ts';
 import { newer, older, signature } from './interrupted-images.ts';
 
 const WRITER = fileURLToPath(new URL('interrupted-writer.ts', import.meta.url));
@@ -31,7 +30,7 @@ async function assertRecovers(directory: string, when: string): Promise<void> {
   assert.ok(holdsNew || (await isWhole(directory, older)), `${when}: the old image or the new one is whole`);
   if (holdsNew) await assertSigned(directory, when);
   {
-    await using destination = await openDirDestination(directory);
+    await using destination = await beginDirDestination(directory);
     assert.equal(await currentDigest(destination), (holdsNew ? newer : older).manifest.digest, when);
     await putImage(destination, newer, [signature]);
   }
@@ -60,7 +59,7 @@ test('a copy that is killed between its blobs and its manifest keeps the blobs (
   const directory = await directoryWithOlder(t);
   assert.deepEqual(await runWriter(directory, 'kill'), [null, 'SIGKILL']);
   assert.equal(await isWhole(directory, older), true);
-  await using destination = await openDirDestination(directory);
+  await using destination = await beginDirDestination(directory);
   assert.deepEqual(await putImage(destination, newer, [signature]), [], 'no blob had to be written again');
   assert.equal(await isWhole(directory, newer), true);
 });

@@ -3,8 +3,7 @@ import fs from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { argv, kill, pid } from 'node:process';
-import { openDirDestination } from '../../../src/transports/dir/dir-destination.ts';
-import { putImage } from './image-directory.ts';
+import { beginDirDestination, putImage } from './image-directory.ts';
 import { newer, signature } from './interrupted-images.ts';
 
 /**
@@ -36,5 +35,5 @@ await handle.close();
 interrupt(fs, ['open', 'mkdir', 'rename', 'rm', 'rmdir']);
 syncBuiltinESMExports();
 
-await using destination = await openDirDestination(directory);
+await using destination = await beginDirDestination(directory);
 await putImage(destination, newer, [signature]);

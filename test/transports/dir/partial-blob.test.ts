@@ -6,7 +6,6 @@ import { noCache } from '../../../src/cache/no-cache.ts';
 import { digestHex, digestOf } from '../../../src/digest/digest.ts';
 import { RangeBodyError } from '../../../src/http/ranges/range-errors.ts';
 import { MemoryBudget } from '../../../src/io/memory.ts';
-import { openDirDestination } from '../../../src/transports/dir/dir-destination.ts';
 import type { BlobInfo } from '../../../src/contract/blob-info.ts';
 import { PartialBlobUnavailableError } from '../../../src/contract/errors.ts';
 import type { ChunkedBlob } from '../../../src/contract/blob-info-cache.ts';
@@ -14,7 +13,7 @@ import type { PartialBlob } from '../../../src/contract/image-destination.ts';
 import { fixtureImage } from '../../support/fixture-images.ts';
 import { randomBytes } from '../../support/images.ts';
 import { MemoryAccessor, type MemoryAccessorOptions, type MemoryAnswer } from '../../support/memory-accessor.ts';
-import { temporaryDirectory } from './image-directory.ts';
+import { beginDirDestination, temporaryDirectory } from './image-directory.ts';
 
 const MiB = 1024 * 1024;
 /** Slow enough that a source is not read as one stream. */
@@ -57,7 +56,7 @@ async function putPartial(
   const memory = new MemoryBudget(48 * MiB).openAccount();
   const chunked: ChunkedBlob[] = [];
   const cache = { ...noCache(), recordChunkedBlob: (one: ChunkedBlob): void => void chunked.push(one) };
-  await using destination = await openDirDestination(directory);
+  await using destination = await beginDirDestination(directory);
   const { layerIndex } = blob;
   const put = await destination
     .putBlobPartial(source, blob.info, { memory, layerIndex, cache, signal: options.signal })

@@ -4,12 +4,11 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { buffer } from 'node:stream/consumers';
 import { type Digest, digestHex } from '../../../src/digest/digest.ts';
-import { openDirDestination } from '../../../src/transports/dir/dir-destination.ts';
 import { openDirSource } from '../../../src/transports/dir/dir-source.ts';
 import { currentDigest } from '../../support/current-digest.ts';
 import { buildImage, buildIndex, buildSchema1, randomBytes, tarGzLayer, type TestImage } from '../../support/images.ts';
 import { requireTool, runTool } from '../../support/real-tools.ts';
-import { assertHoldsOnly, putImage, temporaryDirectory } from './image-directory.ts';
+import { assertHoldsOnly, beginDirDestination, putImage, temporaryDirectory } from './image-directory.ts';
 
 const layers = ['a', 'b'].map((name) => tarGzLayer({ [name]: randomBytes(name, 3000) }));
 const oci = buildImage({ layers });
@@ -27,7 +26,7 @@ for (const [what, image] of images) {
     const parent = await temporaryDirectory(t);
     const [ours, theirs] = [join(parent, 'ours'), join(parent, 'theirs')];
     {
-      await using destination = await openDirDestination(ours);
+      await using destination = await beginDirDestination(ours);
       await putImage(destination, image);
     }
     const { stdout } = await runTool(skopeo, ['inspect', '--raw', `dir:${ours}`]);
@@ -41,7 +40,7 @@ for (const [what, image] of images) {
       const { stream } = await source.getBlob({ digest, size: bytes.length });
       assert.ok((await buffer(stream)).equals(bytes));
     }
-    await using destination = await openDirDestination(theirs);
+    await using destination = await beginDirDestination(theirs);
     assert.equal(await currentDigest(destination), image.manifest.digest);
   });
 }
@@ -53,7 +52,7 @@ test('signatures pass through skopeo both ways (behaviour 73)', async (t) => {
   const [ours, theirs] = [join(parent, 'ours'), join(parent, 'theirs')];
   const signatures = ['one', 'two'].map((text) => Buffer.from(`\u0088${text}`, 'latin1'));
   {
-    await using destination = await openDirDestination(ours);
+    await using destination = await beginDirDestination(ours);
     await putImage(destination, oci, signatures);
   }
   await runTool(skopeo, ['--insecure-policy', 'copy', `dir:${ours}`, `dir:${theirs}`]);
@@ -66,7 +65,7 @@ test('a copy of skopeo that was cut short is taken over', async (t) => {
   const [[digest, bytes]] = [...oci.blobs] as [[Digest, Buffer]];
   await writeFile(join(directory, 'version'), 'Directory Transport Version: 1.1\n');
   await writeFile(join(directory, digestHex(digest)), bytes);
-  await using destination = await openDirDestination(directory);
+  await using destination = await beginDirDestination(directory);
   const written = await putImage(destination, oci);
   assert.equal(written.includes(digest), false);
   assert.deepEqual(await readFile(join(directory, 'manifest.json')), oci.manifest.bytes);

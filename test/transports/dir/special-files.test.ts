@@ -4,10 +4,17 @@ import { readdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/pro
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { digestHex } from '../../../src/digest/digest.ts';
-import { openDirDestination } from '../../../src/transports/dir/dir-destination.ts';
 import { openDirSource } from '../../../src/transports/dir/dir-source.ts';
 import { newer, older } from './destination-images.ts';
-import { assertHoldsOnly, filesOf, isWhole, putImage, temporaryDirectory, writeImage } from './image-directory.ts';
+import {
+  assertHoldsOnly,
+  beginDirDestination,
+  filesOf,
+  isWhole,
+  putImage,
+  temporaryDirectory,
+  writeImage,
+} from './image-directory.ts';
 
 /** What waits for ever fails. In ms. */
 const timeout = 20_000;
@@ -61,7 +68,7 @@ test('pipes in the place of files of a destination are replaced or refused, not 
   await writeImage(directory, older);
   await replaceByPipe(join(directory, 'signature-1'));
   {
-    await using destination = await openDirDestination(directory);
+    await using destination = await beginDirDestination(directory);
     await putImage(destination, newer, [Buffer.from('signed')]);
   }
   assert.equal(await readFile(join(directory, 'signature-1'), 'utf8'), 'signed');
@@ -70,18 +77,18 @@ test('pipes in the place of files of a destination are replaced or refused, not 
   const [digest = older.manifest.digest] = older.blobs.keys();
   await replaceByPipe(join(directory, `.imgcopy-sha256-${digestHex(digest)}.state`));
   {
-    await using destination = await openDirDestination(directory);
+    await using destination = await beginDirDestination(directory);
     await assert.rejects(putImage(destination, older), { code: 'ERR_NOT_A_FILE' });
   }
   await replaceByPipe(join(directory, 'version'));
-  await assert.rejects(openDirDestination(directory), { code: 'ERR_NOT_A_FILE' });
+  await assert.rejects(beginDirDestination(directory), { code: 'ERR_NOT_A_FILE' });
 });
 
 test('a directory of blobs alone, as an OCI layout has it, is no destination, and stays as it is', async (t) => {
   const directory = await temporaryDirectory(t);
   for (const [digest, bytes] of older.blobs) await writeFile(join(directory, digestHex(digest)), bytes);
   const before = await readdir(directory);
-  await assert.rejects(openDirDestination(directory), {
+  await assert.rejects(beginDirDestination(directory), {
     code: 'ERR_DIR_NOT_EMPTY',
     kind: 'usage',
     message: /names like those of blobs/,
@@ -96,7 +103,7 @@ for (const mark of ['version', 'manifest.json', `.imgcopy-sha256-${'a'.repeat(64
     await writeFile(join(directory, 'b'.repeat(64)), 'of an image that is gone');
     await writeFile(join(directory, mark), mark === 'version' ? 'Directory Transport Version: 1.1\n' : '{}');
     {
-      await using destination = await openDirDestination(directory);
+      await using destination = await beginDirDestination(directory);
       await putImage(destination, newer);
     }
     await assertHoldsOnly(directory, newer);

@@ -50,7 +50,7 @@ async function copyContent(job: Job, raw: RawManifest): Promise<void> {
 async function copyBlob({ source, destination, cache }: Job, info: BlobInfo): Promise<void> {
   const srcRef = source.repository;
   const read = async (): Promise<Buffer[]> => await (await source.getBlob(info)).stream.toArray();
-  const early = destination.expectsMissing(info, { srcRef }) ? read() : undefined;
+  const early = destination.expectsMissing?.(info, { srcRef }) ? read() : undefined;
   const reused = await destination.tryReusingBlobWithOptions(info, { srcRef, cache });
   if (reused.reused) return;
   await destination.putBlobWithOptions(Readable.from(await (early ?? read())), info, { cache });
