@@ -1,4 +1,5 @@
 import { pipeline } from 'node:stream';
+import { ContentMismatchError } from '../digest/digest.ts';
 import { verifiedStream } from '../digest/verified-stream.ts';
 import { ImgcopyError } from '../errors/imgcopy-error.ts';
 import type { Descriptor, Platform } from '../manifest/descriptor.ts';
@@ -6,6 +7,7 @@ import { parsePlatformFields } from '../manifest/parse-descriptor.ts';
 import { parseJsonObject } from '../manifest/json-fields.ts';
 import { InvalidManifestError, parseManifest } from '../manifest/parse-manifest.ts';
 import type { RawManifest } from '../contract/blob-info.ts';
+import type { GetBlobOptions } from '../contract/image-source.ts';
 import type { ReadableImage } from './manifest-reader.ts';
 
 /** Configs up to here are parsed, in bytes. */
@@ -23,14 +25,28 @@ export async function platformOfImage(image: ReadableImage, raw: RawManifest): P
   return platformIn(await readConfig(image, manifest.config));
 }
 
-async function readConfig({ source, signal }: ReadableImage, config: Descriptor): Promise<Buffer> {
+async function readConfig(image: ReadableImage, config: Descriptor): Promise<Buffer> {
   if (config.size > MAX_CONFIG_BYTES) {
     throw new ImgcopyError(`config ${config.digest} has ${config.size} bytes; at most ${MAX_CONFIG_BYTES} are parsed`, {
       code: 'ERR_CONFIG_TOO_LARGE',
       side: 'source',
     });
   }
-  const { stream } = await source.getBlob(config, { signal });
+  try {
+    return await readVerified(image, config);
+  } catch (error) {
+    // A cache on the way may hold other bytes than the registry.
+    if (!(error instanceof ContentMismatchError)) throw error;
+    return await readVerified(image, config, { isFresh: true });
+  }
+}
+
+async function readVerified(
+  { source, signal }: ReadableImage,
+  config: Descriptor,
+  options: Pick<GetBlobOptions, 'isFresh'> = {},
+): Promise<Buffer> {
+  const { stream } = await source.getBlob(config, { ...options, signal });
   const verified = pipeline(stream, verifiedStream(config), () => undefined);
   return Buffer.concat((await verified.toArray({ signal })) as Buffer[]);
 }

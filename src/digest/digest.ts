@@ -37,6 +37,10 @@ export class ContentMismatchError extends ImgcopyError {
   }
 }
 
+/** What to do about bytes that are wrong although they were fetched again. */
+export const WRONG_BYTES_HINT: string =
+  'the copy there is damaged, or a proxy on the way changes it; push the image there again, or copy it from elsewhere';
+
 export function isDigest(text: string): text is Digest {
   return DIGEST.test(text);
 }
@@ -91,6 +95,7 @@ export class DigestVerifier {
         `blob ${digest} is longer than its descriptor says`,
         `${size} bytes`,
         `at least ${this.#bytes} bytes`,
+        { hint: WRONG_BYTES_HINT },
       );
     }
     this.#hash.update(chunk);
@@ -103,9 +108,13 @@ export class DigestVerifier {
   finish(): void {
     const { digest, size } = this.#expected;
     if (size !== undefined && this.#bytes !== size) {
-      throw new ContentMismatchError(`blob ${digest} has the wrong size`, `${size} bytes`, `${this.#bytes} bytes`);
+      throw new ContentMismatchError(`blob ${digest} has the wrong size`, `${size} bytes`, `${this.#bytes} bytes`, {
+        hint: WRONG_BYTES_HINT,
+      });
     }
     const found = `${digestAlgorithm(digest)}:${this.#hash.digest('hex')}`;
-    if (found !== digest) throw new ContentMismatchError('content does not match its digest', digest, found);
+    if (found !== digest) {
+      throw new ContentMismatchError('content does not match its digest', digest, found, { hint: WRONG_BYTES_HINT });
+    }
   }
 }

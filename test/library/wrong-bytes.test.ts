@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { digestHex, digestOf } from '../../src/digest/digest.ts';
+import { parsePlatform } from '../../src/manifest/platform.ts';
 import { buildImage, buildIndex, randomBytes } from '../support/images.ts';
 import { startRegistry } from '../support/registry.ts';
 import { at, openHome, TestCopier } from './test-copier.ts';
@@ -56,6 +57,56 @@ test('fetches a manifest once more, past any cache, when its bytes are wrong onc
     from.select(MANIFEST).map(({ headers }) => headers['cache-control']),
     [undefined, 'no-cache'],
   );
+});
+
+const page = {
+  status: 200,
+  headers: { 'content-type': 'text/html' },
+  body: `<html>${'maintenance '.repeat(500)}</html>`,
+};
+
+test('fetches a manifest once more when a page of a proxy comes in its place, by tag or by digest', async (t) => {
+  const image = buildImage({ layers: [layers.small] });
+  const index = buildIndex({ images: [{ image }] });
+  for (const path of [/manifests\/v1$/, new RegExp(`manifests/${image.manifest.digest}`)]) {
+    await using from = await startRegistry();
+    await using to = await startRegistry();
+    await using copier = new TestCopier(await openHome(t));
+    from.seed('app', 'v1', index);
+    from.behave({ match: { method: 'GET', path, times: 1 }, ...page });
+    await copier.copy(at(from, 'app:v1'), at(to, 'copy:v1'));
+    assert.equal(to.manifest('copy', 'v1')?.digest, index.manifest.digest);
+    assert.deepEqual(
+      from.select({ method: 'GET', path }).map(({ headers }) => headers['cache-control']),
+      [undefined, 'no-cache'],
+    );
+  }
+});
+
+test('fails on a manifest in whose place other bytes come twice', async (t) => {
+  const image = buildImage({ layers: [layers.small] });
+  await using from = await startRegistry();
+  await using to = await startRegistry();
+  await using copier = new TestCopier(await openHome(t));
+  from.seed('app', 'v1', buildIndex({ images: [{ image }] }));
+  from.behave({ match: { path: new RegExp(`manifests/${image.manifest.digest}`) }, ...page, body: '<html></html>' });
+  await assert.rejects(copier.copy(at(from, 'app:v1'), at(to, 'copy:v1')), { kind: 'integrity' });
+  assert.deepEqual(to.tags('copy'), []);
+});
+
+test('fetches a config that tells the platform once more, past any cache, when its bytes are wrong once', async (t) => {
+  await using from = await startRegistry();
+  await using to = await startRegistry();
+  await using copier = new TestCopier(await openHome(t));
+  const image = buildImage({ layers: [layers.small] });
+  const [config] = [...image.blobs.keys()];
+  const CONFIG = { method: 'GET', path: new RegExp(config!) };
+  from.seed('app', 'v1', image);
+  from.behave({ match: { ...CONFIG, times: 1 }, wrongBytes: true });
+  await copier.copy(at(from, 'app:v1'), at(to, 'copy:v1'), { platforms: [parsePlatform('linux/amd64')] });
+  assert.equal(to.manifest('copy', 'v1')?.digest, image.manifest.digest);
+  const [first, second] = from.select(CONFIG).map(({ headers }) => headers['cache-control']);
+  assert.deepEqual([first, second], [undefined, 'no-cache']);
 });
 
 test('fails on bytes that are wrong twice, before the tag is written', async (t) => {

@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import { ContentMismatchError, digestAlgorithm, type Digest } from '../../digest/digest.ts';
+import { ContentMismatchError, digestAlgorithm, digestOf, type Digest, WRONG_BYTES_HINT } from '../../digest/digest.ts';
 import { ImgcopyError } from '../../errors/imgcopy-error.ts';
 import { header, type HttpResponse, type RequestObserver, type RetryPolicy, type Send } from '../../http/index.ts';
 import { isForeignLayer } from '../../manifest/media-types.ts';
@@ -129,6 +129,7 @@ export class RegistrySource implements ImageSource {
           `blob ${info.digest} has the wrong size at ${this.reference}`,
           `${info.size} bytes`,
           `${size} bytes`,
+          { hint: WRONG_BYTES_HINT },
         ),
         contentEncoding,
       );
@@ -153,7 +154,7 @@ export class RegistrySource implements ImageSource {
       return await this.#readManifest(name, expected, options);
     } catch (error) {
       // A cache on the way may hold other bytes than the registry.
-      if (!(error instanceof ContentMismatchError) || this.#options.policy.retries === 0) throw error;
+      if (!isOfWrongBytes(error) || this.#options.policy.retries === 0) throw error;
       return await this.#readManifest(name, expected, { ...options, isFresh: true });
     }
   }
@@ -164,11 +165,19 @@ export class RegistrySource implements ImageSource {
     options: ManifestOptions & Pick<GetBlobOptions, 'isFresh'>,
   ): Promise<RawManifest> {
     const { bytes, mediaType: declared } = await this.#client.getManifest(name, options);
-    const { mediaType } = parsedManifest(this.reference, bytes, declared);
-    const digest = manifestDigest(bytes, mediaType, expected && digestAlgorithm(expected));
-    if (expected !== undefined && digest !== expected) {
-      throw new ContentMismatchError(`the manifest of ${this.reference} does not match its digest`, expected, digest);
+    const wrong = (found: Digest): ContentMismatchError =>
+      new ContentMismatchError(`the manifest of ${this.reference} does not match its digest`, expected ?? '', found, {
+        hint: WRONG_BYTES_HINT,
+      });
+    let mediaType: string;
+    try {
+      ({ mediaType } = parsedManifest(this.reference, bytes, declared));
+    } catch (error) {
+      const found = digestOf(bytes, expected && digestAlgorithm(expected));
+      throw expected === undefined || found === expected ? error : wrong(found);
     }
+    const digest = manifestDigest(bytes, mediaType, expected && digestAlgorithm(expected));
+    if (expected !== undefined && digest !== expected) throw wrong(digest);
     return { bytes, mediaType, digest };
   }
 
@@ -203,6 +212,17 @@ function foreignLayerMissing({ digest }: BlobInfo, cause: unknown): ImgcopyError
     cause,
   });
 }
+
+/** Other bytes than those of the digest; or what is no manifest, or longer than one may be: a page of a proxy, say. */
+function isOfWrongBytes(error: unknown): boolean {
+  return error instanceof ImgcopyError && WRONG_BYTES.has(error.code);
+}
+
+const WRONG_BYTES: ReadonlySet<string> = new Set([
+  'ERR_CONTENT_MISMATCH',
+  'ERR_INVALID_MANIFEST',
+  'ERR_ANSWER_TOO_LARGE',
+]);
 
 function parsedManifest(reference: string, bytes: Buffer, declared: string): Manifest {
   try {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import type { ErrorKind, Side } from '../../../src/errors/imgcopy-error.ts';
-import type { HttpRequest } from '../../../src/http/send/send.ts';
+import type { HttpRequest, RequestKind } from '../../../src/http/send/send.ts';
 import {
   parseErrorBody,
   type RegistryError,
@@ -14,6 +14,7 @@ interface Refusal {
   readonly body?: string;
   readonly host?: string;
   readonly side?: Side;
+  readonly kind?: RequestKind;
 }
 
 async function errorOf({
@@ -21,9 +22,10 @@ async function errorOf({
   body = '',
   host = 'registry.test',
   side = 'source',
+  kind,
 }: Refusal): Promise<RegistryError> {
   const url = new URL(`https://${host}/v2/app/manifests/v1?token=secret`);
-  const request: HttpRequest = { method: 'GET', url, side };
+  const request: HttpRequest = { method: 'GET', url, side, kind };
   return await toRegistryError(request, { status, headers: {}, body: Readable.from([Buffer.from(body)]), url });
 }
 
@@ -107,6 +109,7 @@ test('names request, status and what the registry said, without secrets', async 
 
 test('tells the user what can be done, for the side that it happened on', async () => {
   const cases: readonly [refusal: Refusal, hint: RegExp][] = [
+    [{ status: 404, kind: 'blob-read' }, /lacks a blob that its manifest names; push the image there again/],
     [{ status: 401 }, /^the server refuses this request, whoever sends it$/],
     [{ status: 404 }, /imgcopy tags/],
     [{ status: 404, side: 'destination', body: errors({ code: 'NAME_UNKNOWN' }) }, /created before the first push/],
