@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, open, stat } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { ContentMismatchError } from '../digest/digest.ts';
 import { ImgcopyError, systemErrorCode } from '../errors/imgcopy-error.ts';
@@ -66,6 +66,17 @@ async function openWith(path: string, { followLink = true }: RegularFileOptions)
 
 function notAFile(path: string, what: string): ImgcopyError {
   return new ImgcopyError(`${path} is ${what}`, { code: 'ERR_NOT_A_FILE' });
+}
+
+/** Whether a regular file is there, of so many bytes; undefined: of any size. */
+export async function isFileOfSize(path: string, size: number | undefined): Promise<boolean> {
+  try {
+    const found = await stat(path);
+    return found.isFile() && (size === undefined || found.size === size);
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return false;
+    throw error;
+  }
 }
 
 /**

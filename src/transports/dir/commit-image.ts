@@ -2,10 +2,11 @@ import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { hasBytes, type StagedFile, stageFile, syncDirectory } from '../../local/durable-files.ts';
 import { onDisk } from '../../local/disk-error.ts';
+import { isTemporaryName } from '../../local/target-directory.ts';
 import { parseManifest } from '../../manifest/parse-manifest.ts';
 import type { RawManifest } from '../../contract/blob-info.ts';
 import { imageFiles } from './image-files.ts';
-import { isLayoutName, isTemporaryName, MANIFEST_FILE, signedManifestFile, VERSION_FILE } from './layout.ts';
+import { isLayoutName, MANIFEST_FILE, signedManifestFile, VERSION_FILE } from './layout.ts';
 import { type VersionFile, versionFor } from './layout-version.ts';
 import { listSignatures, readSignatures, signatureFileName } from './signature-files.ts';
 

@@ -1,15 +1,12 @@
 import type { Readable } from 'node:stream';
-import { type BlobFile, openBlobFile } from '../../local/blob-file.ts';
+import { LocalBlobStore } from '../../local/blob-store.ts';
 import { replaceFile } from '../../local/durable-files.ts';
 import { ContentMismatchError, type Digest, digestAlgorithm } from '../../digest/digest.ts';
-import { ImgcopyError } from '../../errors/imgcopy-error.ts';
-import { OneAtATime } from '../../io/one-at-a-time.ts';
 import { manifestDigest } from '../../manifest/parse-manifest.ts';
 import { OldLayers } from '../../partial/plan/old-layers.ts';
 import type { Candidate } from '../../partial/plan/plan-blob.ts';
 import type { BlobChunkAccessor } from '../../contract/blob-chunk-accessor.ts';
 import type { BlobInfo, RawManifest, WaitOptions } from '../../contract/blob-info.ts';
-import { PartialBlobUnavailableError } from '../../contract/errors.ts';
 import type {
   CurrentManifestOptions,
   ImageDestination,
@@ -24,18 +21,18 @@ import type {
   UploadedBlob,
 } from '../../contract/image-destination.ts';
 import { commitImage } from './commit-image.ts';
-import { dirBlobAccessor, isVerified } from './dir-blobs.ts';
-import { isPresent } from './image-files.ts';
-import { blobFileName, manifestFileName } from './layout.ts';
+import { imagePresence } from './image-files.ts';
+import { blobFileName, isLayoutName, MANIFEST_FILE, manifestFileName, VERSION_FILE } from './layout.ts';
 import { readVersion, VersionFile, versionFor } from './layout-version.ts';
 import { readImageManifest, readInstanceManifest } from './manifest-file.ts';
-import { writeAssembled } from './partial-blob.ts';
 import { signatureFileName } from './signature-files.ts';
-import { imagePresence } from './image-presence.ts';
-import { openTargetDirectory, type TargetDirectory } from './target-directory.ts';
+import { openTargetDirectory, type TargetDirectory, type TargetLayout } from '../../local/target-directory.ts';
 
-/** A shorter part is sooner fetched again than found again. */
-const MIN_KEPT_BYTES = 1024 * 1024;
+/** What the directory may hold, and what shows that it is an image's. */
+const LAYOUT: Omit<TargetLayout, 'reference'> = {
+  isPart: (entry) => !entry.isDirectory() && isLayoutName(entry.name),
+  marks: [VERSION_FILE, MANIFEST_FILE],
+};
 
 export interface DirDestinationOptions {
   /** Whether blobs that are there are hashed before they are reused. By default their size has to do. */
@@ -56,8 +53,7 @@ export function openDirDestination(path: string, options: DirDestinationOptions 
 interface BegunDirectory {
   readonly target: TargetDirectory;
   readonly version: VersionFile;
-  /** Reads what the directory has. */
-  readonly own: BlobChunkAccessor;
+  readonly blobs: LocalBlobStore;
   readonly oldLayers: OldLayers;
 }
 
@@ -69,8 +65,6 @@ export class DirDestination implements ImageDestination {
   readonly acceptsForeignLayerUrls = false;
   readonly #path: string;
   readonly #force: boolean;
-  /** Two writers of one digest would write to one file. */
-  readonly #writers = new OneAtATime<Digest | Readable>();
   readonly #instanceSignatures = new Set<string>();
   #begun: BegunDirectory | undefined;
   #current: Promise<ManifestPresence> | undefined;
@@ -90,7 +84,8 @@ export class DirDestination implements ImageDestination {
    */
   async begin({ signal }: WaitOptions = {}): Promise<void> {
     signal?.throwIfAborted();
-    const target = await openTargetDirectory(this.#path);
+    const { reference } = this;
+    const target = await openTargetDirectory(this.#path, { ...LAYOUT, reference });
     const { path } = target;
     try {
       const version = new VersionFile(path, await readVersion(path));
@@ -99,7 +94,8 @@ export class DirDestination implements ImageDestination {
         ({ digest }) => this.#instance(digest),
         undefined,
       );
-      this.#begun = { target, version, own: dirBlobAccessor(path), oldLayers };
+      const blobs = new LocalBlobStore({ directory: path, fileOf: blobFileName, reference });
+      this.#begun = { target, version, blobs, oldLayers };
     } catch (error) {
       await target[Symbol.asyncDispose]();
       throw error;
@@ -116,8 +112,8 @@ export class DirDestination implements ImageDestination {
   async tryReusingBlobWithOptions(info: BlobInfo, { signal }: TryReusingBlobOptions): Promise<ReusedBlob> {
     signal?.throwIfAborted();
     const { digest, size } = info;
-    if (!(await isPresent(this.#directory, { name: blobFileName(digest), size }))) return { reused: false };
-    if (this.#force && !(await isVerified(this.#directory, info, signal))) return { reused: false };
+    if (!(await this.#written.blobs.has(info))) return { reused: false };
+    if (this.#force && !(await this.#written.blobs.isSound(info, { signal }))) return { reused: false };
     return { reused: true, digest, size };
   }
 
@@ -129,15 +125,11 @@ export class DirDestination implements ImageDestination {
     const { cache, memory, signal, layerIndex, platform, reusePieces = true } = options;
     signal?.throwIfAborted();
     const { digest, size } = info;
+    const { blobs, oldLayers, version } = this.#written;
     const candidates = async (): Promise<readonly Candidate[]> =>
-      reusePieces ? this.#presentOf(await this.#written.oldLayers.find(info, { layerIndex, platform, cache })) : [];
-    await this.#written.version.raiseTo(versionFor([blobFileName(digest)]));
-    const input = { accessor, info, own: this.#written.own, candidates, memory, signal };
-    const file = { directory: this.#directory, digest, size, finalName: blobFileName, resume: true, signal };
-    const { tail, ...reuse } = await this.#writers.run(digest, async () => {
-      await using opened = await openBlobFile(file);
-      return await keepingPart(opened, () => writeAssembled(opened, input));
-    });
+      reusePieces ? await oldLayers.find(info, { layerIndex, platform, cache }) : [];
+    await version.raiseTo(versionFor([blobFileName(digest)]));
+    const { tail, ...reuse } = await blobs.assemble({ accessor, info, candidates, memory, signal });
     if (tail !== undefined) cache?.recordChunkedBlob({ digest, size, format: tail.format });
     return { digest, size, ...reuse };
   }
@@ -145,15 +137,10 @@ export class DirDestination implements ImageDestination {
   async putBlobWithOptions(stream: Readable, info: PutBlobInfo, { signal }: PutBlobOptions): Promise<UploadedBlob> {
     try {
       signal?.throwIfAborted();
-      const { digest, size } = info;
-      const directory = this.#directory;
-      await this.#written.version.raiseTo(versionFor(digest === undefined ? [] : [blobFileName(digest)]));
-      // It may fail before its turn: who reads it then is told.
-      stream.on('error', () => undefined);
-      return await this.#writers.run(digest ?? stream, async () => {
-        await using file = await openBlobFile({ directory, digest, size, finalName: blobFileName, signal });
-        return await writeWhole(file, stream);
-      });
+      const { digest } = info;
+      const { blobs, version } = this.#written;
+      await version.raiseTo(versionFor(digest === undefined ? [] : [blobFileName(digest)]));
+      return await blobs.write(stream, info, { signal });
     } finally {
       stream.destroy();
     }
@@ -211,15 +198,6 @@ export class DirDestination implements ImageDestination {
     return this.#written.target.path;
   }
 
-  /** Of old layers, those that are there whole. */
-  async #presentOf(candidates: readonly Candidate[]): Promise<readonly Candidate[]> {
-    const present = candidates.map(({ info: { digest, size } }) =>
-      isPresent(this.#directory, { name: blobFileName(digest), size }),
-    );
-    const answers = await Promise.all(present);
-    return candidates.filter((_candidate, index) => answers[index]);
-  }
-
   async #instance(digest: Digest): Promise<RawManifest> {
     const stored = await readInstanceManifest(this.#directory, digest);
     if (stored === undefined) throw new Error(`there is no manifest ${digest} in ${this.reference}`);
@@ -229,24 +207,5 @@ export class DirDestination implements ImageDestination {
   async #writeInstanceFile(name: string, bytes: Buffer): Promise<void> {
     await this.#written.version.raiseTo(versionFor([name]));
     await replaceFile(this.#directory, name, bytes);
-  }
-}
-
-async function writeWhole(file: BlobFile, stream: Readable): Promise<UploadedBlob> {
-  return await keepingPart(file, async () => {
-    await file.writeStream(stream);
-    return await file.publish();
-  });
-}
-
-/** What was written when a blob could not be finished is left to the next run, unless it is wrong. */
-async function keepingPart<T>(file: BlobFile, write: () => Promise<T>): Promise<T> {
-  try {
-    return await write();
-  } catch (error) {
-    const isWrong =
-      error instanceof PartialBlobUnavailableError || (error instanceof ImgcopyError && error.kind === 'integrity');
-    if (!isWrong && file.contiguous >= MIN_KEPT_BYTES) await file.keep();
-    throw error;
   }
 }

@@ -3,17 +3,12 @@ import type { Readable } from 'node:stream';
 import { onRead } from '../../local/disk-error.ts';
 import type { Digest } from '../../digest/digest.ts';
 import { ImgcopyError, systemErrorCode } from '../../errors/imgcopy-error.ts';
-import type {
-  BlobChunkAccessor,
-  GetBlobAtOptions,
-  ImageSourceChunk,
-  RangeSupport,
-} from '../../contract/blob-chunk-accessor.ts';
+import type { GetBlobAtOptions, ImageSourceChunk, RangeSupport } from '../../contract/blob-chunk-accessor.ts';
 import type { BlobInfo, RawManifest, WaitOptions } from '../../contract/blob-info.ts';
 import type { BlobStream, GetBlobOptions, GetManifestOptions, ImageSource } from '../../contract/image-source.ts';
-import { blobSize, dirBlobAccessor, streamBlob } from './dir-blobs.ts';
-import { manifestFileName } from './layout.ts';
-import { resolveLocalPath } from './local-path.ts';
+import { LocalBlobStore } from '../../local/blob-store.ts';
+import { blobFileName, manifestFileName } from './layout.ts';
+import { resolveLocalPath } from '../../local/local-path.ts';
 import { readVersion } from './layout-version.ts';
 import { readImageManifest, readInstanceManifest } from './manifest-file.ts';
 import { readSignatures } from './signature-files.ts';
@@ -40,15 +35,15 @@ export class DirSource implements ImageSource {
   readonly roundTripMs = 0;
   readonly rangeSupport: RangeSupport;
   readonly #directory: string;
-  readonly #blobs: BlobChunkAccessor;
+  readonly #blobs: LocalBlobStore;
   readonly #manifest: RawManifest;
   readonly #instances = new Map<Digest, Promise<RawManifest>>();
 
   constructor(path: string, directory: string, manifest: RawManifest) {
     this.reference = `dir:${path}`;
     this.#directory = directory;
-    this.#blobs = dirBlobAccessor(directory);
-    this.rangeSupport = this.#blobs.rangeSupport;
+    this.#blobs = new LocalBlobStore({ directory, fileOf: blobFileName, reference: this.reference });
+    this.rangeSupport = this.#blobs.ranges.rangeSupport;
     this.#manifest = manifest;
   }
 
@@ -68,7 +63,7 @@ export class DirSource implements ImageSource {
 
   async getBlobSize(digest: Digest, { signal }: WaitOptions = {}): Promise<number> {
     signal?.throwIfAborted();
-    return await blobSize(this.#directory, digest);
+    return await this.#blobs.size(digest);
   }
 
   async getSignaturesWithFormat({ instanceDigest, signal }: GetManifestOptions = {}): Promise<readonly Buffer[]> {
@@ -77,11 +72,11 @@ export class DirSource implements ImageSource {
   }
 
   async getBlob(info: BlobInfo, { signal }: GetBlobOptions = {}): Promise<BlobStream> {
-    return { stream: await streamBlob(this.#directory, info, signal), size: info.size };
+    return { stream: await this.#blobs.read(info, { signal }), size: info.size };
   }
 
   getBlobAt(info: BlobInfo, chunks: readonly ImageSourceChunk[], options?: GetBlobAtOptions): AsyncIterable<Readable> {
-    return this.#blobs.getBlobAt(info, chunks, options);
+    return this.#blobs.ranges.getBlobAt(info, chunks, options);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -1,18 +1,40 @@
-import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { systemErrorCode } from '../../errors/imgcopy-error.ts';
 import type { Descriptor } from '../../manifest/descriptor.ts';
+import { ContentMismatchError } from '../../digest/digest.ts';
+import { isFileOfSize } from '../../local/regular-file.ts';
+import type { ManifestPresence } from '../../contract/image-destination.ts';
 import { MAX_INDEX_DEPTH } from '../../manifest/manifest.ts';
 import { isManifestType } from '../../manifest/media-types.ts';
-import type { Manifest } from '../../manifest/parse-manifest.ts';
+import { InvalidManifestError, type Manifest } from '../../manifest/parse-manifest.ts';
 import { blobFileName, manifestFileName } from './layout.ts';
-import { readInstanceManifest } from './manifest-file.ts';
+import { readImageManifest, readInstanceManifest } from './manifest-file.ts';
 
 /** A file that an image needs beside its `manifest.json`. */
 export interface ImageFile {
   readonly name: string;
   /** In bytes; undefined where the manifest does not say it (schema 1). */
   readonly size: number | undefined;
+}
+
+/**
+ * Whether a directory holds an image. One that lacks some of its files counts as absent, for it will be replaced.
+ * @param options.digestOnly  the manifest will do, whatever else is there.
+ */
+export async function imagePresence(
+  directory: string,
+  { digestOnly = false }: { readonly digestOnly?: boolean | undefined } = {},
+): Promise<ManifestPresence> {
+  try {
+    const stored = await readImageManifest(directory);
+    if (stored === undefined) return { state: 'absent' };
+    const files = digestOnly ? [] : await imageFiles(directory, stored.manifest);
+    const present = await Promise.all(files.map(({ name, size }) => isFileOfSize(join(directory, name), size)));
+    return present.every(Boolean) ? { state: 'present', manifest: stored.raw } : { state: 'absent' };
+  } catch (error) {
+    if (error instanceof InvalidManifestError || error instanceof ContentMismatchError)
+      return { state: 'unknown', reason: error };
+    throw error;
+  }
 }
 
 /**
@@ -44,15 +66,4 @@ async function filesOfEntry(directory: string, entry: Descriptor, depth: number)
 
 function blobFile({ digest, size }: Descriptor): ImageFile {
   return { name: blobFileName(digest), size };
-}
-
-/** Whether a file is there, of the size that it should have. */
-export async function isPresent(directory: string, { name, size }: ImageFile): Promise<boolean> {
-  try {
-    const found = await stat(join(directory, name));
-    return found.isFile() && (size === undefined || found.size === size);
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return false;
-    throw error;
-  }
 }

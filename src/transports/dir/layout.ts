@@ -1,5 +1,3 @@
-import { isStagedName } from '../../local/durable-files.ts';
-import { isPartialName } from '../../local/partial-file.ts';
 import { type Digest, digestAlgorithm, digestHex } from '../../digest/digest.ts';
 
 /** The image's own manifest: the directory holds an image from the moment on that this is there. */
@@ -7,9 +5,6 @@ export const MANIFEST_FILE = 'manifest.json';
 
 /** Says which version of the layout the directory has. @see ./layout-version.ts */
 export const VERSION_FILE = 'version';
-
-/** What imgcopy locks while it writes. */
-export const LOCK_FILE = '.imgcopy.lock';
 
 const DIGEST_NAME = '[0-9a-f]{64}|(?:sha512-)?[0-9a-f]{128}';
 const IMAGE_FILE = new RegExp(`^(?:(?:${DIGEST_NAME})(?:\\.manifest\\.json)?|${MANIFEST_FILE}|${VERSION_FILE})$`);
@@ -29,16 +24,6 @@ export function manifestFileName(digest: Digest): string {
 /** Whether a name is one of the layout, whichever tool wrote it. */
 export function isLayoutName(name: string): boolean {
   return IMAGE_FILE.test(name) || SIGNATURE_FILE.test(name);
-}
-
-/** Whether a name is that of a file which only a run that is under way needs. */
-export function isTemporaryName(name: string): boolean {
-  return isPartialName(name) || isStagedName(name);
-}
-
-/** Whether a name belongs to imgcopy's lock. */
-export function isLockName(name: string): boolean {
-  return name === LOCK_FILE || name === `${LOCK_FILE}-journal`;
 }
 
 /**

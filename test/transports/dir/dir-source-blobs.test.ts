@@ -5,7 +5,6 @@ import type { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { digestHex, digestOf } from '../../../src/digest/digest.ts';
-import { dirBlobAccessor } from '../../../src/transports/dir/dir-blobs.ts';
 import { openDirSource } from '../../../src/transports/dir/dir-source.ts';
 import type { ImageSourceChunk } from '../../../src/contract/blob-chunk-accessor.ts';
 import { requireTool, runTool } from '../../support/real-tools.ts';
@@ -14,7 +13,8 @@ import { image, layer } from './source-image.ts';
 
 async function chunksOf(directory: string, chunks: readonly ImageSourceChunk[]): Promise<Buffer[]> {
   const parts: Buffer[] = [];
-  for await (const reader of dirBlobAccessor(directory).getBlobAt(blobInfo(layer), chunks)) {
+  await using source = await openDirSource(directory);
+  for await (const reader of source.getBlobAt(blobInfo(layer), chunks)) {
     parts.push(await buffer(reader));
   }
   return parts;
@@ -100,7 +100,8 @@ test('leaving the loop of chunks early destroys the reader that is left', async 
   const directory = await temporaryDirectory(t);
   await writeImage(directory, image);
   const left: Readable[] = [];
-  for await (const reader of dirBlobAccessor(directory).getBlobAt(blobInfo(layer), [{ offset: 0 }])) {
+  await using source = await openDirSource(directory);
+  for await (const reader of source.getBlobAt(blobInfo(layer), [{ offset: 0 }])) {
     left.push(reader);
     break;
   }

@@ -4,10 +4,10 @@ import { once } from 'node:events';
 import { readdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { lockDirectory } from '../../../src/transports/dir/directory-lock.ts';
+import { lockDirectory } from '../../../src/local/directory-lock.ts';
 import { beginDirDestination, temporaryDirectory } from './image-directory.ts';
 
-const LOCK_MODULE = new URL('../../../src/transports/dir/directory-lock.ts', import.meta.url).href;
+const LOCK_MODULE = new URL('../../../src/local/directory-lock.ts', import.meta.url).href;
 
 /** A process that holds the lock of a directory until it is killed. */
 async function lockElsewhere(
@@ -16,7 +16,7 @@ async function lockElsewhere(
 ): Promise<{ readonly stderr: () => string; kill(): Promise<void> }> {
   const script = `
     const { lockDirectory } = await import(${JSON.stringify(LOCK_MODULE)});
-    await lockDirectory(${JSON.stringify(directory)});
+    await lockDirectory(${JSON.stringify(directory)}, 'dir:out');
     process.stdout.write('locked');
     setInterval(() => {}, 1e6);`;
   const child = spawn(process.execPath, ['--input-type=module', '--eval', script], {
@@ -63,11 +63,11 @@ test('a second writer is refused, by another path too, until the first is done (
 test('the lock of another process holds until that dies, and its end leaves nothing to clear (behaviour 79)', async (t) => {
   const directory = await temporaryDirectory(t);
   const holder = await lockElsewhere(t, directory);
-  await assert.rejects(lockDirectory(directory), { code: 'ERR_DIR_LOCKED' });
+  await assert.rejects(lockDirectory(directory, 'dir:out'), { code: 'ERR_DIR_LOCKED' });
   assert.equal(holder.stderr(), '', 'no warning of an experimental module');
   await holder.kill();
   {
-    using lock = await lockDirectory(directory);
+    using lock = await lockDirectory(directory, 'dir:out');
     assert.ok(lock);
   }
   assert.deepEqual(await readdir(directory), []);
@@ -76,5 +76,9 @@ test('the lock of another process holds until that dies, and its end leaves noth
 test('says which file is in the way of the lock', async (t) => {
   const directory = await temporaryDirectory(t);
   await writeFile(join(directory, '.imgcopy.lock'), 'this is no database. '.repeat(100));
-  await assert.rejects(lockDirectory(directory), { code: 'ERR_DIR_LOCK', message: /\.imgcopy\.lock/, hint: /remove/ });
+  await assert.rejects(lockDirectory(directory, 'dir:out'), {
+    code: 'ERR_DIR_LOCK',
+    message: /\.imgcopy\.lock/,
+    hint: /remove/,
+  });
 });

@@ -4,11 +4,11 @@ import { digestHex, digestOf } from '../../../src/digest/digest.ts';
 import {
   blobFileName,
   isLayoutName,
-  isLockName,
-  isTemporaryName,
   manifestFileName,
   signedManifestFile,
 } from '../../../src/transports/dir/layout.ts';
+import { isLockName } from '../../../src/local/directory-lock.ts';
+import { isTemporaryName } from '../../../src/local/target-directory.ts';
 import { signatureFileName } from '../../../src/transports/dir/signature-files.ts';
 
 const sha256 = digestOf(Buffer.from('content'));

@@ -1,10 +1,10 @@
 import { Readable } from 'node:stream';
-import type { BlobFile } from '../../local/blob-file.ts';
-import { ContentMismatchError } from '../../digest/digest.ts';
-import { assembleBlob, type AssembleBlobInput, type BlobAssembly } from '../../partial/fetch/assemble-blob.ts';
-import { fetchRanges } from '../../partial/fetch/fetch-ranges.ts';
-import type { ByteRange } from '../../partial/plan/segments.ts';
-import { PartialBlobUnavailableError } from '../../contract/errors.ts';
+import type { BlobFile } from './blob-file.ts';
+import { ContentMismatchError } from '../digest/digest.ts';
+import { assembleBlob, type AssembleBlobInput, type BlobAssembly } from '../partial/fetch/assemble-blob.ts';
+import { fetchRanges } from '../partial/fetch/fetch-ranges.ts';
+import type { ByteRange } from '../partial/plan/segments.ts';
+import { PartialBlobUnavailableError } from '../contract/errors.ts';
 
 export interface AssembledFile {
   readonly bytesReused: number;
@@ -14,6 +14,9 @@ export interface AssembledFile {
   readonly tail: BlobAssembly['tail'];
 }
 
+/** What a blob is put together from. */
+export type AssembleInput = Omit<AssembleBlobInput, 'offset'>;
+
 const STREAM_BUFFER = 256 * 1024;
 
 /**
@@ -22,7 +25,7 @@ const STREAM_BUFFER = 256 * 1024;
  *
  * @throws PartialBlobUnavailableError when the blob is best written as one stream, or stays wrong.
  */
-export async function writeAssembled(file: BlobFile, input: Omit<AssembleBlobInput, 'offset'>): Promise<AssembledFile> {
+export async function writeAssembled(file: BlobFile, input: AssembleInput): Promise<AssembledFile> {
   const { tail, reused } = await writeOnce(file, input);
   try {
     await file.publish();
@@ -36,7 +39,7 @@ export async function writeAssembled(file: BlobFile, input: Omit<AssembleBlobInp
 
 async function writeOnce(
   file: BlobFile,
-  input: Omit<AssembleBlobInput, 'offset'>,
+  input: AssembleInput,
 ): Promise<Pick<AssembledFile, 'tail'> & { readonly reused: readonly ByteRange[] }> {
   await using assembly = await assembleBlob({ ...input, offset: file.contiguous });
   // Goes on while the rest is fetched; publishing waits for it.
@@ -48,7 +51,7 @@ async function writeOnce(
 /** Writes what was reused, or left by an earlier run, again: from the source, and nothing else. */
 async function fetchSuspects(
   file: BlobFile,
-  input: Omit<AssembleBlobInput, 'offset'>,
+  input: AssembleInput,
   reused: readonly ByteRange[],
   cause: Error,
 ): Promise<void> {

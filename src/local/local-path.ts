@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { ImgcopyError } from '../../errors/imgcopy-error.ts';
+import { ImgcopyError } from '../errors/imgcopy-error.ts';
 
 /**
  * The absolute form of a path, which may go through the working directory.

@@ -1,11 +1,12 @@
-import { constants } from 'node:fs';
+import { constants, type Dirent } from 'node:fs';
 import { access, readdir, realpath, rmdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { onDisk } from '../../local/disk-error.ts';
-import { ImgcopyError, systemErrorCode } from '../../errors/imgcopy-error.ts';
-import { makeDirectory } from '../../io/make-directory.ts';
-import { lockDirectory } from './directory-lock.ts';
-import { isLayoutName, isLockName, isTemporaryName, MANIFEST_FILE, VERSION_FILE } from './layout.ts';
+import { onDisk } from './disk-error.ts';
+import { ImgcopyError, systemErrorCode } from '../errors/imgcopy-error.ts';
+import { makeDirectory } from '../io/make-directory.ts';
+import { isLockName, lockDirectory } from './directory-lock.ts';
+import { isStagedName } from './durable-files.ts';
+import { isPartialName } from './partial-file.ts';
 import { refuseReplacedBytes, resolveLocalPath } from './local-path.ts';
 
 /** A directory that is ours to write, locked until it is disposed of. */
@@ -14,13 +15,28 @@ export interface TargetDirectory extends AsyncDisposable {
   readonly path: string;
 }
 
+/** What a directory may hold that an image is written to. */
+export interface TargetLayout {
+  /** The image's name, for messages: `dir:/path`. */
+  readonly reference: string;
+  /** Whether an entry may be a part of an image, whichever tool wrote it. */
+  readonly isPart: (entry: Dirent) => boolean;
+  /** Files of which one shows that the directory is an image's: blobs alone may be those of another layout, or of any store of blobs. */
+  readonly marks: readonly string[];
+}
+
+/** Whether a name is that of a file which only a run that is under way needs. */
+export function isTemporaryName(name: string): boolean {
+  return isPartialName(name) || isStagedName(name);
+}
+
 /**
  * Makes sure of a directory to write an image to: new ones are made, with their parents; one that is there must be empty or hold nothing but
- * files of the layout. When it is disposed of, directories that it made and that are still empty are removed.
+ * parts of an image. When it is disposed of, directories that it made and that are still empty are removed.
  *
  * @throws ImgcopyError ERR_DIR_NOT_EMPTY, ERR_NOT_A_DIRECTORY, ERR_DIR_LOCKED, ERR_NOT_WRITABLE, ERR_DISK_FULL
  */
-export async function openTargetDirectory(path: string): Promise<TargetDirectory> {
+export async function openTargetDirectory(path: string, layout: TargetLayout): Promise<TargetDirectory> {
   const absolute = resolveLocalPath(path);
   const firstMade = await makeTarget(absolute);
   const removeIfNew = async (): Promise<void> => {
@@ -29,9 +45,9 @@ export async function openTargetDirectory(path: string): Promise<TargetDirectory
   try {
     const directory = await realpath(absolute);
     refuseReplacedBytes(directory);
-    await refuseForeignFiles(directory, path);
+    await refuseForeignFiles(directory, layout);
     await onDisk(directory, () => access(directory, constants.W_OK));
-    const lock = await lockDirectory(directory);
+    const lock = await lockDirectory(directory, layout.reference);
     return {
       path: directory,
       async [Symbol.asyncDispose]() {
@@ -61,19 +77,19 @@ async function makeTarget(path: string): Promise<string | undefined> {
   }
 }
 
-async function refuseForeignFiles(directory: string, path: string): Promise<void> {
+async function refuseForeignFiles(directory: string, { reference, isPart, marks }: TargetLayout): Promise<void> {
   const entries = await readdir(directory, { withFileTypes: true });
   const foreign = entries
-    .filter((entry) => entry.isDirectory() || !isKnownName(entry.name))
+    .filter((entry) => !isPart(entry) && (entry.isDirectory() || !isOurs(entry.name)))
     .map((entry) => entry.name)
     .toSorted();
   const [first] = foreign;
   if (first !== undefined) {
     const others = foreign.length === 1 ? '' : ` and ${foreign.length - 1} more`;
-    throw notEmpty(`dir:${path} holds files that are no part of an image: ${first}${others}`);
+    throw notEmpty(`${reference} holds files that are no part of an image: ${first}${others}`);
   }
-  if (entries.length > 0 && !entries.some((entry) => isMark(entry.name))) {
-    throw notEmpty(`dir:${path} holds files with names like those of blobs, and neither version nor manifest.json`);
+  if (entries.length > 0 && !entries.some(({ name }) => marks.includes(name) || isOurs(name))) {
+    throw notEmpty(`${reference} holds files with names like those of blobs, and neither ${marks.join(' nor ')}`);
   }
 }
 
@@ -86,13 +102,9 @@ function notEmpty(message: string): ImgcopyError {
   });
 }
 
-/** Whether a name tells that a directory is an image's: blobs alone may be those of an OCI layout, or of any store of blobs. */
-function isMark(name: string): boolean {
-  return name === VERSION_FILE || name === MANIFEST_FILE || isTemporaryName(name) || isLockName(name);
-}
-
-function isKnownName(name: string): boolean {
-  return isLayoutName(name) || isTemporaryName(name) || isLockName(name);
+/** Whether a file is one that imgcopy alone makes. */
+function isOurs(name: string): boolean {
+  return isTemporaryName(name) || isLockName(name);
 }
 
 async function removeEmpty(path: string, firstMade: string): Promise<void> {
