@@ -5,7 +5,10 @@ import type { BlobInfo, RawManifest, WaitOptions } from './blob-info.ts';
 
 export type { BlobStream };
 
-/** Whether blobs may be moved side by side, or must be taken one after the other (a tar stream). */
+/**
+ * Whether blobs may be moved side by side, or come or go in one stream (a tar in a pipe): then one at a time, in the order that the manifests name
+ * them, layers before the config. None is opened before its turn, nor a second time once its bytes have moved.
+ */
 export type Concurrency = 'parallel' | 'serial';
 
 /** The name of an image in a registry, as far as a mount needs it. */

@@ -4,7 +4,7 @@ import type { Platform } from '../manifest/descriptor.ts';
 import { duringOperation, lacksFiles, type Side } from '../errors/imgcopy-error.ts';
 import { isForeignLayer } from '../manifest/media-types.ts';
 import type { MemoryAccount } from '../io/memory.ts';
-import type { Semaphore } from '../io/semaphore.ts';
+import type { Pool } from '../io/semaphore.ts';
 import { annotatedFormat, isAnnotatedChunked } from '../partial/plan/plan-blob.ts';
 import { Attempts } from '../retry/attempts.ts';
 import type { BlobInfoCache } from '../contract/blob-info-cache.ts';
@@ -17,6 +17,7 @@ import type { CopyRun } from './copy-run.ts';
 import type { LayerContent } from './layer-content.ts';
 import { Meter } from './meter.ts';
 import { prefetch, type Prefetch } from './prefetch.ts';
+import { isSerial } from './serial.ts';
 
 /** A blob of an image, and what it is there. */
 export interface BlobToCopy {
@@ -73,7 +74,7 @@ export async function copyBlob(
     try {
       return await copyInTurn(run, blob, options);
     } catch (error) {
-      if (!lacksFiles(error) || !narrow(run.pool, capacity))
+      if (!lacksFiles(error) || isSerial(run) || !narrow(run.pool, capacity))
         throw duringOperation(`copying ${name} ${info.digest} to ${run.destination.reference}`, error);
     } finally {
       release();
@@ -82,7 +83,7 @@ export async function copyBlob(
 }
 
 /** Halves the pool, once for all blobs that failed together. @returns whether fewer than now may do. */
-function narrow(pool: Semaphore, capacity: number): boolean {
+function narrow(pool: Pool, capacity: number): boolean {
   if (pool.capacity > LIGHT_WEIGHT && pool.capacity === capacity) pool.resize(Math.max(LIGHT_WEIGHT, capacity / 2));
   return pool.capacity < capacity;
 }
@@ -147,7 +148,7 @@ async function tryReusing(
 
 function mayOpenEarly(run: CopyRun, { info }: BlobToCopy): boolean {
   const { source, destination, partial } = run;
-  if (info.size >= RANGED_BLOB || (partial !== 'never' && isAnnotatedChunked(info))) return false;
+  if (isSerial(run) || info.size >= RANGED_BLOB || (partial !== 'never' && isAnnotatedChunked(info))) return false;
   return destination.expectsMissing?.(info, { srcRef: source.repository }) ?? false;
 }
 
@@ -195,7 +196,10 @@ async function putPartial(
   }
 }
 
-/** Streams the whole blob; again, with a new stream, as long as the destination says that another attempt may succeed. */
+/**
+ * Streams the whole blob; again, with a new stream, as long as the destination says that another attempt may succeed. What a stream has carried once it
+ * does not carry again.
+ */
 async function putWhole(
   run: CopyRun,
   blob: BlobToCopy,
@@ -225,12 +229,13 @@ async function putWhole(
       return { outcome: 'copied', digest: put.digest, size: info.size, bytesFetched: meter.bytes, bytesReused: 0 };
     } catch (error) {
       opened?.stream.destroy();
+      const isOver = isSerial(run) && meter.bytes > 0;
       if (error instanceof BlobAttemptError) {
         const { cause, costs } = error;
         side = 'destination';
-        if (!(await attempts.again({ why: cause.message, costs }))) throw cause;
+        if (isOver || !(await attempts.again({ why: cause.message, costs }))) throw cause;
       } else {
-        const mayBeCache = error instanceof ContentMismatchError && !isFresh;
+        const mayBeCache = error instanceof ContentMismatchError && !isFresh && !isOver;
         isFresh = true;
         side = 'source';
         if (!mayBeCache || !(await attempts.again({ why: error.message })))

@@ -10,6 +10,7 @@ import { copyManifestTree, putReadyManifest, type ReadyManifest } from './copy-m
 import type { CopyRun, PreparedRun } from './copy-run.ts';
 import { countManifests, readManifestTree } from './manifest-tree.ts';
 import { selectInstances, type Selection, type Wanted } from './select-instances.ts';
+import { isSerial, SerialPool } from './serial.ts';
 import { copySignatures, signaturesToCopy } from './signatures.ts';
 import { refuseSubstitution } from './substitution.ts';
 
@@ -39,7 +40,8 @@ export interface CopiedImage {
 }
 
 /** Copies an image: everything below its manifest first, the manifest itself last, byte for byte. */
-export async function copyImage(run: PreparedRun, options: CopyImageOptions = {}): Promise<CopiedImage> {
+export async function copyImage(prepared: PreparedRun, options: CopyImageOptions = {}): Promise<CopiedImage> {
+  const run = isSerial(prepared) ? { ...prepared, pool: new SerialPool(prepared.pool) } : prepared;
   const { source, destination, signal } = run;
   await begin(run);
   const names = await namesToWrite(run, options);

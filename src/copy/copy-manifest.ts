@@ -11,6 +11,7 @@ import type { BlobToCopy } from './copy-blob.ts';
 import type { CopyRun } from './copy-run.ts';
 import { blobsOf } from './image-blobs.ts';
 import type { ImageNode, IndexNode, ManifestNode } from './manifest-tree.ts';
+import { isSerial } from './serial.ts';
 import { signaturesToCopy } from './signatures.ts';
 import { refuseSubstitution, replacementsOf } from './substitution.ts';
 
@@ -40,7 +41,7 @@ export async function putReadyManifest(
   try {
     await destination.putManifest(ready.manifest, { ...options, signal });
   } catch (error) {
-    if (!(error instanceof MissingBlobsError)) throw error;
+    if (!(error instanceof MissingBlobsError) || isSerial(run)) throw error;
     if (!(await blobs.sendMissing(ready.blobs))) {
       if (error.isSuspicion) throw error.cause;
       await giveTime(run, ready, error);
@@ -67,22 +68,30 @@ async function copyBlobs(run: CopyRun, blobs: BlobSet, node: ImageNode): Promise
 
 async function copyInstances(run: CopyRun, blobs: BlobSet, node: IndexNode): Promise<ReadyManifest> {
   const listed = node.blobs.map((info) => ({ ...PLAIN_BLOB, info }));
-  const instances = node.instances.map(async (reading) => {
+  const copyInstance = async (reading: Promise<ManifestNode>): Promise<readonly [Digest, RawManifest]> => {
     const instance = await reading;
     const { digest } = instance.raw;
     const signatures = await signaturesToCopy(run, digest);
     if (run.substitute) refuseSubstitution({ isSigned: signatures.length > 0 });
     const ready = await copyManifestTree(run, blobs, instance);
     await putInstance(run, blobs, ready, signatures);
-    return [digest, ready.manifest] as const;
-  });
-  const [copies] = await Promise.all([Promise.all(instances), Promise.all(listed.map((blob) => blobs.copy(blob)))]);
+    return [digest, ready.manifest];
+  };
+  const copying = isSerial(run) ? inTurn(node.instances, copyInstance) : Promise.all(node.instances.map(copyInstance));
+  if (isSerial(run)) await copying;
+  const [copies] = await Promise.all([copying, Promise.all(listed.map((blob) => blobs.copy(blob)))]);
   const changed = copies.filter(([digest, manifest]) => digest !== manifest.digest);
   const replacements = new Map<Digest, Replacement>(
     changed.map(([digest, manifest]) => [digest, { ...manifest, size: manifest.bytes.length }]),
   );
   const bytes = replacements.size === 0 ? node.raw.bytes : replaceInstances(node.raw.bytes, replacements);
   return { manifest: withBytes(node.raw, bytes), blobs: listed };
+}
+
+async function inTurn<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<readonly R[]> {
+  const results: R[] = [];
+  for (const item of items) results.push(await work(item));
+  return results;
 }
 
 const PLAIN_BLOB = {

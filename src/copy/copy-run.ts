@@ -1,6 +1,6 @@
 import type { RetryPolicy } from '../retry/attempts.ts';
 import type { MemoryBudget } from '../io/memory.ts';
-import type { Semaphore } from '../io/semaphore.ts';
+import type { Pool } from '../io/semaphore.ts';
 import type { BlobInfoCache } from '../contract/blob-info-cache.ts';
 import type { ImageDestination } from '../contract/image-destination.ts';
 import type { ImageSource } from '../contract/image-source.ts';
@@ -16,7 +16,7 @@ export interface CopyRun {
   /** Opened before the first blob. */
   readonly cache: BlobInfoCache;
   /** Blobs in flight, over all copies that share it. */
-  readonly pool: Semaphore;
+  readonly pool: Pool;
   /** Bytes of bodies in memory, over all copies that share it. */
   readonly memory: MemoryBudget;
   readonly policy: RetryPolicy;

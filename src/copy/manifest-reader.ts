@@ -1,6 +1,6 @@
 import { ContentMismatchError, type Digest } from '../digest/digest.ts';
 import { ImgcopyError } from '../errors/imgcopy-error.ts';
-import type { Semaphore } from '../io/semaphore.ts';
+import type { Pool } from '../io/semaphore.ts';
 import type { Descriptor } from '../manifest/descriptor.ts';
 import { MAX_INDEX_DEPTH } from '../manifest/manifest.ts';
 import type { RawManifest } from '../contract/blob-info.ts';
@@ -18,7 +18,7 @@ export interface ReadableImage {
   readonly source: ImageSource;
   readonly signal: AbortSignal;
   /** Requests for manifests wait here for their turn, ahead of blobs. */
-  readonly pool?: Semaphore | undefined;
+  readonly pool?: Pool | undefined;
 }
 
 /** Reads the manifests that the indexes of one image name, within limits on their number, sizes and depth. */

@@ -18,6 +18,9 @@ export interface AcquireOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Bounds work in flight. */
+export type Pool = Pick<Semaphore, 'acquire' | 'capacity' | 'resize'>;
+
 /** A counting semaphore whose users take weights and are served by priority. It bounds work in flight, and bytes in memory. */
 export class Semaphore {
   #capacity: number;

@@ -77,12 +77,11 @@ async function copyUnder(
     force: options.force ?? false,
   });
   tally.emit({ type: 'started', source: source.reference, destination: destination.reference });
-  const isSerial = source.concurrency === 'serial' || destination.concurrency === 'serial';
   const run: PreparedRun = {
     source,
     destination,
     openCache: () => shared.cache(),
-    pool: isSerial ? shared.serialPool : shared.pool,
+    pool: shared.pool,
     memory: shared.memory,
     policy: shared.policy,
     partial: options.partial ?? 'auto',

@@ -25,7 +25,6 @@ export class SharedResources implements AsyncDisposable {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly policy: RetryPolicy;
   readonly pool: Semaphore;
-  readonly serialPool: Semaphore = new Semaphore(1);
   readonly memory: MemoryBudget = new MemoryBudget(MEMORY_BUDGET);
   #access: Promise<RegistryAccess> | undefined;
   #cache: Promise<BlobInfoCache> | undefined;
