@@ -1,21 +1,25 @@
 /** imgcopy as a library: what the command line does, with typed options, cancellation and events. */
-export { copyImage, createCopier, type Copier } from './library/copier.ts';
-export type { CopierOptions, CopyOptions, CopyResult } from './library/options.ts';
-export type { EndpointOptions } from './contract/endpoint-options.ts';
-export type { PartialMode } from './copy/copy-run.ts';
 export {
+  copyImage,
+  createCopier,
   getImageDigest,
   getImageManifest,
-  listTags,
-  type ImageQueryOptions,
-  type QueryOptions,
-} from './library/image-queries.ts';
-export {
   inspectImage,
-  type ImageDescription,
-  type LayerDescription,
-  type ManifestDescription,
-} from './library/inspect-image.ts';
+  listTags,
+  type Copier,
+} from './library/copier.ts';
+export type {
+  CopierOptions,
+  CopyOptions,
+  CopyResult,
+  ImageQueryOptions,
+  ImageQuestionOptions,
+  QueryOptions,
+  QuestionOptions,
+} from './library/options.ts';
+export type { EndpointOptions } from './contract/endpoint-options.ts';
+export type { PartialMode } from './copy/copy-run.ts';
+export type { ImageDescription, LayerDescription, ManifestDescription } from './library/inspect-image.ts';
 export { login, logout, type LoginResult, type LogoutResult } from './library/login.ts';
 export { cachePath, cacheStats, clearCache, type CacheStats } from './cache/cache-file.ts';
 export { duringOperation, ImgcopyError, isAbort, type ErrorKind, type Side } from './errors/imgcopy-error.ts';
@@ -26,13 +30,21 @@ export { parseImageName, transports } from './transports/table.ts';
 export type { ImageName, Transport } from './transports/transport.ts';
 export { parsePlatform, formatPlatform } from './manifest/platform.ts';
 export type { Descriptor, Platform } from './manifest/descriptor.ts';
-export type { Digest } from './digest/digest.ts';
+export { ContentMismatchError, type Digest } from './digest/digest.ts';
+export { InvalidReferenceError, UnknownTransportError } from './reference/reference-errors.ts';
+export { PlatformNotFoundError } from './manifest/platform.ts';
 export type { BlobOutcome, CopyEvent, OnCopyEvent } from './contract/progress.ts';
-export type { ImageSource } from './contract/image-source.ts';
-export type { ImageDestination } from './contract/image-destination.ts';
-export type { BlobChunkAccessor, ImageSourceChunk } from './contract/blob-chunk-accessor.ts';
-export type { BlobInfoCache } from './contract/blob-info-cache.ts';
-export type { BlobInfo, RawManifest } from './contract/blob-info.ts';
-export { BadPartialRequestError, BlobAttemptError, PartialBlobUnavailableError } from './contract/errors.ts';
+export type * from './contract/image-source.ts';
+export type * from './contract/image-destination.ts';
+export type * from './contract/blob-chunk-accessor.ts';
+export type * from './contract/blob-info-cache.ts';
+export type * from './contract/blob-info.ts';
+export {
+  BadPartialRequestError,
+  BlobAttemptError,
+  MissingBlobsError,
+  PartialBlobUnavailableError,
+  WholeBlobError,
+} from './contract/errors.ts';
 export type { HttpRequest, RequestObserver } from './http/send/send.ts';
 export { VERSION } from './library/version.ts';

@@ -2,7 +2,7 @@ import type { Digest } from '../digest/digest.ts';
 import { platformOfImage } from '../copy/config-platform.ts';
 import { ManifestReader } from '../copy/manifest-reader.ts';
 import { ImgcopyError } from '../errors/imgcopy-error.ts';
-import { queryImage, type ImageQueryOptions, type OpenedImage } from './image-queries.ts';
+import type { OpenedImage } from './questions.ts';
 import type { Descriptor, Platform } from '../manifest/descriptor.ts';
 import { MAX_INDEX_DEPTH } from '../manifest/manifest.ts';
 import { compressionOfType, type LayerCompression } from '../manifest/layer-compression.ts';
@@ -41,16 +41,11 @@ export interface ImageDescription extends ManifestDescription {
   readonly reference: string;
 }
 
-/**
- * What an image is made of: its manifests and what these name. No layer is read. The instances of an index on Docker Hub are not read
- * either, for each would count as a pull.
- */
-export async function inspectImage(reference: string, options: ImageQueryOptions = {}): Promise<ImageDescription> {
-  return queryImage(reference, options, async (image) => {
-    const description = await describe({ ...image, reader: new ManifestReader(image) }, image.manifest, 0);
-    const platform = await platformOfImage(image, image.manifest);
-    return { reference: image.source.reference, ...description, ...(platform !== undefined && { platform }) };
-  });
+/** See Copier.inspect. */
+export async function describeImage(image: OpenedImage): Promise<ImageDescription> {
+  const description = await describe({ ...image, reader: new ManifestReader(image) }, image.manifest, 0);
+  const platform = await platformOfImage(image, image.manifest);
+  return { reference: image.source.reference, ...description, ...(platform !== undefined && { platform }) };
 }
 
 interface InspectedImage extends OpenedImage {

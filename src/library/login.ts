@@ -1,7 +1,8 @@
 import { NO_CREDENTIALS } from '../auth/credential-search.ts';
 import type { BasicCredentials } from '../auth/credentials.ts';
 import { duringOperation, ImgcopyError } from '../errors/imgcopy-error.ts';
-import { openOptions, type QueryOptions } from './image-queries.ts';
+import type { QueryOptions } from './options.ts';
+import { openOptions } from './questions.ts';
 import { homeDirectory } from '../io/home-directory.ts';
 import { SharedResources } from './shared-resources.ts';
 import { parseRegistryReference } from '../reference/registry-reference.ts';

@@ -3,6 +3,8 @@ import type { PartialMode } from '../copy/copy-run.ts';
 import type { OnCopyEvent } from '../contract/progress.ts';
 import type { RequestObserver } from '../http/send/send.ts';
 import type { EndpointOptions } from '../contract/endpoint-options.ts';
+import type { Digest } from '../digest/digest.ts';
+import type { Transport } from '../transports/transport.ts';
 
 /** What the copies of one copier share. */
 export interface CopierOptions {
@@ -22,7 +24,28 @@ export interface CopierOptions {
   readonly env?: Readonly<Record<string, string | undefined>> | undefined;
   /** Hears of what goes wrong without stopping a copy. */
   readonly onWarning?: ((message: string) => void) | undefined;
+  /** What references may name. Default: `transports`. */
+  readonly transports?: readonly Transport[] | undefined;
 }
+
+/** How one question is asked. */
+export interface QuestionOptions {
+  /** How the registry is reached. */
+  readonly endpoint?: EndpointOptions | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onRequest?: RequestObserver['onRequest'];
+}
+
+export interface ImageQuestionOptions extends QuestionOptions {
+  /** The image for this platform. Default: the image or index itself. */
+  readonly platform?: Platform | undefined;
+}
+
+/** Of a question that is asked with a copier of its own. */
+export interface QueryOptions extends QuestionOptions, CopierOptions {}
+
+/** Of a question about an image that is asked with a copier of its own. */
+export interface ImageQueryOptions extends ImageQuestionOptions, CopierOptions {}
 
 export interface CopyOptions {
   readonly source?: EndpointOptions | undefined;
@@ -57,7 +80,7 @@ export interface CopyResult {
   readonly destination: string;
   /** The destination pinned by digest, e.g. `docker://host/name@sha256:…`. */
   readonly reference: string;
-  readonly digest: string;
+  readonly digest: Digest;
   readonly mediaType: string;
   /** Of the manifest. */
   readonly size: number;

@@ -5,6 +5,8 @@ import { MemoryBudget } from '../io/memory.ts';
 import { Semaphore } from '../io/semaphore.ts';
 import type { CopierOptions } from './options.ts';
 import type { RegistryAccess } from '../transports/registry/registry-access.ts';
+import { transports } from '../transports/table.ts';
+import type { Transport } from '../transports/transport.ts';
 import type { UploadState } from '../cache/upload-state.ts';
 import type { BlobInfoCache } from '../contract/blob-info-cache.ts';
 import { VERSION } from './version.ts';
@@ -23,6 +25,7 @@ const MEMORY_BUDGET = 24 * 1024 * 1024;
 export class SharedResources implements AsyncDisposable {
   readonly options: CopierOptions;
   readonly env: Readonly<Record<string, string | undefined>>;
+  readonly transports: readonly Transport[];
   readonly policy: RetryPolicy;
   readonly pool: Semaphore;
   readonly memory: MemoryBudget = new MemoryBudget(MEMORY_BUDGET);
@@ -41,6 +44,7 @@ export class SharedResources implements AsyncDisposable {
     }
     this.options = options;
     this.env = options.env ?? process.env;
+    this.transports = options.transports ?? transports;
     this.pool = new Semaphore(options.jobs ?? DEFAULT_JOBS);
     const { retries, delayMs } = DEFAULT_RETRY_POLICY;
     this.policy = {

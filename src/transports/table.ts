@@ -6,20 +6,20 @@ import type { ImageName, Transport } from './transport.ts';
 /** All transports. A new one is its folder, and its line here. */
 export const transports: readonly Transport[] = [registryTransport, dirTransport];
 
-const KNOWN_PREFIXES = transports.map(({ prefix }) => prefix);
-
 /**
  * Reads the name of an image: `docker://HOST[:PORT]/NAME[:TAG][@DIGEST]`, a bare `NAME[:TAG][@DIGEST]`, `dir:PATH[@DIGEST]`, or whatever else
  * the table knows. No tag is filled in: see ImageName.withDefaultTag.
  *
+ * @param table  the transports that there are.
  * @throws UnknownTransportError for the transports of other tools.
  * @throws InvalidReferenceError for all else that names no image.
  */
-export function parseImageName(text: string): ImageName {
+export function parseImageName(text: string, table: readonly Transport[] = transports): ImageName {
   if (text === '') throw new InvalidReferenceError(text, 'it is empty');
-  const named = transports.find(({ prefix }) => text.startsWith(prefix));
+  const named = table.find(({ prefix }) => text.startsWith(prefix));
   if (named !== undefined) return named.parse(text);
-  refuseOtherTransport(text);
+  const known = table.map(({ prefix }) => prefix);
+  refuseOtherTransport(text, known);
   refuseBarePath(text);
   return registryTransport.parse(text);
 }
@@ -38,12 +38,12 @@ const OTHER_TRANSPORTS = new Set([
   'tarball',
 ]);
 
-function refuseOtherTransport(text: string): void {
+function refuseOtherTransport(text: string, known: readonly string[]): void {
   const scheme = /^([\w+.-]+):\/\/(.*)$/s.exec(text);
   if (scheme !== null) {
     const [, name = '', rest = ''] = scheme;
     throw new UnknownTransportError(text, `${name}://`, {
-      known: KNOWN_PREFIXES,
+      known,
       hint: `an image in a registry is written docker://${withoutUserinfo(rest)}`,
     });
   }
@@ -52,7 +52,7 @@ function refuseOtherTransport(text: string): void {
   if (name === 'docker' && text !== 'docker:') refuseDockerWithoutSlashes(text);
   if (OTHER_TRANSPORTS.has(name)) {
     throw new UnknownTransportError(text, `${name}:`, {
-      known: KNOWN_PREFIXES,
+      known,
       hint: `an image called ${name} is written docker://${withoutUserinfo(text)}`,
     });
   }

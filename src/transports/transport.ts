@@ -40,9 +40,10 @@ export interface ImageName {
   withDefaultTag(): ImageName;
   /**
    * The name of an image to write: what is missing of it is taken from the source's name.
+   * @param source  undefined where the source has no name, because it is an object of the caller's.
    * @throws ImgcopyError of kind `usage` for a place that nobody can write to.
    */
-  completedFrom(source: ImageName): ImageName;
+  completedFrom(source: ImageName | undefined): ImageName;
   /** Equal for two names of one place. */
   place(): Promise<string>;
 

@@ -59,10 +59,10 @@ class RegistryName implements ImageName {
   }
 
   /** It takes the source's tag, or else its digest; the default tag where the source has no tags at all. */
-  completedFrom(source: ImageName): ImageName {
+  completedFrom(source: ImageName | undefined): ImageName {
     if (this.#isBare) throw bareDestination(this.#reference);
     const isComplete = this.tag !== undefined || this.digest !== undefined;
-    if (isComplete || source.listTags === undefined) return this.withDefaultTag();
+    if (isComplete || source?.listTags === undefined) return this.withDefaultTag();
     const { tag, digest } = source.withDefaultTag();
     return this.#with(tag === undefined ? { digest } : { tag });
   }

@@ -1,0 +1,222 @@
+import { nowMs } from '../io/clock.ts';
+import { copyImage, type CopiedImage } from '../copy/copy-image.ts';
+import type { PreparedRun } from '../copy/copy-run.ts';
+import type { ImageDestination } from '../contract/image-destination.ts';
+import type { ImageSource } from '../contract/image-source.ts';
+import type { CopyEvent } from '../contract/progress.ts';
+import { ImgcopyError } from '../errors/imgcopy-error.ts';
+import type { RequestObserver } from '../http/send/send.ts';
+import type { CopyOptions, CopyResult } from './options.ts';
+import { underOwnSignal } from './own-signal.ts';
+import type { SharedResources } from './shared-resources.ts';
+import { parseImageName } from '../transports/table.ts';
+import type { ImageName, OpenOptions } from '../transports/transport.ts';
+
+/** One copy, through its steps. */
+interface CopyJob {
+  readonly shared: SharedResources;
+  readonly options: CopyOptions;
+  readonly tally: Tally;
+  readonly signal: AbortSignal;
+}
+
+/** A name, or an object that its owner has opened. */
+type End<T> =
+  { readonly name: ImageName; readonly object?: undefined } | { readonly name?: undefined; readonly object: T };
+
+interface Ends {
+  readonly source: End<ImageSource>;
+  readonly destination: End<ImageDestination>;
+}
+
+/** See Copier.copy. */
+export async function copyBetween(
+  shared: SharedResources,
+  from: string | ImageSource,
+  to: string | ImageDestination,
+  options: CopyOptions,
+): Promise<CopyResult> {
+  const started = nowMs();
+  const tally = new Tally(options);
+  return underOwnSignal(options.signal, async (signal) => {
+    const job: CopyJob = { shared, options, tally, signal };
+    const ends = await resolveEnds(job, from, to);
+    await using source = await openSource(job, ends);
+    await using destination = await openDestination(job, ends, source.end);
+    const { reference: sourceReference } = source.end;
+    const { reference: destinationReference } = destination.end;
+    tally.emit({ type: 'started', source: sourceReference, destination: destinationReference });
+    const copied = await copyImage(prepareRun(job, source.end, destination.end), {
+      ...options,
+      sourceDigest: ends.source.name?.digest,
+      destinationDigest: ends.destination.name?.digest,
+    });
+    return {
+      ...tally.result(copied),
+      source: sourceReference,
+      destination: destinationReference,
+      reference: ends.destination.name?.pinned(copied.digest) ?? `${destinationReference}@${copied.digest}`,
+      durationMs: Math.round(nowMs() - started),
+    };
+  });
+}
+
+/** Reads the names, completes the destination's, and refuses what cannot be copied. Nothing is opened. */
+async function resolveEnds(
+  { shared, options }: CopyJob,
+  from: string | ImageSource,
+  to: string | ImageDestination,
+): Promise<Ends> {
+  const source: End<ImageSource> =
+    typeof from === 'string' ? named(parseImageName(from, shared.transports).withDefaultTag()) : handed(from);
+  if (typeof to !== 'string') return { source, destination: handed(to) };
+  const name = parseImageName(to, shared.transports).completedFrom(source.name);
+  if (source.name !== undefined) await refuseSamePlace(source.name, name);
+  if (options.additionalTags !== undefined) refuseTags(name, options.additionalTags);
+  return { source, destination: named(name) };
+}
+
+function named(name: ImageName): { readonly name: ImageName } {
+  return { name };
+}
+
+function handed<T>(object: T): { readonly object: T } {
+  return { object };
+}
+
+/** An end that is open. What the copy has opened it disposes of; what it was handed it leaves open. */
+interface OpenEnd<T> extends AsyncDisposable {
+  readonly end: T;
+}
+
+function opened<T extends AsyncDisposable>(end: T): OpenEnd<T> {
+  return { end, [Symbol.asyncDispose]: async () => end[Symbol.asyncDispose]() };
+}
+
+function borrowed<T>(end: T): OpenEnd<T> {
+  return { end, [Symbol.asyncDispose]: () => Promise.resolve() };
+}
+
+async function openSource(job: CopyJob, { source }: Ends): Promise<OpenEnd<ImageSource>> {
+  if (source.name === undefined) return borrowed(source.object);
+  return opened(await source.name.openSource({ ...openOptions(job), endpoint: job.options.source ?? {} }));
+}
+
+async function openDestination(
+  job: CopyJob,
+  { destination }: Ends,
+  source: ImageSource,
+): Promise<OpenEnd<ImageDestination>> {
+  if (destination.name === undefined) return borrowed(destination.object);
+  const { destination: endpoint = {}, force = false } = job.options;
+  const options = { ...openOptions(job), endpoint, source: source.repository, force };
+  return opened(await destination.name.openDestination(options));
+}
+
+function openOptions({ shared, tally, signal }: CopyJob): Omit<OpenOptions, 'endpoint'> {
+  return {
+    access: shared.access,
+    env: shared.env,
+    observer: tally.observer,
+    onWarning: shared.warn,
+    cache: shared.openedCache,
+    signal,
+  };
+}
+
+function prepareRun(
+  { shared, options, tally, signal }: CopyJob,
+  source: ImageSource,
+  destination: ImageDestination,
+): PreparedRun {
+  return {
+    source,
+    destination,
+    openCache: () => shared.cache(),
+    pool: shared.pool,
+    memory: shared.memory,
+    policy: shared.policy,
+    partial: options.partial ?? 'auto',
+    substitute: options.substitute ?? false,
+    includeForeign: options.allowNondistributableArtifacts ?? false,
+    removeSignatures: options.removeSignatures ?? false,
+    emit: tally.emit,
+    signal,
+  };
+}
+
+/** Counts what a copy does, for its result. */
+class Tally {
+  readonly #options: CopyOptions;
+  readonly #requests = { source: 0, destination: 0 };
+  #retries = 0;
+
+  constructor(options: CopyOptions) {
+    this.#options = options;
+  }
+
+  readonly emit = (event: CopyEvent): void => {
+    if (event.type === 'retry') this.#retries += 1;
+    this.#options.onEvent?.(event);
+  };
+
+  readonly observer: RequestObserver = {
+    onRequest: (request, outcome) => {
+      this.#requests[request.side] += 1;
+      this.#options.onRequest?.(request, outcome);
+    },
+    onRetry: (retry) => this.emit({ type: 'retry', ...retry }),
+  };
+
+  result({
+    digest,
+    mediaType,
+    size,
+    manifests,
+    blobs,
+    skipped,
+  }: CopiedImage): Omit<CopyResult, 'source' | 'destination' | 'reference' | 'durationMs'> {
+    const count = (...outcomes: string[]): number => blobs.filter(({ outcome }) => outcomes.includes(outcome)).length;
+    const sum = (of: (blob: CopiedImage['blobs'][number]) => number): number =>
+      blobs.reduce((total, blob) => total + of(blob), 0);
+    return {
+      digest,
+      mediaType,
+      size,
+      manifests,
+      blobs: {
+        total: blobs.length,
+        reused: count('reused', 'substituted'),
+        mounted: count('mounted'),
+        partial: count('partial'),
+        copied: count('copied'),
+      },
+      bytes: {
+        total: sum((blob) => blob.size),
+        fetched: sum((blob) => blob.bytesFetched),
+        reused: sum((blob) => blob.bytesReused),
+        uploaded: sum((blob) => (blob.outcome === 'copied' || blob.outcome === 'partial' ? blob.size : 0)),
+      },
+      requests: { ...this.#requests },
+      retries: this.#retries,
+      skipped: skipped ?? null,
+    };
+  }
+}
+
+async function refuseSamePlace(source: ImageName, destination: ImageName): Promise<void> {
+  if ((await source.place()) !== (await destination.place())) return;
+  throw new ImgcopyError(`source and destination are the same place: ${source.toString()}`, {
+    code: 'ERR_SAME_PLACE',
+    kind: 'usage',
+  });
+}
+
+function refuseTags(destination: ImageName, tags: readonly string[]): void {
+  if (tags.length === 0 || destination.listTags !== undefined) return;
+  throw new ImgcopyError(`${destination.toString()} cannot have further tags`, {
+    code: 'ERR_USAGE',
+    kind: 'usage',
+    hint: 'leave out --additional-tag',
+  });
+}
