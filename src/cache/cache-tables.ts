@@ -1,7 +1,8 @@
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite';
 import { type Digest, isDigest } from '../digest/digest.ts';
 import { inTransaction } from '../io/sqlite.ts';
-import type { ChunkedBlob, CompressionAlgorithm, HostAbility, KnownLocation } from '../contract/blob-info-cache.ts';
+import { COMPRESSION_ALGORITHMS, type CompressionAlgorithm } from '../manifest/layer-compression.ts';
+import type { ChunkedBlob, HostAbility, KnownLocation } from '../contract/blob-info-cache.ts';
 import { CACHE_TABLES, OVERLAY_SCHEMA } from './cache-schema.ts';
 import type { Sighting } from './candidates.ts';
 
@@ -20,14 +21,6 @@ export interface PruneLimits {
 const MAX_SIGHTINGS = 5;
 const MAX_FORMS = 32;
 const MAX_DIGESTS = 1000;
-
-const COMPRESSIONS: ReadonlySet<unknown> = new Set<CompressionAlgorithm>([
-  'uncompressed',
-  'gzip',
-  'zstd',
-  'zstd:chunked',
-  'estargz',
-]);
 
 /**
  * The cache's facts in a database that has CACHE_SCHEMA: each method is a statement, prepared once. What is recorded stays in memory,
@@ -68,7 +61,7 @@ export class CacheTables {
 
   compressor(digest: Digest): CompressionAlgorithm | undefined {
     const found = this.#row('SELECT algorithm FROM all_compressors WHERE digest = ?', digest)?.['algorithm'];
-    return COMPRESSIONS.has(found) ? (found as CompressionAlgorithm) : undefined;
+    return COMPRESSION_ALGORITHMS.find((algorithm) => algorithm === found);
   }
 
   putCompressor(digest: Digest, algorithm: CompressionAlgorithm): void {

@@ -1,10 +1,6 @@
 import type { Digest } from '../digest/digest.ts';
-import type {
-  CandidateOptions,
-  CompressionAlgorithm,
-  KnownLocation,
-  ReuseCandidate,
-} from '../contract/blob-info-cache.ts';
+import { baseCompression, type CompressionAlgorithm } from '../manifest/layer-compression.ts';
+import type { CandidateOptions, KnownLocation, ReuseCandidate } from '../contract/blob-info-cache.ts';
 
 /** What the choice of candidates is made from. */
 export interface CandidateFacts {
@@ -48,12 +44,6 @@ export function candidateLocations(
   const found = located.slice(0, MAX_CANDIDATES);
   const room = Math.min(MAX_CANDIDATES - found.length, MAX_WITHOUT_LOCATION);
   return [...found, ...substitutes.filter(({ location }) => location === undefined).slice(0, room)];
-}
-
-/** The algorithm that a variant names the pieces of; any other algorithm is its own base. */
-export function baseCompression(algorithm: CompressionAlgorithm): CompressionAlgorithm {
-  if (algorithm === 'zstd:chunked') return 'zstd';
-  return algorithm === 'estargz' ? 'gzip' : algorithm;
 }
 
 /** The same content in other compressions, newest first and the uncompressed form last, each place an entry. */

@@ -1,10 +1,10 @@
+import { baseCompression, type CompressionAlgorithm } from '../manifest/layer-compression.ts';
 import type { Digest } from '../digest/digest.ts';
 import { loadSqlite } from '../io/sqlite.ts';
 import type {
   BlobInfoCache,
   CandidateOptions,
   ChunkedBlob,
-  CompressionAlgorithm,
   HostAbility,
   KnownLocation,
   ReuseCandidate,
@@ -13,7 +13,7 @@ import { cachePath } from './cache-file.ts';
 import { CACHE_SCHEMA, CACHE_VERSION } from './cache-schema.ts';
 import { CacheTables } from './cache-tables.ts';
 import { CacheStore } from './cache-store.ts';
-import { baseCompression, type CandidateFacts, candidateLocations } from './candidates.ts';
+import { type CandidateFacts, candidateLocations } from './candidates.ts';
 import { openDatabaseFile } from './database-file.ts';
 import { noCache } from './no-cache.ts';
 

@@ -1,7 +1,5 @@
 import type { Digest } from '../digest/digest.ts';
-
-/** How a layer is compressed. `zstd:chunked` and `estargz` are variants of zstd and gzip that name their pieces. */
-export type CompressionAlgorithm = 'uncompressed' | 'gzip' | 'zstd' | 'zstd:chunked' | 'estargz';
+import type { ChunkedFormat, CompressionAlgorithm } from '../manifest/layer-compression.ts';
 
 /** A place where a blob was seen. */
 export interface KnownLocation {
@@ -32,7 +30,7 @@ export interface ChunkedBlob {
   readonly digest: Digest;
   /** In bytes. */
   readonly size: number;
-  readonly format: 'zstd:chunked' | 'estargz';
+  readonly format: ChunkedFormat;
 }
 
 /** Something a host was seen to do or not to do, by name, e.g. `multi-range`, `self-mount`. */

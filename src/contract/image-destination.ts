@@ -4,7 +4,8 @@ import type { Digest } from '../digest/digest.ts';
 import type { ImgcopyError } from '../errors/imgcopy-error.ts';
 import type { Platform } from '../manifest/descriptor.ts';
 import type { BlobChunkAccessor } from './blob-chunk-accessor.ts';
-import type { BlobInfoCache, CompressionAlgorithm } from './blob-info-cache.ts';
+import type { CompressionAlgorithm } from '../manifest/layer-compression.ts';
+import type { BlobInfoCache } from './blob-info-cache.ts';
 import type { BlobInfo, RawManifest, WaitOptions } from './blob-info.ts';
 import type { Concurrency, RepositoryName } from './image-source.ts';
 

@@ -1,12 +1,12 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import type { Digest } from '../digest/digest.ts';
-import type { CompressionAlgorithm } from '../contract/blob-info-cache.ts';
+import type { BaseCompression } from '../manifest/layer-compression.ts';
 import { Decompressor } from './decompressor.ts';
 
 /** What was learnt of a layer while it passed. */
 export interface LayerContent {
-  readonly compression: CompressionAlgorithm;
+  readonly compression: BaseCompression;
   /** Of the uncompressed content. */
   readonly diffId: Digest;
 }
@@ -42,7 +42,7 @@ export async function* learningContent(
 
 /** Hashes what a layer holds, whichever way it is compressed. */
 class ContentHash {
-  readonly compression: CompressionAlgorithm;
+  readonly compression: BaseCompression;
   readonly #hash: Hash = createHash('sha256');
   readonly #decompressor: Decompressor | undefined;
 
@@ -71,7 +71,7 @@ class ContentHash {
 }
 
 /** @param first  at least MAGIC_BYTES. */
-function compressionOf(first: Buffer): 'uncompressed' | 'gzip' | 'zstd' {
+function compressionOf(first: Buffer): BaseCompression {
   if (first[0] === 0x1f && first[1] === 0x8b) return 'gzip';
   const magic = first.readUInt32LE(0);
   return magic === ZSTD_MAGIC || SKIPPABLE_MAGIC.test(magic.toString(16)) ? 'zstd' : 'uncompressed';

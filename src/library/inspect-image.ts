@@ -5,7 +5,7 @@ import { ImgcopyError } from '../errors/imgcopy-error.ts';
 import type { OpenedImage } from './questions.ts';
 import type { Descriptor, Platform } from '../manifest/descriptor.ts';
 import { MAX_INDEX_DEPTH } from '../manifest/manifest.ts';
-import { compressionOfType, type LayerCompression } from '../manifest/layer-compression.ts';
+import { compressionOfType, type CompressionAlgorithm } from '../manifest/layer-compression.ts';
 import { isManifestType } from '../manifest/media-types.ts';
 import { parseManifest } from '../manifest/parse-manifest.ts';
 import { locateTail } from '../partial/toc/tail.ts';
@@ -13,7 +13,7 @@ import type { RawManifest } from '../contract/blob-info.ts';
 
 /** A layer, and how it is compressed where its media type or its annotations say so. Schema 1 tells digests alone. */
 export type LayerDescription = (Descriptor | { readonly digest: Digest }) & {
-  readonly compression?: LayerCompression | undefined;
+  readonly compression?: CompressionAlgorithm | undefined;
 };
 
 /** A manifest and what lies below it; sizes are in bytes. */

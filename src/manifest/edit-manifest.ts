@@ -3,7 +3,7 @@ import type { Descriptor } from './descriptor.ts';
 import type { ImageIndex } from './manifest.ts';
 import { InvalidManifestError, MAX_MANIFEST_BYTES, parseManifest } from './parse-manifest.ts';
 
-export { type LayerCompression, substitutedMediaType } from './layer-compression.ts';
+export { substitutedMediaType } from './layer-compression.ts';
 
 /** What stands in for a layer or an instance. */
 export interface Replacement {

@@ -1,7 +1,21 @@
 import { MediaType } from './media-types.ts';
 
-/** How a layer is compressed, as far as a media type can be asked for it. */
-export type LayerCompression = 'uncompressed' | 'gzip' | 'zstd' | 'zstd:chunked' | 'estargz';
+export const COMPRESSION_ALGORITHMS = ['uncompressed', 'gzip', 'zstd', 'zstd:chunked', 'estargz'] as const;
+
+/** How a layer is compressed. `zstd:chunked` and `estargz` are variants of zstd and gzip that name their pieces. */
+export type CompressionAlgorithm = (typeof COMPRESSION_ALGORITHMS)[number];
+
+/** The variants that carry a table of contents. */
+export type ChunkedFormat = Extract<CompressionAlgorithm, 'zstd:chunked' | 'estargz'>;
+
+/** What a layer is to who reads it, and what its media type can say. */
+export type BaseCompression = Exclude<CompressionAlgorithm, ChunkedFormat>;
+
+/** The algorithm that a variant names the pieces of; any other algorithm is its own base. */
+export function baseCompression(algorithm: CompressionAlgorithm): BaseCompression {
+  if (algorithm === 'zstd:chunked') return 'zstd';
+  return algorithm === 'estargz' ? 'gzip' : algorithm;
+}
 
 /**
  * The media type of a layer whose content stays and whose compression changes.
@@ -9,27 +23,18 @@ export type LayerCompression = 'uncompressed' | 'gzip' | 'zstd' | 'zstd:chunked'
  * @param original  the media type of the layer that is substituted.
  * @returns undefined where the original's format has no name for it (zstd in schema 2) or the original is no layer.
  */
-export function substitutedMediaType(original: string, compression: LayerCompression): string | undefined {
+export function substitutedMediaType(original: string, compression: CompressionAlgorithm): string | undefined {
   const family = LAYER_FAMILIES.find((types) => Object.values(types).includes(original));
-  return family?.[BASE_COMPRESSION[compression]];
+  return family?.[baseCompression(compression)];
 }
 
 /** How a layer is compressed by its media type; undefined for what is no layer. */
-export function compressionOfType(mediaType: string): 'uncompressed' | 'gzip' | 'zstd' | undefined {
+export function compressionOfType(mediaType: string): BaseCompression | undefined {
   const family = LAYER_FAMILIES.find((types) => Object.values(types).includes(mediaType));
   if (family === undefined) return undefined;
   if (mediaType === family.uncompressed) return 'uncompressed';
   return mediaType === family.gzip ? 'gzip' : 'zstd';
 }
-
-// zstd:chunked and eStargz are read by any reader of zstd and gzip, and have no media type of their own.
-const BASE_COMPRESSION = {
-  uncompressed: 'uncompressed',
-  gzip: 'gzip',
-  estargz: 'gzip',
-  zstd: 'zstd',
-  'zstd:chunked': 'zstd',
-} as const;
 
 /** Media types that differ in nothing but the compression. */
 interface LayerFamily {

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type CandidateFacts, candidateLocations } from '../../src/cache/candidates.ts';
 import type { Digest } from '../../src/digest/digest.ts';
-import type { CandidateOptions, CompressionAlgorithm } from '../../src/contract/blob-info-cache.ts';
+import type { CandidateOptions } from '../../src/contract/blob-info-cache.ts';
+import type { CompressionAlgorithm } from '../../src/manifest/layer-compression.ts';
 
 interface Blob {
   readonly compression?: CompressionAlgorithm;

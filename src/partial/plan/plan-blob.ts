@@ -16,7 +16,8 @@ import {
   type Plan,
   type Segment,
 } from './segments.ts';
-import { locateTail, readTail, type ChunkedFormat, type ChunkedTail } from '../toc/tail.ts';
+import type { ChunkedFormat } from '../../manifest/layer-compression.ts';
+import { locateTail, readTail, type ChunkedTail } from '../toc/tail.ts';
 
 /** A blob of the destination that may hold pieces of a new one. */
 export interface Candidate {

@@ -1,8 +1,7 @@
 import { isDigest, type Digest } from '../../digest/digest.ts';
 import type { BlobInfo } from '../../contract/blob-info.ts';
+import type { ChunkedFormat } from '../../manifest/layer-compression.ts';
 import { UnusableTailError } from './unusable-tail-error.ts';
-
-export type ChunkedFormat = 'zstd:chunked' | 'estargz';
 
 /** Where a blob's table of contents (TOC) is. Sizes and offsets in bytes. */
 export interface TailPosition {

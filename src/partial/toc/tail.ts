@@ -33,24 +33,18 @@
  * @see https://github.com/containerd/stargz-snapshotter/blob/main/estargz/zstdchunked/zstdchunked.go
  */
 import { buffer } from 'node:stream/consumers';
+import type { ChunkedFormat } from '../../manifest/layer-compression.ts';
 import { Semaphore } from '../../io/semaphore.ts';
 import type { BlobChunkAccessor } from '../../contract/blob-chunk-accessor.ts';
 import type { BlobInfo, WaitOptions } from '../../contract/blob-info.ts';
 import { estargzPieces } from './estargz.ts';
 import type { Piece } from './piece-list.ts';
 import type { ByteRange } from '../plan/segments.ts';
-import {
-  annotatedTail,
-  FOOTER_BYTES,
-  positionInFooter,
-  type ChunkedFormat,
-  type TailPosition,
-  type TailPromise,
-} from './tail-position.ts';
+import { annotatedTail, FOOTER_BYTES, positionInFooter, type TailPosition, type TailPromise } from './tail-position.ts';
 import { UnusableTailError } from './unusable-tail-error.ts';
 import { zstdChunkedPieces } from './zstd-chunked.ts';
 
-export type { ChunkedFormat, Piece };
+export type { Piece };
 
 /** What a chunked layer says of itself. */
 export interface ChunkedTail {

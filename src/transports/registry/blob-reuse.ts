@@ -3,7 +3,8 @@ import { isAbort } from '../../errors/imgcopy-error.ts';
 import { isPassing } from '../../http/index.ts';
 import type { Manifest } from '../../manifest/parse-manifest.ts';
 import { substitutedMediaType } from '../../manifest/layer-compression.ts';
-import type { BlobInfoCache, CompressionAlgorithm } from '../../contract/blob-info-cache.ts';
+import type { BlobInfoCache } from '../../contract/blob-info-cache.ts';
+import { COMPRESSION_ALGORITHMS, type CompressionAlgorithm } from '../../manifest/layer-compression.ts';
 import type { BlobInfo, WaitOptions } from '../../contract/blob-info.ts';
 import type { CompressionOperation, ReusedBlob, TryReusingBlobOptions } from '../../contract/image-destination.ts';
 import type { RepositoryName } from '../../contract/image-source.ts';
@@ -118,7 +119,9 @@ export class BlobReuse {
     const { cache, canSubstitute, signal } = options;
     if (!canSubstitute || cache === undefined || info.mediaType === undefined) return undefined;
     const { mediaType } = info;
-    const acceptable = COMPRESSIONS.filter((compression) => substitutedMediaType(mediaType, compression) !== undefined);
+    const acceptable = COMPRESSION_ALGORITHMS.filter(
+      (compression) => substitutedMediaType(mediaType, compression) !== undefined,
+    );
     const candidates = cache.candidateLocations2(this.#own.registry, info.digest, { canSubstitute, acceptable });
     for (const { digest, location, compression } of candidates) {
       if (digest === info.digest || compression === undefined) continue;
@@ -214,8 +217,6 @@ type MountAnswer = 'mounted' | 'declined' | 'refused';
 
 /** What differs from the blob that was asked for. */
 type Found = Partial<Omit<Extract<ReusedBlob, { reused: true }>, 'reused'>>;
-
-const COMPRESSIONS: readonly CompressionAlgorithm[] = ['uncompressed', 'gzip', 'zstd', 'zstd:chunked', 'estargz'];
 
 function operation(from: CompressionAlgorithm | undefined, to: CompressionAlgorithm): CompressionOperation {
   if (to === 'uncompressed') return 'decompress';
