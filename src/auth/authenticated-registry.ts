@@ -8,7 +8,7 @@ import { basicAuthorization } from './credentials.ts';
 import { explainDenial } from './denial.ts';
 import type { OriginChallenge } from './origin-challenge.ts';
 import { includesScopes, mergeScopes, orderScopes, splitScopes } from './scope.ts';
-import { orAborted } from './shared-call.ts';
+import { orAborted } from '../io/or-aborted.ts';
 import type { CachedToken, TokenCache } from './token-cache.ts';
 import { TokenRequestError } from './token.ts';
 

@@ -1,7 +1,7 @@
 import type { Side } from '../errors/imgcopy-error.ts';
 import type { HttpResponse } from '../http/send/send.ts';
 import { type Challenge, isSupported, parseChallenges, type SupportedChallenge } from './challenge.ts';
-import { orAborted } from './shared-call.ts';
+import { orAborted } from '../io/or-aborted.ts';
 
 /**
  * What an origin asks of its clients. The first request's answer tells, without a ping before it; requests of the same side made meanwhile wait for

@@ -1,3 +1,5 @@
+import { orAborted } from '../io/or-aborted.ts';
+
 /**
  * One piece of work that many wait for. Each may give up by its own signal; the work itself is aborted when the last of them has.
  */
@@ -26,19 +28,5 @@ export class SharedCall<T> {
       this.#joined -= 1;
       if (this.#joined === 0) this.#controller.abort();
     }
-  }
-}
-
-/** Waits for a promise no longer than until the signal is aborted. @throws the signal's reason. */
-export async function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise;
-  signal.throwIfAborted();
-  const aborted = Promise.withResolvers<never>();
-  const onAbort = (): void => aborted.reject(signal.reason);
-  signal.addEventListener('abort', onAbort, { once: true });
-  try {
-    return await Promise.race([promise, aborted.promise]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
   }
 }

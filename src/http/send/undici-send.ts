@@ -1,4 +1,5 @@
 import type { Dispatcher } from 'undici';
+import { orAborted } from '../../io/or-aborted.ts';
 import { Connector } from '../connect/connector.ts';
 import { authorizationOf, Dialer } from '../connect/dialer.ts';
 import type { ProxyFor } from '../connect/proxy.ts';
@@ -114,6 +115,7 @@ async function sendWith(
       // Undici closes a connection after a HEAD, for the sake of servers that answer it with a body; it notices those anyway.
       reset: false,
     });
+    // Undici hears of an abort only once it has a connection.
     const { statusCode: status, headers, body: answered } = await orAborted(answer, signal);
     if (forwards !== undefined && status === 407) {
       answered.on('error', () => undefined).resume();
@@ -136,19 +138,6 @@ async function tryTls({ connector }: OpenAgent, request: HttpRequest): Promise<t
     return answer === true || (toNetworkError(answer, request) as NetworkError);
   } catch (error) {
     throw toNetworkError(error, request);
-  }
-}
-
-/** Undici hears of an abort only once it has a connection. */
-async function orAborted<T>(answer: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return answer;
-  const aborted = Promise.withResolvers<never>();
-  const abort = (): void => aborted.reject(signal.reason);
-  signal.addEventListener('abort', abort, { once: true });
-  try {
-    return await Promise.race([answer, aborted.promise]);
-  } finally {
-    signal.removeEventListener('abort', abort);
   }
 }
 

@@ -44,8 +44,6 @@ import { annotatedTail, FOOTER_BYTES, positionInFooter, type TailPosition, type 
 import { UnusableTailError } from './unusable-tail-error.ts';
 import { zstdChunkedPieces } from './zstd-chunked.ts';
 
-export type { Piece };
-
 /** What a chunked layer says of itself. */
 export interface ChunkedTail {
   readonly format: ChunkedFormat;
