@@ -14,6 +14,8 @@ export interface GetBlobAtOptions extends WaitOptions {
    * instead of being sliced. Default false.
    */
   readonly takesWholeBlob?: boolean | undefined;
+  /** Whether the readers may be left unread until other requests have brought their bytes. Default false. */
+  readonly mayPause?: boolean | undefined;
 }
 
 /** What is known of how ranges are answered; who asks for them keeps it up to date, for all blobs of a source. */

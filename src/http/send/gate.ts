@@ -71,7 +71,8 @@ export class HostGates {
       const response = await answer;
       this.#learn(gate, response, narrowings);
       // A turn later, when the connection is free: the next request would open another.
-      if (isShort(response)) finished(response.body, { readable: true, writable: false }, () => setImmediate(release));
+      if (isShort(response) && !request.mayPause)
+        finished(response.body, { readable: true, writable: false }, () => setImmediate(release));
       else release();
       return response;
     } catch (error) {

@@ -55,6 +55,8 @@ export interface HttpRequest {
   /** Retries of this request; default those of the run. */
   readonly retries?: number | undefined;
   readonly observer?: RequestObserver | undefined;
+  /** Whether the answer's body may be left unread until other requests have brought theirs. Default false. */
+  readonly mayPause?: boolean | undefined;
   /** False: fails at once where the host has asked for a pause. Default true. */
   readonly mayWait?: boolean | undefined;
   /** Throws for a URL that the request must not be redirected to. */

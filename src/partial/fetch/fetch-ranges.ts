@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import { finished } from 'node:stream/promises';
 import { RangeBodyError } from '../../http/ranges/range-errors.ts';
 import { SPARE_BYTES, type MemoryAccount, type MemoryShare } from '../../io/memory.ts';
 import type { BlobChunkAccessor, RangeSupport } from '../../contract/blob-chunk-accessor.ts';
@@ -9,6 +10,7 @@ import { dropWhole, RangeRequest } from './range-request.ts';
 import { RangeWindow } from './range-window.ts';
 import { MULTI_RANGE_GAP_BYTES, SINGLE_RANGE_GAP_BYTES, type ByteRange } from '../plan/segments.ts';
 import { slicesOf } from './slices.ts';
+import { STRIPE_MEMORY, StripedRequest, stripedLength, stripesFor } from './striped-request.ts';
 
 export interface FetchRangesOptions {
   readonly memory: MemoryAccount;
@@ -23,6 +25,13 @@ const NEAR_MS = 15;
 /** A range as long as this is passed on as it comes where there is no room for it, or no need; then in so many bytes at a time. */
 const LONG_RANGE = 8 * 1024 * 1024;
 const STREAMED_BYTES = 2 * LONG_RANGE;
+
+/** A range as long as this is read in stripes where many ranges are answered by one request: so many at the most, and not worth it below. */
+const STRIPED_RANGE = 32 * 1024 * 1024;
+const MOST_STRIPES = 16;
+const FEWEST_STRIPES = 4;
+/** From here on it is worth a request of its own to learn whether many ranges are answered. */
+const PROBED_RANGE = 2 * STRIPED_RANGE;
 
 /** The ladder of requests: many ranges, then few and larger ones, then one a request, then the whole blob. */
 const MANY_RANGES = { bytes: SEGMENT_BYTES, ranges: 200, gap: MULTI_RANGE_GAP_BYTES };
@@ -61,7 +70,9 @@ class RangeFetcher {
   readonly #memory: MemoryAccount;
   readonly #signal: AbortSignal;
   readonly #window = new RangeWindow();
-  #ahead: RangeRequest[] = [];
+  #ahead: (RangeRequest | StripedRequest)[] = [];
+  /** Set once it was asked whether many ranges are answered. */
+  #probe: Promise<void> | undefined;
   /** A request is under way whose answer shows what the server can do; nothing is asked for ahead of that. */
   #isProbing = false;
   /** The first range comes from near: nothing is asked for ahead before its end shows how fast one stream is. */
@@ -116,7 +127,7 @@ class RangeFetcher {
   /** Ends what was asked for ahead, and waits until it has let go of everything. @returns what each was to give. */
   async dropAhead(): Promise<readonly (readonly ByteRange[])[]> {
     const dropped = this.#ahead.splice(0);
-    await Promise.all(dropped.map((request) => request.drop()));
+    await Promise.all([this.#probe, ...dropped.map((request) => request.drop())]);
     return dropped.map(({ batch }) => batch.wanted);
   }
 
@@ -125,6 +136,13 @@ class RangeFetcher {
     if (this.#accessor.rangeSupport.isLocal || this.#signal.aborted) return;
     while (!this.#isProbing && !this.#isMeasuring && this.#ahead.length < this.#window.size) {
       if (this.#window.isFast && this.#isLong()) return;
+      this.#askForManyRanges();
+      if (this.#mayStripe()) {
+        if (this.#ahead.some((request) => request instanceof StripedRequest)) return;
+        const striped = this.#openStripes();
+        if (striped !== undefined) this.#ahead.push(striped);
+        return;
+      }
       const share = this.#memory.takeNow(SEGMENT_BYTES);
       if (share === undefined) return;
       const batch = this.#queue.take(this.#limits());
@@ -144,6 +162,55 @@ class RangeFetcher {
     const streamed = isLocal ? limits : { ...limits, ranges: 1, bytes: STREAMED_BYTES };
     const batch = this.#queue.take(this.#window.isFast ? { ...streamed, bytes: Infinity } : streamed);
     return batch && this.#open(batch);
+  }
+
+  /** Whether what comes next is best read in stripes. */
+  #mayStripe(): boolean {
+    return (
+      !this.#few && this.#accessor.rangeSupport.multiRange === true && (this.#queue.first?.length ?? 0) >= STRIPED_RANGE
+    );
+  }
+
+  /** Opens as many stripes as are worth it, and there is memory for. One set of them at a time: they fill the line. */
+  #openStripes(): StripedRequest | undefined {
+    const length = this.#queue.first?.length ?? 0;
+    const count = Math.min(MOST_STRIPES, this.#window.needed, stripesFor(length));
+    const shares: MemoryShare[] = [];
+    for (let share = this.#memory.takeNow(STRIPE_MEMORY); share !== undefined;) {
+      shares.push(share);
+      share = shares.length < count ? this.#memory.takeNow(STRIPE_MEMORY) : undefined;
+    }
+    const range =
+      shares.length >= FEWEST_STRIPES
+        ? this.#queue.take({ ranges: 1, gap: 0, bytes: stripedLength(length, shares.length) })?.wanted[0]
+        : undefined;
+    if (range === undefined) {
+      for (const share of shares) share[Symbol.dispose]();
+      return undefined;
+    }
+    const onPiece = (full: number): void => this.#window.consume(full);
+    return new StripedRequest(this.#accessor, this.#info, range, { shares, onPiece, signal: this.#signal });
+  }
+
+  /** Finds out beside the first ranges of a very long one whether many ranges are answered: two bytes do for that. */
+  #askForManyRanges(): void {
+    if (this.#probe !== undefined || this.#accessor.rangeSupport.multiRange !== undefined) return;
+    const { offset, length } = this.#queue.first ?? { offset: 0, length: 0 };
+    if (length < PROBED_RANGE) return;
+    this.#probe = this.#probeRanges([offset, offset + length - 1]).catch(() => undefined);
+  }
+
+  async #probeRanges(offsets: readonly number[]): Promise<void> {
+    const { rangeSupport } = this.#accessor;
+    const chunks = offsets.map((offset) => ({ offset, length: 1 }));
+    const options = { signal: this.#signal, takesWholeBlob: true };
+    try {
+      for await (const reader of this.#accessor.getBlobAt(this.#info, chunks, options)) await finished(reader.resume());
+      rangeSupport.multiRange = true;
+    } catch (error) {
+      dropWhole(error);
+      if (isRefusal(error) || isFalseMultipart(error)) rangeSupport.multiRange = false;
+    }
   }
 
   #collect(batch: Batch, share: MemoryShare): RangeRequest {

@@ -48,6 +48,11 @@ export class RangeWindow {
     return Math.min(this.#size, this.#needed);
   }
 
+  /** Requests at a time that the consumer keeps up with. */
+  get needed(): number {
+    return this.#needed;
+  }
+
   /** Whether one connection is as fast as many: the rest is best read as one stream. */
   get isFast(): boolean {
     return this.#isFast;

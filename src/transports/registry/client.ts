@@ -64,7 +64,10 @@ export type UploadStatus = { readonly offset: number; readonly upload: UploadLoc
 export const NO_CACHE: Readonly<Record<string, string>> = { 'cache-control': 'no-cache' };
 
 type Call = Partial<
-  Pick<HttpRequest, 'headers' | 'body' | 'bodyLength' | 'headersTimeoutMs' | 'retries' | 'scopes' | 'answerBody'>
+  Pick<
+    HttpRequest,
+    'headers' | 'body' | 'bodyLength' | 'headersTimeoutMs' | 'retries' | 'scopes' | 'answerBody' | 'mayPause'
+  >
 > &
   WaitOptions;
 
@@ -158,6 +161,7 @@ export class RegistryClient {
       /** Past any cache on the way. */
       readonly isFresh?: boolean | undefined;
       readonly retries?: number | undefined;
+      readonly mayPause?: boolean | undefined;
     } = {},
   ): Promise<HttpResponse> {
     const headers = {
@@ -174,10 +178,10 @@ export class RegistryClient {
    */
   async getRedirectedBlob(
     url: URL,
-    options: WaitOptions & { readonly range: string },
+    options: WaitOptions & { readonly range: string; readonly mayPause?: boolean | undefined },
   ): Promise<HttpResponse | undefined> {
-    const { signal, range } = options;
-    const call: Call = { signal, headers: { range }, retries: 0, answerBody: 'stream' };
+    const { signal, range, mayPause } = options;
+    const call: Call = { signal, headers: { range }, retries: 0, answerBody: 'stream', mayPause };
     const request = { ...this.#request('GET', '', call), url };
     const response = await this.#send(request).catch((error: unknown) => {
       signal?.throwIfAborted();
@@ -269,7 +273,7 @@ export class RegistryClient {
 
   #request(method: HttpRequest['method'], path: string, call: Call, repository: string = this.repository): HttpRequest {
     const url = new URL(`/v2/${repository}/${path}`, this.origin);
-    const { headers, body, bodyLength, signal, headersTimeoutMs, retries, scopes, answerBody } = call;
+    const { headers, body, bodyLength, signal, headersTimeoutMs, retries, scopes, answerBody, mayPause } = call;
     return {
       method,
       url,
@@ -284,6 +288,7 @@ export class RegistryClient {
       retries,
       scopes,
       answerBody,
+      mayPause,
     };
   }
 

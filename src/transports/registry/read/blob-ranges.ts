@@ -80,7 +80,7 @@ export function registryBlobRanges(client: RegistryClient, options: BlobRangesOp
   const redirects = new Redirects(client);
   return {
     rangeSupport,
-    getBlobAt(info, chunks, { signal, takesWholeBlob = false } = {}) {
+    getBlobAt(info, chunks, { signal, takesWholeBlob = false, mayPause = false } = {}) {
       // Later requests are for the rest of an answer that was cut: the whole blob would come too late to be of use.
       let takesWhole = takesWholeBlob;
       const fetch = async (wanted: readonly ImageSourceChunk[], fetchSignal: AbortSignal): Promise<HttpResponse> => {
@@ -89,6 +89,7 @@ export function registryBlobRanges(client: RegistryClient, options: BlobRangesOp
         const asked = redirects.getBlob(info.digest, {
           signal: mayBeWhole ? signal : fetchSignal,
           range: formatRange(wanted),
+          mayPause,
           ...(wanted.length > 1 && { retries: MANY_RANGES_RETRIES }),
         });
         const response = await asked.catch((error: unknown) => {
@@ -116,6 +117,7 @@ export function registryBlobRanges(client: RegistryClient, options: BlobRangesOp
 interface GetRangeOptions extends WaitOptions {
   readonly range: string;
   readonly retries?: number;
+  readonly mayPause: boolean;
 }
 
 /** Where redirects led, for each blob: further ranges are asked for there, as long as that is answered, and the registry is left alone. */
