@@ -11,7 +11,7 @@ export class OriginChallenge {
   #challenges: readonly SupportedChallenge[] = [];
   #isAnswered = false;
   #isOpen = false;
-  #hasPinged = false;
+  #ping: Promise<readonly Challenge[]> | undefined;
   #hasUnsupported = false;
   readonly #first = new Map<Side, Promise<void>>();
 
@@ -72,8 +72,10 @@ export class OriginChallenge {
   async #offered(response: HttpResponse, ping: () => Promise<readonly Challenge[]>): Promise<readonly Challenge[]> {
     const offered = parseChallenges(response.headers['www-authenticate']);
     // GCR refuses some requests without a challenge. https://github.com/regclient/regclient/issues/149
-    if (offered.length > 0 || this.#hasPinged) return offered;
-    this.#hasPinged = true;
-    return ping();
+    if (offered.length > 0) return offered;
+    // Source and destination may be refused at the same time. The ping of one ends with its copy.
+    const others = this.#ping;
+    this.#ping ??= ping();
+    return others === undefined ? this.#ping : others.catch(ping);
   }
 }

@@ -145,3 +145,21 @@ function rebuiltWith(built: typeof image, change: (document: { layers: object[] 
   const bytes = Buffer.from(JSON.stringify(document));
   return { ...built, manifest: { ...built.manifest, bytes, digest: digestOf(bytes) } };
 }
+
+for (const status of [403, 404]) {
+  test(`logs in inside one registry that hides both images by ${status} without a challenge`, async (t) => {
+    await using registry = await startRegistry();
+    await using copier = new TestCopier(await openHome(t), { endpoint: { username: 'user', password: 'secret' } });
+    registry.seed('app', 'v1', image);
+    const isBare = ({ authorization }: { readonly authorization: boolean }): boolean => !authorization;
+    const challenge = { status: 401, headers: { 'www-authenticate': 'Basic realm="r"' } };
+    const isHidden = { path: /manifests/, when: isBare };
+    registry.behave({ match: { path: /\/v2\/$/, when: isBare }, ...challenge });
+    // Both are under way before one is answered.
+    registry.behave({ match: { ...isHidden, times: 2 }, hold: registry.until(() => registry.count(isHidden) === 2) });
+    registry.behave({ match: { when: isBare }, status });
+    await copier.copy(at(registry, 'app:v1'), at(registry, 'copy:v1'));
+    assert.equal(registry.manifest('copy', 'v1')?.digest, image.manifest.digest);
+    assert.equal(registry.count({ path: /\/v2\/$/ }), 1);
+  });
+}
