@@ -5,6 +5,7 @@ import type { ImageSourceChunk } from '../../contract/blob-chunk-accessor.ts';
 import { isForeignLayer } from '../../manifest/media-types.ts';
 import type { BlobInfo } from '../../contract/blob-info.ts';
 import { checkChunks } from '../../contract/check-chunks.ts';
+import { ByteReader } from '../../io/byte-reader.ts';
 import { byteRanges } from './byte-ranges.ts';
 import { type FetchRanges, rangeBytes, type RangeBytesOptions } from './range-resume.ts';
 
@@ -31,11 +32,11 @@ export async function* readRanges(
   refuseForeign(info);
   const leave = new AbortController();
   const signal = options.signal === undefined ? leave.signal : AbortSignal.any([options.signal, leave.signal]);
-  const source = new ByteSource(rangeBytes(fetch, chunks, info.size, { ...options, signal }));
+  const source = new ByteReader(rangeBytes(fetch, chunks, info.size, { ...options, signal }));
   const ranges = byteRanges(chunks, info.size);
   try {
     for (const [index, { start, end }] of ranges.entries()) {
-      await source.waitForBytes();
+      await source.fill();
       const isLast = index === ranges.length - 1;
       const reader = openReader(source, { length: end - start, isLast, onLeave: () => leave.abort() });
       try {
@@ -57,35 +58,6 @@ function refuseForeign(info: BlobInfo): void {
   });
 }
 
-/** Bytes that several readers take from, one after the other. */
-class ByteSource {
-  readonly #bytes: AsyncIterator<Buffer>;
-  #held: Buffer | undefined;
-
-  constructor(bytes: AsyncIterator<Buffer>) {
-    this.#bytes = bytes;
-  }
-
-  /** Waits until there are bytes to take, or their end. */
-  async waitForBytes(): Promise<void> {
-    if (this.#held !== undefined) return;
-    const { done, value } = await this.#bytes.next();
-    this.#held = done === true ? undefined : value;
-  }
-
-  /** Takes bytes as they come, at most `limit`; undefined at their end. */
-  async take(limit: number): Promise<Buffer | undefined> {
-    await this.waitForBytes();
-    const held = this.#held;
-    if (held === undefined || held.length <= limit) {
-      this.#held = undefined;
-      return held;
-    }
-    this.#held = held.subarray(limit);
-    return held.subarray(0, limit);
-  }
-}
-
 interface ReaderOptions {
   /** In bytes. */
   readonly length: number;
@@ -95,7 +67,7 @@ interface ReaderOptions {
   readonly onLeave: () => void;
 }
 
-function openReader(source: ByteSource, { length, isLast, onLeave }: ReaderOptions): Readable {
+function openReader(source: ByteReader, { length, isLast, onLeave }: ReaderOptions): Readable {
   let left = length;
   let isComplete = false;
   const deliver = (reader: Readable, bytes: Buffer | undefined): void => {

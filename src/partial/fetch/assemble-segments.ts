@@ -1,5 +1,6 @@
 import type { Digest } from '../../digest/digest.ts';
 import { ImgcopyError } from '../../errors/imgcopy-error.ts';
+import { ByteReader } from '../../io/byte-reader.ts';
 import type { MemoryAccount } from '../../io/memory.ts';
 import type { BlobChunkAccessor } from '../../contract/blob-chunk-accessor.ts';
 import type { BlobInfo } from '../../contract/blob-info.ts';
@@ -30,7 +31,7 @@ export async function* assemble(
   onFallback?: (range: ByteRange) => void,
 ): AsyncGenerator<Buffer> {
   const { accessor, info, memory, signal } = sources;
-  const fetched = new ByteReader(fetchRanges(accessor, info, plan.segments.filter(isFetch), { memory, signal }));
+  const fetched = new ExactBytes(fetchRanges(accessor, info, plan.segments.filter(isFetch), { memory, signal }));
   const reused = new ReusedPieces(plan.segments, sources, onFallback);
   try {
     for (const segment of plan.segments) {
@@ -51,7 +52,7 @@ class ReusedPieces {
   readonly #onFallback: ((range: ByteRange) => void) | undefined;
   readonly #unusable = new Set<Digest>();
   #next = 0;
-  #run: ByteReader | undefined;
+  #run: ExactBytes | undefined;
   #runEnd = 0;
 
   constructor(
@@ -92,7 +93,7 @@ class ReusedPieces {
     this.#run = undefined;
   }
 
-  #reader(): ByteReader {
+  #reader(): ExactBytes {
     if (this.#run === undefined) throw new Error('no run of pieces is open');
     return this.#run;
   }
@@ -110,13 +111,13 @@ class ReusedPieces {
     const { accessor, info, own, oldBlobs, memory, signal } = this.#sources;
     if (this.#unusable.has(first.blob)) {
       for (const segment of rest) this.#onFallback?.(segment);
-      this.#run = new ByteReader(fetchRanges(accessor, info, rest, { memory, signal }));
+      this.#run = new ExactBytes(fetchRanges(accessor, info, rest, { memory, signal }));
       return;
     }
     const old = oldBlobs.find(({ digest }) => digest === first.blob);
     if (old === undefined) throw new Error(`the plan reuses ${first.blob}, which is unknown`);
     const ranges = rest.map(({ blobOffset, length }) => ({ offset: blobOffset, length }));
-    this.#run = new ByteReader(fetchRanges(own, old, ranges, { memory, signal }));
+    this.#run = new ExactBytes(fetchRanges(own, old, ranges, { memory, signal }));
   }
 }
 
@@ -143,13 +144,12 @@ function isFetch(segment: Segment): boolean {
   return segment.kind === 'fetch';
 }
 
-/** Takes exact amounts out of a stream of buffers. */
-class ByteReader {
-  readonly #bytes: AsyncGenerator<Buffer>;
-  #held: Buffer | undefined;
+/** Bytes that have to be as many as are taken. */
+class ExactBytes {
+  readonly #bytes: ByteReader;
 
   constructor(bytes: AsyncGenerator<Buffer>) {
-    this.#bytes = bytes;
+    this.#bytes = new ByteReader(bytes);
   }
 
   async *take(length: number): AsyncGenerator<Buffer> {
@@ -162,25 +162,17 @@ class ByteReader {
 
   /** The next bytes: `limit` of them at most. */
   async read(limit: number): Promise<Buffer> {
-    const held = this.#held ?? (await this.#next());
-    const part = held.subarray(0, limit);
-    this.#held = part.length < held.length ? held.subarray(part.length) : undefined;
+    const part = await this.#bytes.take(limit);
+    if (part === undefined) throw new Error('the pieces end before the blob does');
     return part;
   }
 
   /** To be called when all was taken: so the last answer is read to its end, and its connection can be used again. */
   async end(): Promise<void> {
-    const { done } = await this.#bytes.next();
-    if (!done || this.#held !== undefined) throw new Error('there are more pieces than the blob has');
+    if (await this.#bytes.fill()) throw new Error('there are more pieces than the blob has');
   }
 
   async close(): Promise<void> {
-    await this.#bytes.return(undefined);
-  }
-
-  async #next(): Promise<Buffer> {
-    const { value, done } = await this.#bytes.next();
-    if (done) throw new Error('the pieces end before the blob does');
-    return value;
+    await this.#bytes.close();
   }
 }

@@ -7,7 +7,8 @@ import type { MemoryAccount } from '../../../io/memory.ts';
 import type { Attempts } from '../../../retry/attempts.ts';
 import type { BlobInfo, WaitOptions } from '../../../contract/blob-info.ts';
 import { BlobAttemptError } from '../../../contract/errors.ts';
-import { ChunkReader, type Chunk } from './chunk-reader.ts';
+import { type Chunk, readChunk } from './chunk.ts';
+import { ByteReader } from '../../../io/byte-reader.ts';
 import type { RegistryClient, UploadLocation } from '../client.ts';
 import { MIN_LEFT_BYTES, type NotedUploads } from './noted-uploads.ts';
 import { RegistryError } from '../registry-error.ts';
@@ -177,12 +178,12 @@ export class UploadSession implements AsyncDisposable {
   }
 
   async #appendInChunks(body: Buffer | Readable, options: AppendOptions): Promise<void> {
-    const reader = new ChunkReader(Buffer.isBuffer(body) ? [body] : body);
+    const reader = new ByteReader(Buffer.isBuffer(body) ? [body] : body);
     const memory = Buffer.isBuffer(body) ? undefined : options.memory;
     for (;;) {
       const wanted = Math.min(this.#chunkBytes ?? Infinity, memory?.most ?? Infinity);
       using share = (await memory?.take(wanted, options)) ?? memory?.takeSome(wanted);
-      const chunk = await reader.read(Math.max(share?.bytes ?? wanted, this.#location.minChunkBytes ?? 0));
+      const chunk = await readChunk(reader, Math.max(share?.bytes ?? wanted, this.#location.minChunkBytes ?? 0));
       if (chunk === undefined) return;
       await this.#appendChunk(chunk, options);
     }
