@@ -17,11 +17,11 @@ ${transports.map(({ form, summary }) => `| \`${form}\` | ${summary} |`).join('\n
 
 \`docker://\` may be left out.
 
-Loopback hosts (localhost, 127.0.0.0/8, ::1) are tried with https, then http; all others are spoken to by https unless told otherwise.
+Loopback hosts (localhost, 127.0.0.0/8, ::1) are tried with https, then http; all other hosts use https unless you say otherwise.
 \`--tls-verify=false\` means both: no certificate checks, and http where https does not answer. A destination in a registry without a
 tag takes the source's.
 
-Nearly every option can be set by a variable, IMGCOPY\\_ and its name in capitals; what is typed goes before it. For an option without a
+Nearly every option can be set by a variable, IMGCOPY\\_ and its name in capitals; the command line takes precedence. For an option without a
 value, \`1\` switches it on, and \`0\`, \`no\`, \`false\` and nothing leave it off. REGISTRY_AUTH_FILE, DOCKER_CONFIG, DOCKER_AUTH_CONFIG,
 XDG_RUNTIME_DIR, HTTPS_PROXY, HTTP_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR, NODE_EXTRA_CA_CERTS, NO_COLOR, FORCE_COLOR and CI are
 honoured as other tools do.
@@ -53,8 +53,8 @@ Standard output holds the result and nothing else, so that \`img=$(imgcopy a b)\
 \`skipped\` is \`"same"\` where the destination had this image already, and \`"exists"\` where \`--no-clobber\` left every name unchanged.
 \`--digestfile\` writes the digest without a line's end.
 
-On a terminal, progress is a line for the whole and one for each blob under way, gone when the copy has ended; then comes a summary.
-Elsewhere, and where \`CI\` is set, it is plain lines: one at each blob's end, and one every few seconds. \`--progress json\` prints the
+On a terminal, progress is one overall line plus one per active blob; they are replaced by a summary at the end.
+Elsewhere, and where \`CI\` is set, it is plain lines: one when each blob finishes, and one every few seconds. \`--progress json\` prints the
 events of the library, a JSON object a line. A second Ctrl-C ends at once.
 
 An error is one paragraph: what failed; the side, the request and the answer; what to do, and a code that stays the same. Stack traces
@@ -79,7 +79,7 @@ export const statuses: string = `## Exit statuses
 
 export const aliases: string = `## Names from other tools
 
-These are taken for their counterparts:
+These are accepted as aliases:
 
 | typed | taken for | known from |
 |---|---|---|

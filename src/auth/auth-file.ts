@@ -38,7 +38,7 @@ export class AuthFileError extends ImgcopyError {
     super(`auth file ${name}: ${problem}`, {
       code: 'ERR_AUTH_FILE',
       kind: 'usage',
-      hint: 'mend the file, or name another one with --authfile',
+      hint: 'fix the file, or choose another with --authfile',
       ...options,
     });
   }

@@ -98,7 +98,7 @@ function checkedRealm({ realm, registryOrigin, side }: TokenRequest): URL {
       {
         code: 'ERR_INSECURE_TOKEN_REALM',
         side,
-        hint: 'credentials are not sent in the clear; the owner of the registry has to give its token server an https address',
+        hint: "credentials are not sent over plain http; ask the registry's operator to serve tokens over https",
       },
     );
   }

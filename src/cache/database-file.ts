@@ -100,7 +100,7 @@ function setUp(database: DatabaseSync, { path, version, schema }: DatabaseFileOp
   if (found > version) {
     throw new ImgcopyError(`opening ${path}: expected version ${version} at most, found ${found}`, {
       code: 'ERR_DATABASE_NEWER',
-      hint: 'a later imgcopy made this file; use that one, or remove the file',
+      hint: 'this file was written by a newer imgcopy; upgrade, or delete the file',
     });
   }
   // NORMAL may lose the last transactions in a power cut, but not the file, and spares a sync per transaction.

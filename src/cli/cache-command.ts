@@ -40,10 +40,10 @@ function table({ path, bytes, locations, pairs, chunkedBlobs, hosts }: CacheStat
   const rows = [
     ['file', printable(path)],
     ['size', formatBytes(bytes)],
-    ['places that blobs are known to be in', locations],
+    ['known blob locations', locations],
     ['blobs whose uncompressed digest is known', pairs],
     ['layers with a table of contents', chunkedBlobs],
-    ['hosts whose abilities are known', hosts],
+    ['hosts with known capabilities', hosts],
   ] as const;
   const width = Math.max(...rows.map(([name]) => name.length));
   return rows.map(([name, value]) => `${name.padEnd(width)}  ${value}\n`).join('');

@@ -24,7 +24,7 @@ export function addCommands(program: Command, signal: AbortSignal): void {
 function addQueryCommands(program: Command, signal: AbortSignal): void {
   const inspect = program
     .command('inspect')
-    .summary('show what an image is made of')
+    .summary("show an image's platforms, layers and sizes")
     .description(
       'Shows what an image is made of: its index, platforms, layers, sizes and media types. No layer is read.',
     )
@@ -40,7 +40,7 @@ function addQueryCommands(program: Command, signal: AbortSignal): void {
     .command('tags')
     .aliases(['ls', 'list-tags'])
     .summary('list the tags of a repository')
-    .description('Prints the tags of a repository, one a line, in the order of the registry.')
+    .description("Prints the tags of a repository, one per line, in the registry's order.")
     .argument('<repository>', 'docker://HOST[:PORT]/NAME, or NAME on Docker Hub')
     .action(async (repository: string, flags: QueryFlags) => {
       const { runTags } = await import('./query-commands.ts');
@@ -49,7 +49,7 @@ function addQueryCommands(program: Command, signal: AbortSignal): void {
   const digest = program
     .command('digest')
     .summary('print the digest of an image')
-    .description('Prints the digest of an image, by a HEAD request where that will do.')
+    .description('Prints the digest of an image, using only a HEAD request where possible.')
     .argument('<ref>', IMAGE_FORMS)
     .addOption(platformOption())
     .action(async (reference: string, flags: QueryFlags) => {
@@ -67,7 +67,7 @@ function addLoginCommands(program: Command, signal: AbortSignal): void {
     .command('login')
     .summary('store credentials for a registry')
     .description(
-      'Asks a registry whether it knows a user, and stores the credentials where docker and podman look for them. What is not given is asked for on a terminal.',
+      'Checks a user name and password with a registry and saves them where docker and podman look. Prompts for anything missing when run in a terminal.',
     )
     .argument('<registry>', 'HOST[:PORT]; Docker Hub is docker.io')
     .action(async (registry: string, flags: LoginFlags) => {
@@ -76,7 +76,10 @@ function addLoginCommands(program: Command, signal: AbortSignal): void {
     });
   addOptions(login, 'Credentials:', [
     new Option('-u, --username <user>', 'user name'),
-    new Option('-p, --password <password>', 'password; others on this machine may see it: rather use --password-stdin'),
+    new Option(
+      '-p, --password <password>',
+      'password (visible to other users of this machine; prefer --password-stdin)',
+    ),
     new Option('--password-stdin', 'read the password from standard input').conflicts('password'),
     ...authFileOptions(ONE_REGISTRY),
   ]);
@@ -100,7 +103,7 @@ function addCacheCommand(program: Command): void {
     .command('cache')
     .summary('show or clear the blob info cache')
     .description(
-      'Shows where the blob info cache is (path) or what it holds (stats), or removes it (clear). It makes copies faster, and nothing else depends on it.',
+      'Shows where the blob info cache is (path) or what it holds (stats), or removes it (clear). It only makes copies faster; it is always safe to clear.',
     )
     .addArgument(new Argument('<action>', 'path, stats or clear').choices(['path', 'stats', 'clear']))
     .addOption(new Option('--json', 'stats: print one JSON object'))

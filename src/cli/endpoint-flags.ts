@@ -68,7 +68,7 @@ function checkUserNames(flags: BothEndpointsFlags): void {
     (srcPassword !== undefined && (srcUsername ?? username) === undefined) ||
     (destPassword !== undefined && (destUsername ?? username) === undefined);
   if (!isAlone) return;
-  throw new ImgcopyError('there is a password and no user name', {
+  throw new ImgcopyError('a password was given without a user name', {
     code: 'ERR_USAGE',
     kind: 'usage',
     hint: 'give the user name with --username, or for one side of a copy with --src-username or --dest-username',

@@ -1,3 +1,4 @@
+import { styleText } from 'node:util';
 import type { CommanderError } from 'commander';
 import { ImgcopyError, printable, type ErrorKind } from '../index.ts';
 
@@ -23,6 +24,8 @@ export interface ErrorFormat {
   readonly stack: boolean;
   /** Whether there are two sides, so that one has to be named. */
   readonly sides: boolean;
+  /** Of the terminal, to wrap lines between words. Default: no limit. */
+  readonly columns?: number | undefined;
 }
 
 /**
@@ -30,9 +33,9 @@ export interface ErrorFormat {
  *
  *     imgcopy: copying layer sha256:9f1c… to docker://registry.test/app:1
  *       destination: PATCH https://registry.test/v2/app/blobs/uploads/…: 413 (SIZE_INVALID)
- *       hint: a proxy before the registry limits the size of a request    [ERR_UPLOAD_TOO_LARGE]
+ *       hint: a proxy in front of the registry limits request sizes    [ERR_UPLOAD_TOO_LARGE]
  */
-export function formatError(failure: unknown, { stack, sides }: ErrorFormat): string {
+export function formatError(failure: unknown, { stack, sides, columns = Infinity }: ErrorFormat): string {
   const [error, ...others] = causesOf(failure);
   const lines = [`imgcopy: ${printable(messageOf(error))}`];
   const sideOf = (cause: unknown): string =>
@@ -47,8 +50,30 @@ export function formatError(failure: unknown, { stack, sides }: ErrorFormat): st
     if (error.hint === undefined) lines[lines.length - 1] += `    ${code}`;
     else lines.push(`  hint: ${printable(sides ? error.hint : withoutSides(error.hint))}    ${code}`);
   }
-  if (stack) lines.push(...[error, ...others].flatMap(stackOf));
-  return `${lines.join('\n')}\n`;
+  const wrapped = lines.flatMap((line) => wrap(line, columns));
+  if (stack) wrapped.push(...[error, ...others].flatMap(stackOf));
+  return `${wrapped.join('\n')}\n`;
+}
+
+/** Reports a failure on standard error: wrapped and coloured on a terminal, one line for each part elsewhere. */
+export function reportError(failure: unknown, format: Omit<ErrorFormat, 'columns'>): void {
+  const { stderr } = process;
+  const text = formatError(failure, { ...format, columns: stderr.isTTY ? stderr.columns : undefined });
+  stderr.write(text.replace(/^imgcopy:/, (name) => styleText('red', name, { stream: stderr })));
+}
+
+/** The lines of a message, none broken within a word; all but the first are indented further. The last column stays free. */
+function wrap(line: string, columns: number): readonly string[] {
+  const indent = `${/^ */.exec(line)?.[0] ?? ''}  `;
+  const lines: string[] = [];
+  let current = '';
+  for (const [word] of line.matchAll(/ *[^ ]+/g)) {
+    if (current !== '' && current.length + word.length >= columns) {
+      lines.push(current);
+      current = `${indent}${word.trimStart()}`;
+    } else current += word;
+  }
+  return [...lines, current];
 }
 
 /** Commands with one registry have no options for a side. */
@@ -64,7 +89,7 @@ export function usageError(error: CommanderError, command: string | undefined): 
   return new ImgcopyError(message.replace(/\.$/, ''), {
     code: 'ERR_USAGE',
     kind: 'usage',
-    hint: meant === undefined ? `${help} tells more` : `${meant.replace('Did', 'did')} ${help} tells more`,
+    hint: meant === undefined ? `see ${help}` : `${meant.replace('Did', 'did')} See ${help}`,
   });
 }
 

@@ -27,7 +27,7 @@ export async function runLogin(registry: string, flags: LoginFlags, signal: Abor
       ...(flags.debug && { onRequest: logRequest }),
     }),
   );
-  if (!result.checked) warn(`${result.registry} lets everybody in: it did not look at the password`);
+  if (!result.checked) warn(`${result.registry} does not require a login; the password was not checked`);
   say(`logged in to ${result.registry} as ${user.username}; the credentials are in ${result.storedIn}`);
 }
 

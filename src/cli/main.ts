@@ -1,6 +1,6 @@
 import { CommanderError, type Command } from 'commander';
 import { withoutAliases } from './aliases.ts';
-import { exitStatusOf, formatError, usageError } from './error-report.ts';
+import { exitStatusOf, reportError, usageError } from './error-report.ts';
 import { ImgcopyError } from '../index.ts';
 import { createProgram } from './program.ts';
 import { Interruption } from './interruption.ts';
@@ -42,12 +42,14 @@ async function run(argv: readonly string[]): Promise<number> {
     if (error instanceof CommanderError && error.exitCode === 0) return 0;
     if (interruption.status !== undefined) {
       const how = interruption.status === 130 ? 'interrupted' : 'terminated';
-      process.stderr.write(`imgcopy: ${how}${running?.name() === 'copy' ? '; run it again to go on' : ''}\n`);
+      process.stderr.write(
+        `imgcopy: ${how}${running?.name() === 'copy' ? '; run the same command again to resume' : ''}\n`,
+      );
       return interruption.status;
     }
     const reported = error instanceof CommanderError ? usageError(error, verbOf(argv, program)) : error;
     const stack = running?.opts<{ debug?: boolean }>().debug ?? argv.includes('--debug');
-    process.stderr.write(formatError(reported, { stack, sides: running?.name() === 'copy' }));
+    reportError(reported, { stack, sides: running?.name() === 'copy' });
     return exitStatusOf(reported);
   }
 }
@@ -70,11 +72,11 @@ function refuseReplacedBytes(argv: readonly string[]): void {
 
 /** A promise that nothing will settle ends Node.js quietly, and with status 0: a copy must never seem to have succeeded so. */
 function failUnfinished(): void {
-  const error = new ImgcopyError('nothing is left to wait for, and the work is not done', {
+  const error = new ImgcopyError('internal error: the copy stopped before it was finished', {
     code: 'ERR_UNFINISHED',
-    hint: 'this is a fault of imgcopy; run it again to go on',
+    hint: 'this is a bug in imgcopy; please report it. Running the command again resumes',
   });
-  process.stderr.write(formatError(error, PLAIN));
+  reportError(error, PLAIN);
   process.exitCode = 1;
 }
 
@@ -82,7 +84,7 @@ function failUnfinished(): void {
 function endOnUnwritableOutput(): void {
   const end = (error: NodeJS.ErrnoException): void => {
     if (error.code === 'EPIPE') return;
-    process.stderr.write(formatError(new Error('writing to standard output', { cause: error }), PLAIN));
+    reportError(new Error('writing to standard output', { cause: error }), PLAIN);
     process.exit(1);
   };
   process.stdout.on('error', end);

@@ -18,7 +18,7 @@ export function parseDuration(text: string): number {
 /** A duration that is not nothing. In ms. */
 export function parsePositiveDuration(text: string): number {
   const ms = parseDuration(text);
-  if (ms === 0) throw new InvalidArgumentError('Expected a duration longer than nothing.');
+  if (ms === 0) throw new InvalidArgumentError('Expected a duration greater than 0.');
   return ms;
 }
 
@@ -39,7 +39,7 @@ export function parseCount(text: string): number {
 
 export function parsePositive(text: string): number {
   const count = parseCount(text);
-  if (count === 0) throw new InvalidArgumentError('Expected a number from 1 on.');
+  if (count === 0) throw new InvalidArgumentError('Expected a whole number of at least 1.');
   return count;
 }
 

@@ -54,7 +54,13 @@ export function tlsOptions(sides: readonly OptionSide[]): readonly Option[] {
         .argParser(parseBoolean),
     ),
     ...sides.map(({ prefix, name }) => new Option(`--${prefix}plain-http`, `http for ${name}, without trying https`)),
-    ...sides.map(({ prefix, name }) => new Option(`--${prefix}cert-dir <dir>`, `*.crt, *.cert and *.key for ${name}`)),
+    ...sides.map(
+      ({ prefix, name }) =>
+        new Option(
+          `--${prefix}cert-dir <dir>`,
+          `directory with CA (*.crt) and client (*.cert, *.key) certificates for ${name}`,
+        ),
+    ),
     ...sides.map(
       ({ prefix, name }) => new Option(`--${prefix}ca-file <file>`, `further certificate authorities for ${name}, PEM`),
     ),
@@ -64,23 +70,23 @@ export function tlsOptions(sides: readonly OptionSide[]): readonly Option[] {
 /** How long, and how often. */
 export function patienceOptions(): readonly Option[] {
   return [
-    new Option('--retry-times <n>', 'retries of one request or blob; waiting out a rate limit costs none')
+    new Option('--retry-times <n>', 'retries per request or blob; waiting for a rate limit does not count')
       .default(undefined, '5')
       .argParser(parseCount),
-    new Option('--retry-delay <duration>', 'wait before the first retry; doubles with each')
+    new Option('--retry-delay <duration>', 'delay before the first retry; doubles each time')
       .default(undefined, '500ms')
       .argParser(parseDuration),
     new Option('--timeout <duration>', 'idle time after which a transfer counts as stalled')
       .default(undefined, '60s')
       .argParser(parsePositiveDuration),
-    new Option('--command-timeout <duration>', 'how long the whole run may take')
+    new Option('--command-timeout <duration>', 'time limit for the whole run')
       .default(undefined, 'no limit')
       .argParser(parsePositiveDuration),
   ];
 }
 
 export function debugOption(): Option {
-  return new Option('--debug', 'print every request, without secrets, and stack traces');
+  return new Option('--debug', 'print every request (secrets left out), and stack traces');
 }
 
 /** The variable that an option can be set by; its name as on the command line, without dashes before it. */

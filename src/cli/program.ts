@@ -29,7 +29,7 @@ export function createProgram(signal: AbortSignal): Command {
 
 const EXAMPLES = `
 Examples:
-  imgcopy alpine:3.20 registry.test/alpine        its tag and all its platforms
+  imgcopy alpine:3.20 registry.test/alpine        same tag, all platforms
   imgcopy -p linux/arm64 alpine:3.20 dir:alpine   one platform, into a directory
   img=$(imgcopy -q dir:alpine registry.test/a:1)  the result, pinned by digest
 `;
@@ -44,7 +44,7 @@ function addCopyCommand(program: Command, signal: AbortSignal): Command {
       'Copies one image: an index with all its instances, unless --platform says otherwise. Prints the destination pinned by digest.',
     )
     .argument('<src>', IMAGE_FORMS)
-    .argument('<dst>', "the same; a registry's without a tag takes the source's");
+    .argument('<dst>', "same forms; a registry destination without a tag gets the source's tag");
   addOptions(copy, 'What is copied:', imageOptions());
   addOptions(copy, 'How it is copied:', transferOptions());
   addOptions(copy, 'Credentials:', credentialOptions(BOTH_SIDES));
@@ -61,7 +61,7 @@ function imageOptions(): readonly Option[] {
     new Option('-a, --all', 'the whole index; this is the default').conflicts('platform'),
     new Option(
       '-p, --platform <platform>',
-      'OS/ARCH[/VARIANT][:OSVERSION], or local for this machine; repeat, or commas. One: that image alone. Several: an index of just these',
+      'OS/ARCH[/VARIANT][:OSVERSION], or local for this machine; repeatable or comma-separated. One platform: a plain image. Several: a new index with only those',
     ).argParser(collectPlatforms),
     new Option('--sparse', 'with several platforms, keep the index of the source as it is'),
     new Option('-n, --no-clobber', 'leave tags and directories that exist unchanged; each tag is decided on its own'),
@@ -76,13 +76,13 @@ function imageOptions(): readonly Option[] {
       '--substitute',
       'reuse an equivalent blob in another compression; the manifest changes, and with it the digest',
     ),
-    new Option('--preserve-digests', 'fail rather than change the manifest'),
+    new Option('--preserve-digests', 'fail instead of changing the manifest'),
   ];
 }
 
 function transferOptions(): readonly Option[] {
   return [
-    new Option('-j, --jobs <n>', 'blobs in flight, over the whole run')
+    new Option('-j, --jobs <n>', 'how many blobs to copy at the same time')
       .default(undefined, '16')
       .argParser(parsePositive),
     new Option('--limit-rate <bytes>', 'bytes a second for all transfers together, down and up each, e.g. 10M or 512K')
@@ -90,18 +90,18 @@ function transferOptions(): readonly Option[] {
       .argParser(parseByteRate),
     new Option(
       '--partial <when>',
-      'auto, always or never: build blobs from pieces that the destination has, resume, fetch by parallel ranges',
+      'auto, always or never: reuse parts of layers the destination already has, resume, download in parallel ranges',
     )
       .choices(['auto', 'always', 'never'])
       .default(undefined, 'auto'),
     ...patienceOptions(),
-    new Option('--no-cache', 'neither read nor write the blob info cache'),
+    new Option('--no-cache', 'do not use the blob info cache'),
   ];
 }
 
 function outputOptions(): readonly Option[] {
   return [
-    new Option('--digestfile <file>', 'write the digest there'),
+    new Option('--digestfile <file>', 'write the digest to this file'),
     new Option(
       '--output <what>',
       'reference (docker://host/name@sha256:…), image (host/name@sha256:…), digest or json: what to print',
@@ -113,7 +113,7 @@ function outputOptions(): readonly Option[] {
       .choices(['auto', 'tty', 'plain', 'json', 'github', 'none'])
       .default(undefined, 'auto'),
     new Option('-q, --quiet', 'print errors and the result only'),
-    new Option('-v, --verbose', 'print what is not essential, too'),
+    new Option('-v, --verbose', 'print more detail and minor warnings'),
     debugOption(),
   ];
 }

@@ -15,9 +15,9 @@ export async function within<T>(
     return await work(AbortSignal.any([signal, timeout]));
   } catch (error) {
     if (!timeout.aborted || signal.aborted) throw error;
-    throw new ImgcopyError(`not done after ${commandTimeout / 1000} s`, {
+    throw new ImgcopyError(`timed out after ${commandTimeout / 1000} s`, {
       code: 'ERR_COMMAND_TIMEOUT',
-      hint: '--command-timeout allows more; a copy that is run again goes on',
+      hint: 'raise --command-timeout; running the copy again resumes it',
     });
   }
 }

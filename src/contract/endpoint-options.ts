@@ -17,6 +17,6 @@ export interface EndpointOptions {
   readonly plainHttp?: boolean | undefined;
   /** A directory with `*.crt`, `*.cert` and `*.key`, as in docker's certs.d. */
   readonly certDir?: string | undefined;
-  /** A file of further certificate authorities, PEM. */
+  /** A file of extra CA certificates (PEM file). */
   readonly caFile?: string | undefined;
 }

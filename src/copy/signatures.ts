@@ -21,7 +21,7 @@ export async function signaturesToCopy(run: SignatureRun, instanceDigest?: Diges
   throw new ImgcopyError(`${signed} is signed, and ${destination.reference} has no place for its signatures`, {
     code: 'ERR_SIGNATURES_UNSUPPORTED',
     side: 'destination',
-    hint: 'copy without them by --remove-signatures',
+    hint: 'use --remove-signatures to copy without them',
   });
 }
 

@@ -108,7 +108,7 @@ function parseRegistry(text: string): string {
   const reference = host.includes('/') || host === '' ? undefined : parseRegistryReference(`${host}/name`, text);
   // Docker Hub puts library/ before the name; a text that is no host has become a part of it.
   if (reference !== undefined && /^(?:library\/)?name$/.test(reference.repository)) return reference.registry;
-  throw new ImgcopyError(`${JSON.stringify(text)} is no registry: expected HOST[:PORT]`, {
+  throw new ImgcopyError(`${JSON.stringify(text)} is not a registry; expected HOST[:PORT]`, {
     code: 'ERR_INVALID_REGISTRY',
     kind: 'usage',
     hint: 'a host has a dot or a port in its name, or is localhost; Docker Hub is docker.io',

@@ -30,7 +30,7 @@ export async function* listTags(
     if (!isMissing) throw duringOperation(operation, error);
     throw new ImgcopyError(operation, {
       code: error.code,
-      hint: 'check the name of the repository; it may have to hold an image before it exists',
+      hint: 'check the repository name; many registries create it only with the first push',
       cause: error,
     });
   }

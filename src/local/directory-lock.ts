@@ -22,10 +22,10 @@ export async function lockDirectory(directory: string, reference: string): Promi
   const sqlite = await loadSqlite();
   const lock = orExplain(directory, () => tryLockFile(sqlite, join(directory, LOCK_FILE)));
   if (lock !== undefined) return lock;
-  throw new ImgcopyError(`${reference} is being written by another imgcopy`, {
+  throw new ImgcopyError(`${reference} is in use by another imgcopy process`, {
     code: 'ERR_DIR_LOCKED',
     side: 'destination',
-    hint: 'wait for it to end, or copy to another directory',
+    hint: 'wait for it to finish, or copy to another directory',
   });
 }
 

@@ -18,7 +18,7 @@ function diskError(error: unknown, path: string): unknown {
     return new ImgcopyError(`no space left to write ${path}`, {
       code: 'ERR_DISK_FULL',
       side: 'destination',
-      hint: 'free some space there and run it again: what is complete is kept',
+      hint: 'free some space and run it again; finished layers are kept',
       cause: error,
     });
   }
@@ -26,7 +26,7 @@ function diskError(error: unknown, path: string): unknown {
     return new ImgcopyError(`cannot write ${path}: ${(error as Error).message}`, {
       code: 'ERR_NOT_WRITABLE',
       side: 'destination',
-      hint: 'copy to a directory that the user who runs imgcopy may write to',
+      hint: 'choose a directory that you can write to',
       cause: error,
     });
   }

@@ -68,7 +68,7 @@ async function makeTarget(path: string): Promise<string | undefined> {
   } catch (error) {
     const code = systemErrorCode(error);
     if (code !== 'EEXIST' && code !== 'ENOTDIR') throw error;
-    throw new ImgcopyError(`${path} cannot be a directory: a file is in its place`, {
+    throw new ImgcopyError(`${path} is a file, not a directory`, {
       code: 'ERR_NOT_A_DIRECTORY',
       kind: 'usage',
       side: 'destination',
@@ -86,7 +86,7 @@ async function refuseForeignFiles(directory: string, { reference, isPart, marks 
   const [first] = foreign;
   if (first !== undefined) {
     const others = foreign.length === 1 ? '' : ` and ${foreign.length - 1} more`;
-    throw notEmpty(`${reference} holds files that are no part of an image: ${first}${others}`);
+    throw notEmpty(`${reference} contains files that do not belong to an image: ${first}${others}`);
   }
   if (entries.length > 0 && !entries.some(({ name }) => marks.includes(name) || isOurs(name))) {
     throw notEmpty(`${reference} holds files with names like those of blobs, and neither ${marks.join(' nor ')}`);

@@ -59,7 +59,7 @@ const MAX_TAG_LENGTH = 128;
 
 function refuseUserinfo(name: string, text: string): void {
   if (!holdsUserinfo(name)) return;
-  throw new InvalidReferenceError(text, 'a reference holds no user name and password', {
+  throw new InvalidReferenceError(text, 'a reference cannot contain a user name and password', {
     hint: 'give them with --src-creds or --dest-creds, or run imgcopy login',
   });
 }
@@ -84,7 +84,7 @@ function checkRegistry(registry: string, text: string): void {
   const hasPort = colon > registry.lastIndexOf(']');
   const host = hasPort ? registry.slice(0, colon) : registry;
   const port = hasPort ? registry.slice(colon + 1) : undefined;
-  const hint = 'what stands before the first slash is the host[:port] of a registry';
+  const hint = 'the part before the first slash is the host[:port] of a registry';
   if (!HOST.test(host)) throw new InvalidReferenceError(text, `${quote(host)} is no host name`, { hint });
   if (port !== undefined && !/^\d+$/.test(port)) {
     throw new InvalidReferenceError(text, `the port ${quote(port)} is not a number`, { hint });

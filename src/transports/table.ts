@@ -72,5 +72,5 @@ function refuseDockerWithoutSlashes(text: string): never {
 function refuseBarePath(text: string): void {
   const isPath = /^(?:\.{0,2}\/|\.{1,2}$)/.test(text) || /^[a-z]:[\\/]/i.test(text) || text.includes('\\');
   if (!isPath) return;
-  throw new InvalidReferenceError(text, 'a directory is written with its transport', { hint: `dir:${text}` });
+  throw new InvalidReferenceError(text, 'to use a directory, write dir:./small-out', { hint: `dir:${text}` });
 }

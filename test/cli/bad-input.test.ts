@@ -112,14 +112,14 @@ const inputs: readonly BadInput[] = [
     args: async (stage) => [`dir:${await stage.directory('no-image', [['notes.txt', 'hello']])}`],
     status: 3,
     code: 'ERR_NOT_AN_IMAGE',
-    tells: [/source: dir:.*\/no-image holds no image: it has no manifest\.json/, /hint: /],
+    tells: [/source: dir:.*\/no-image is not an image directory: it has no manifest\.json/, /hint: /],
   },
   {
     name: 'an OCI layout given as dir:',
     args: async (stage) => [`dir:${await stage.directory('oci', [['oci-layout', '{}']])}`],
     status: 3,
     code: 'ERR_NOT_AN_IMAGE',
-    tells: [/source: dir:.*\/oci holds no image/, /hint: it is an OCI layout/],
+    tells: [/source: dir:.*\/oci is not an image directory/, /hint: it is an OCI layout/],
   },
   {
     name: 'a directory whose manifest is no manifest',

@@ -20,7 +20,7 @@ test('the cache can be found, counted and cleared', async () => {
   };
   assert.equal(stats.path, path);
   assert.ok(stats.locations > 0);
-  assert.match((await home.run(['cache', 'stats'])).stdout, /^places .* {2}\d+$/m);
+  assert.match((await home.run(['cache', 'stats'])).stdout, /^known blob locations {2,}\d+$/m);
 
   assert.equal((await home.run(['cache', 'clear'])).stderr, `removed ${path}\n`);
   await assert.rejects(stat(path), { code: 'ENOENT' });

@@ -21,6 +21,19 @@ test('an error tells what failed, then side and request, then what to do', () =>
   );
 });
 
+test('lines are wrapped between words, and indented; a code or a URL is never broken', () => {
+  assert.equal(
+    formatError(operation, { stack: false, sides: true, columns: 40 }),
+    `imgcopy: copying layer sha256:9f1c
+  destination: PATCH
+    https://registry.test/v2/app/blobs/uploads/1:
+    413 (SIZE_INVALID)
+  hint: a proxy limits the size of a
+    request    [ERR_UPLOAD_TOO_LARGE]
+`,
+  );
+});
+
 test('a command with one registry names no side', () => {
   assert.doesNotMatch(formatError(operation, { stack: false, sides: false }), /destination:/);
 });
@@ -104,7 +117,7 @@ test('a wrong argument is told in the same form, with the nearest right one', ()
   );
   assert.equal(
     formatError(usageError(error, 'copy'), { stack: false, sides: false }),
-    "imgcopy: unknown option '--jbs'\n  hint: did you mean --jobs? imgcopy help copy tells more    [ERR_USAGE]\n",
+    "imgcopy: unknown option '--jbs'\n  hint: did you mean --jobs? See imgcopy help copy    [ERR_USAGE]\n",
   );
   assert.equal(exitStatusOf(usageError(error, undefined)), 2);
 });

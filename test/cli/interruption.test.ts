@@ -41,7 +41,7 @@ describe('an interruption', { concurrency: true }, () => {
 
       const { stdout, stderr, status: found } = await result;
       assert.deepEqual([found, stdout], [status, '']);
-      assert.match(stderr, new RegExp(`^imgcopy: ${word}; run it again to go on\n$`, 'm'));
+      assert.match(stderr, new RegExp(`^imgcopy: ${word}; run the same command again to resume\n$`, 'm'));
       assert.ok(!(await readdir(path)).includes('manifest.json'));
     });
   }
@@ -81,7 +81,7 @@ describe('an interruption', { concurrency: true }, () => {
     assert.equal(status, 1);
     assert.match(
       stderr,
-      /^imgcopy: copying .*\n {2}not done after 1 s\n {2}hint: --command-timeout .*\[ERR_COMMAND_TIMEOUT\]\n$/m,
+      /^imgcopy: copying .*\n {2}timed out after 1 s\n {2}hint: raise --command-timeout.*\[ERR_COMMAND_TIMEOUT\]\n$/m,
     );
   });
 });

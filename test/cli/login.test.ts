@@ -66,7 +66,7 @@ describe('login', { concurrency: 4 }, () => {
     await using registry = await startRegistry();
     const { status, stderr } = await home.run(['login', '-u', 'a', '-p', 'b', registry.host]);
     assert.equal(status, 0);
-    assert.match(stderr, /^warning: .* did not look at the password\nlogged in to /);
+    assert.match(stderr, /^warning: .* the password was not checked\nlogged in to /);
   });
 
   for (const [what, args] of [

@@ -93,7 +93,7 @@ test('refuses to lose signatures in a destination that has no place for them', a
     await assert.rejects(copyImage(ready), {
       code: 'ERR_SIGNATURES_UNSUPPORTED',
       side: 'destination',
-      hint: 'copy without them by --remove-signatures',
+      hint: 'use --remove-signatures to copy without them',
     });
     assert.ok(!calls.includes('commit'));
   }

@@ -43,7 +43,7 @@ test("files that are no part of an image are refused, and so is a folder with th
   await writeFile(join(directory, 'notes.txt'), '');
   await assert.rejects(openTargetDirectory(directory, layout), {
     code: 'ERR_DIR_NOT_EMPTY',
-    message: 'oci:lay holds files that are no part of an image: notes.txt',
+    message: 'oci:lay contains files that do not belong to an image: notes.txt',
   });
 });
 
@@ -53,6 +53,6 @@ test('a second writer is told which image is being written', async (t) => {
   assert.equal(first.path, directory);
   await assert.rejects(openTargetDirectory(directory, layout), {
     code: 'ERR_DIR_LOCKED',
-    message: 'oci:lay is being written by another imgcopy',
+    message: 'oci:lay is in use by another imgcopy',
   });
 });

@@ -112,7 +112,7 @@ async function listDirectory(path: string): Promise<readonly string[]> {
 
 function notAnImage(path: string, names: readonly string[]): ImgcopyError {
   const isOciLayout = names.includes('oci-layout');
-  return new ImgcopyError(`dir:${path} holds no image: it has no manifest.json`, {
+  return new ImgcopyError(`dir:${path} is not an image directory: it has no manifest.json`, {
     code: 'ERR_NOT_AN_IMAGE',
     kind: 'not-found',
     side: 'source',

@@ -21,19 +21,19 @@ export const registryTransport: Transport = {
   completes: 'image',
   parse(text) {
     const name = text.startsWith(PREFIX) ? text.slice(PREFIX.length) : text;
-    return new RegistryName(parseRegistryReference(name, text), { isBare: !text.includes('/') });
+    return new RegistryName(parseRegistryReference(name, text), { bare: text.includes('/') ? undefined : text });
   },
 };
 
 class RegistryName implements ImageName {
   readonly transport = 'docker';
   readonly #reference: RegistryReference;
-  /** Written as one word, which stands for an official image of Docker Hub. */
-  readonly #isBare: boolean;
+  /** What the user wrote, where that is one word: it stands for an official image of Docker Hub. */
+  readonly #bare: string | undefined;
 
-  constructor(reference: RegistryReference, { isBare }: { readonly isBare: boolean }) {
+  constructor(reference: RegistryReference, { bare }: { readonly bare: string | undefined }) {
     this.#reference = reference;
-    this.#isBare = isBare;
+    this.#bare = bare;
   }
 
   get tag(): string | undefined {
@@ -60,7 +60,7 @@ class RegistryName implements ImageName {
 
   /** It takes the source's tag, or else its digest; the default tag where the source has no tags at all. */
   completedFrom(source: ImageName | undefined): ImageName {
-    if (this.#isBare) throw bareDestination(this.#reference);
+    if (this.#bare !== undefined) throw bareDestination(this.#bare, this.#reference);
     const isComplete = this.tag !== undefined || this.digest !== undefined;
     if (isComplete || source?.listTags === undefined) return this.withDefaultTag();
     const { tag, digest } = source.withDefaultTag();
@@ -97,14 +97,14 @@ class RegistryName implements ImageName {
   }
 
   #with(changes: Partial<RegistryReference>): RegistryName {
-    return new RegistryName({ ...this.#reference, ...changes }, { isBare: this.#isBare });
+    return new RegistryName({ ...this.#reference, ...changes }, { bare: this.#bare });
   }
 }
 
 /** Nobody can push an official image: a directory was meant, or a host is missing. */
-function bareDestination({ repository }: RegistryReference): ImgcopyError {
-  const word = repository.replace('library/', '');
-  return new ImgcopyError(`${word} as the destination means docker.io/${repository}, which cannot be pushed to`, {
+function bareDestination(text: string, { repository }: RegistryReference): ImgcopyError {
+  const [word = ''] = text.split(/[:@]/);
+  return new ImgcopyError(`${text} as the destination means docker.io/${repository}, which cannot be pushed to`, {
     code: 'ERR_BARE_DESTINATION',
     kind: 'usage',
     hint: `write dir:./${word} for a directory, or HOST/${word} for a registry`,

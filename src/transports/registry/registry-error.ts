@@ -136,15 +136,15 @@ function codeOf(status: number, codes: readonly string[]): string {
 
 function hintOf(status: number, codes: readonly string[], { side, kind }: HttpRequest): string | undefined {
   if (isRateLimit(status, codes))
-    return 'the registry limits how often it may be asked; try again later, or log in for a higher limit';
+    return "the registry's rate limit is reached; try again later, or log in for a higher limit";
   if (isDenial(status, codes)) return 'the server refuses this request, whoever sends it';
   if (codes.includes('NAME_UNKNOWN') && side === 'destination')
-    return 'some registries want the repository to be created before the first push';
+    return 'some registries need the repository to exist before the first push';
   if (isNotFound(status, codes) && kind === 'blob-read')
     return 'the registry lacks a blob that its manifest names; push the image there again, or copy it from elsewhere';
   if (isNotFound(status, codes)) return 'check the name and the tag; imgcopy tags REPOSITORY lists the tags';
-  if (status === 413) return 'a proxy before the registry limits the size of a request; ask its owner to raise it';
-  return isPassingAnswer(status, codes) ? 'the registry has a fault of its own; try again later' : undefined;
+  if (status === 413) return 'a proxy in front of the registry limits request sizes; ask its owner to raise it';
+  return isPassingAnswer(status, codes) ? 'the registry reported an internal error; try again later' : undefined;
 }
 
 function isDenial(status: number, codes: readonly string[]): boolean {

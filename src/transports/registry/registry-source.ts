@@ -110,7 +110,7 @@ export class RegistrySource implements ImageSource {
   async getBlobSize(digest: Digest, options: WaitOptions = {}): Promise<number> {
     const presence = await this.#client.headBlob(digest, options);
     if (presence !== 'unknown' && presence.present && presence.size !== undefined) return presence.size;
-    throw new ImgcopyError(`the size of blob ${digest} of ${this.reference} is not to be had`, {
+    throw new ImgcopyError(`the size of blob ${digest} of ${this.reference} is unknown`, {
       code: 'ERR_BLOB_SIZE',
       side: 'source',
     });
@@ -231,7 +231,7 @@ function parsedManifest(reference: string, bytes: Buffer, declared: string): Man
     throw new ImgcopyError(`reading the manifest of ${reference}`, {
       code: error instanceof ImgcopyError ? error.code : 'ERR_INVALID_MANIFEST',
       side: 'source',
-      hint: 'check host and port: what answers there may be no registry',
+      hint: 'check host and port: the server may not be a registry',
       cause: error,
     });
   }

@@ -71,7 +71,7 @@ test('says that a path is no image, and what it may be (behaviour 34)', async (t
   const cases: [string, RegExp, RegExp | undefined][] = [
     ['absent', /absent does not exist/, undefined],
     ['file', /file is not a directory/, undefined],
-    ['empty', /empty holds no image: it has no manifest.json/, /imgcopy or skopeo/],
+    ['empty', /empty is not an image directory: it has no manifest.json/, /imgcopy or skopeo/],
     ['layout', /holds no image/, /OCI layout/],
   ];
   for (const [name, message, hint] of cases) {

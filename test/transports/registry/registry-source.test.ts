@@ -114,7 +114,7 @@ test('refuses a blob of another size before it is read', async () => {
   await assert.rejects(source.getBlob(info), { code: 'ERR_CONTENT_MISMATCH', expected: '100000 bytes' });
 });
 
-test('says that the size of a blob is not to be had', async () => {
+test('says that the size of a blob is unknown', async () => {
   await using registry = await startRegistry();
   await using access = openAccess();
   const source = await sourceAt(access, registry, 'app:v1');

@@ -159,7 +159,7 @@ function tooShort(
 ): ImgcopyError {
   const encoding = header(first, 'content-encoding');
   const said = encoding === undefined ? '' : `; it sent Content-Encoding: ${encoding}`;
-  return new ImgcopyError(`blob ${digest} ends after ${offset} of ${size} bytes, again and again`, {
+  return new ImgcopyError(`blob ${digest} ends after ${offset} of ${size} bytes, repeatedly`, {
     code: 'ERR_BODY_CUT',
     kind: 'integrity',
     side: client.side,
