@@ -48,7 +48,7 @@ describe('an interruption', { concurrency: true }, () => {
 
   test('a second SIGINT ends the process at once, whatever it waits for', async () => {
     await using source = await startStallingSource();
-    await using destination = await startRegistry();
+    await using destination = await startRegistry({ leavesSessions: true });
     destination.behave({ match: { method: 'DELETE' }, stall: true });
     const { child, result } = home.start([`${source.host}/app:1`, `${destination.host}/app:1`]);
     await destination.until(() => destination.count({ method: 'PATCH' }) > 0);

@@ -44,7 +44,7 @@ async function killAndRunAgain(
 
 test('a copy into a registry that is killed at 70 % fetches the rest alone when it is run again', async (t) => {
   await using source = await startHoldingSource();
-  await using destination = await startRegistry({ keepCutSessions: true });
+  await using destination = await startRegistry({ keepCutSessions: true, leavesSessions: true });
   const received = (): number => destination.sessions[0]?.bytes ?? 0;
   const part = await killAndRunAgain(source, { host: destination.host, home: await temporaryDirectory(t), received });
   assert.ok(part <= 0.36, `${part}`);
@@ -66,7 +66,7 @@ test('an upload that is one stream goes on, too: only the rest is sent', async (
   const mediumImage = buildImage({ layers: [medium] });
   const [layer] = [...mediumImage.blobs].find(([, bytes]) => bytes === medium) ?? assert.fail();
   await using source = await startRegistry();
-  await using destination = await startRegistry({ keepCutSessions: true });
+  await using destination = await startRegistry({ keepCutSessions: true, leavesSessions: true });
   source.seed('app', '1', mediumImage);
   source.behave({ match: { path: new RegExp(`/blobs/${layer}$`) }, stallAfterBytes: 7 * MB });
   const home = await temporaryDirectory(t);

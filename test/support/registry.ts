@@ -1,3 +1,4 @@
+import { MIN_LEFT_BYTES } from '../../src/transports/registry/upload/noted-uploads.ts';
 import type { Digest } from '../../src/digest/digest.ts';
 import type { RawManifest } from '../../src/contract/blob-info.ts';
 import type { TestImage } from './images.ts';
@@ -16,6 +17,11 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Test
   const server = new RegistryServer(options);
   await server.listen();
   return new TestRegistry(server);
+}
+
+/** A registry for tests that open upload sessions themselves. */
+export async function startLeavingRegistry(options: RegistryOptions = {}): Promise<TestRegistry> {
+  return await startRegistry({ leavesSessions: true, ...options });
 }
 
 /** A registry whose content, requests and faults are in the hands of a test. To be closed. */
@@ -167,8 +173,13 @@ export class TestRegistry implements AsyncDisposable {
     this.#server.listener('storage').closeIdleConnections();
   }
 
+  /** @throws where an upload session was left behind that no later run can go on with. */
   async close(): Promise<void> {
+    const lost = this.settings.leavesSessions ? [] : this.sessions.filter(({ bytes }) => bytes < MIN_LEFT_BYTES);
+    this.expireSessions();
     await this.#server.close();
+    if (lost.length > 0)
+      throw new Error(`left behind: ${lost.map(({ id, bytes }) => `${id} of ${bytes} bytes`).join(', ')}`);
   }
 
   get #opened(): number {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { buildImage } from '../images.ts';
-import { startRegistry, type TestRegistry } from '../registry.ts';
+import { startLeavingRegistry as startRegistry, type TestRegistry } from '../registry.ts';
 import type { AuthOptions } from './options.ts';
 
 const image = buildImage({ layers: { count: 1, size: 100 } });

@@ -79,6 +79,11 @@ export interface RegistrySettings {
   referrers: boolean;
   /** Bodies of answers are written in packets of this many bytes. */
   packetBytes: number;
+  /**
+   * Whether upload sessions may be open when the registry is closed, for tests that open them themselves or kill who did. Else only those may
+   * that are long enough to be left to a later run.
+   */
+  leavesSessions: boolean;
 }
 
 export interface AuthOptions {
@@ -109,6 +114,7 @@ export interface RegistryOptions extends Partial<RegistrySettings> {
 }
 
 export const defaultSettings: Readonly<RegistrySettings> = {
+  leavesSessions: false,
   ranges: true,
   multiRange: 'multipart',
   mount: 'spec',

@@ -4,7 +4,7 @@ import { request, type IncomingMessage } from 'node:http';
 import { test } from 'node:test';
 import { digestOf } from '../../../src/digest/digest.ts';
 import { randomBytes } from '../images.ts';
-import { startRegistry, type TestRegistry } from '../registry.ts';
+import { startLeavingRegistry as startRegistry, type TestRegistry } from '../registry.ts';
 
 const blob = randomBytes('blob', 300_000);
 const digest = digestOf(blob);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { digestOf } from '../../../src/digest/digest.ts';
 import { randomBytes } from '../images.ts';
-import { startRegistry, type TestRegistry } from '../registry.ts';
+import { startLeavingRegistry as startRegistry, type TestRegistry } from '../registry.ts';
 
 const blob = randomBytes('blob', 10_000);
 const digest = digestOf(blob);

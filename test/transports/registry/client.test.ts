@@ -6,7 +6,7 @@ import { MANIFEST_ACCEPT, MediaType } from '../../../src/manifest/media-types.ts
 import type { BlobPresence } from '../../../src/transports/registry/client.ts';
 import { RegistryError } from '../../../src/transports/registry/registry-error.ts';
 import { buildImage, randomBytes } from '../../support/images.ts';
-import { startRegistry } from '../../support/registry.ts';
+import { startLeavingRegistry as startRegistry } from '../../support/registry.ts';
 import { clientOf, openAccess } from '../../support/registry-transport.ts';
 
 const image = buildImage({ layers: { count: 1, size: 1000 } });

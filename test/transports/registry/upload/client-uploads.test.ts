@@ -7,7 +7,7 @@ import { RegistryError } from '../../../../src/transports/registry/registry-erro
 import { selfSignedCertificate } from '../../../support/certificate.ts';
 import { randomBytes } from '../../../support/images.ts';
 import { writeAuthority } from '../../../support/certificate-files.ts';
-import { startRegistry } from '../../../support/registry.ts';
+import { startLeavingRegistry as startRegistry } from '../../../support/registry.ts';
 import { clientOf, openAccess } from '../../../support/registry-transport.ts';
 
 const blob = randomBytes('client', 1000);
