@@ -53,6 +53,6 @@ test('a second writer is told which image is being written', async (t) => {
   assert.equal(first.path, directory);
   await assert.rejects(openTargetDirectory(directory, layout), {
     code: 'ERR_DIR_LOCKED',
-    message: 'oci:lay is in use by another imgcopy',
+    message: 'oci:lay is in use by another imgcopy process',
   });
 });

@@ -72,7 +72,7 @@ test('says that a path is no image, and what it may be (behaviour 34)', async (t
     ['absent', /absent does not exist/, undefined],
     ['file', /file is not a directory/, undefined],
     ['empty', /empty is not an image directory: it has no manifest.json/, /imgcopy or skopeo/],
-    ['layout', /holds no image/, /OCI layout/],
+    ['layout', /is not an image directory/, /OCI layout/],
   ];
   for (const [name, message, hint] of cases) {
     const expected = { code: 'ERR_NOT_AN_IMAGE', kind: 'not-found', message };

@@ -120,7 +120,7 @@ test('tells the user what can be done, for the side that it happened on', async 
     [{ status: 413 }, /a proxy in front of the registry/],
     [{ status: 429 }, /try again later/],
     [{ status: 403, body: errors({ code: 'TOOMANYREQUESTS' }) }, /try again later/],
-    [{ status: 502 }, /a fault of its own/],
+    [{ status: 502 }, /reported an internal error/],
   ];
   for (const [refusal, hint] of cases) assert.match((await errorOf(refusal)).hint ?? '', hint);
   for (const body of ['', errors({ code: 'BLOB_UPLOAD_UNKNOWN' })])
