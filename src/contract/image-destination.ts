@@ -120,12 +120,13 @@ export interface CurrentManifest {
 export interface ImageDestination extends AsyncDisposable {
   /** The image as the user names it, transport included. */
   readonly reference: string;
-  readonly repository: RepositoryName | undefined;
+  /** The address that is written to, where that is a registry. */
+  readonly repository?: RepositoryName | undefined;
   readonly concurrency: Concurrency;
   /** The shortest answer so far, in ms; undefined until there was one. */
   readonly roundTripMs?: number | undefined;
-  /** Whether layers with foreign URLs may stay where they are, instead of being stored here. */
-  readonly acceptsForeignLayerUrls: boolean;
+  /** Whether layers with foreign URLs may stay where they are, instead of being stored here. Default false. */
+  readonly acceptsForeignLayerUrls?: boolean | undefined;
 
   /**
    * Makes and locks what has to be there before anything is written. Called once, for a source that exists, before anything else is asked. Opening a

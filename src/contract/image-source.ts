@@ -38,16 +38,24 @@ export interface GetManifestOptions extends WaitOptions {
 export interface ImageSource extends AsyncDisposable {
   /** The image as the user names it, transport included: for messages and results. */
   readonly reference: string;
-  /** Where the image lives, when that is a registry: lets a destination on the same registry mount its blobs. */
-  readonly repository: RepositoryName | undefined;
   readonly concurrency: Concurrency;
   /** The shortest answer so far, in ms; undefined until there was one. */
   readonly roundTripMs?: number | undefined;
   /** Whether reading a manifest counts against a quota that asking for its digest does not (Docker Hub's pulls). Default false. */
   readonly metersManifestReads?: boolean | undefined;
 
-  /** The digest of the image's manifest, by a HEAD or less where that will do; undefined when only the manifest itself can tell. */
-  getManifestDigest(options?: WaitOptions): Promise<Digest | undefined>;
+  /**
+   * The address of a registry that a blob or manifest came from, or else the one that would be asked for it first: which need not be the registry of
+   * the name. A destination on the same registry mounts from there. Absent where the source is no registry.
+   * @param digest  default: whatever would be asked for next.
+   */
+  servedFrom?(digest?: Digest): RepositoryName | undefined;
+
+  /**
+   * The digest of the image's manifest, by a HEAD or less where that will do; undefined when only the manifest itself can tell. Absent: so it is
+   * always.
+   */
+  getManifestDigest?(options?: WaitOptions): Promise<Digest | undefined>;
 
   /**
    * The image's manifest, or one of its instances. Bytes are checked against the digest they were asked by (instance, or reference with a
@@ -57,8 +65,8 @@ export interface ImageSource extends AsyncDisposable {
    */
   getManifest(options?: GetManifestOptions): Promise<RawManifest>;
 
-  /** The size of a blob whose manifest does not tell it (schema 1), in bytes. */
-  getBlobSize(digest: Digest, options?: WaitOptions): Promise<number>;
+  /** The size of a blob whose manifest does not tell it (schema 1), in bytes. Absent where there are no such manifests. */
+  getBlobSize?(digest: Digest, options?: WaitOptions): Promise<number>;
 
   /** The signatures stored beside the image, each as its file's bytes. Absent where the transport has no place for them. */
   getSignaturesWithFormat?(options?: GetManifestOptions): Promise<readonly Buffer[]>;

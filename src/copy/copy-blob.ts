@@ -137,7 +137,7 @@ async function tryReusing(
     manifestMediaType: substitutable?.manifestMediaType,
     emptyLayer,
     layerIndex,
-    srcRef: source.repository,
+    srcRef: source.servedFrom?.(info.digest),
     signal,
   });
   if (!reused.reused) return undefined;
@@ -149,7 +149,7 @@ async function tryReusing(
 function mayOpenEarly(run: CopyRun, { info }: BlobToCopy): boolean {
   const { source, destination, partial } = run;
   if (isSerial(run) || info.size >= RANGED_BLOB || (partial !== 'never' && isAnnotatedChunked(info))) return false;
-  return destination.expectsMissing?.(info, { srcRef: source.repository }) ?? false;
+  return destination.expectsMissing?.(info, { srcRef: source.servedFrom?.(info.digest) }) ?? false;
 }
 
 /** To find substitutes for a layer later, its content has to be known: it is decompressed as it passes, from its first byte to its last. */

@@ -66,7 +66,7 @@ export async function copyImage(prepared: PreparedRun, options: CopyImageOptions
     return leaveSame(run, { ...wanted, size: wanted.bytes.length }, signedAs);
   const signatures = await signaturesToCopy(run, signedAs);
   if (run.substitute) refuseSubstitution({ ...options, isSigned: signatures.length > 0 });
-  const isEnough = isThere || (isTrusted && isSameRepository(run));
+  const isEnough = isThere || (isTrusted && isSameRepository(run, root.digest));
   const named = isEnough ? await nameOnly(run, wanted, names, signatures) : undefined;
   return named ?? copyContent(run, wanted, names, signatures);
 }
@@ -216,14 +216,14 @@ type PreparedEnd = Pick<PreparedRun, 'destination' | 'signal'>;
 async function unchangedByDigest(run: PreparedRun, held: HeldDigests): Promise<CopiedImage | undefined> {
   const { source, signal } = run;
   if (!source.metersManifestReads) return undefined;
-  const [digest] = await Promise.all([source.getManifestDigest({ signal }), held.own]);
+  const [digest] = await Promise.all([source.getManifestDigest?.({ signal }), held.own]);
   if (digest === undefined || !(await isHeldByAll(held, digest))) return undefined;
   return leaveSame(run, await describeCurrent(run), undefined);
 }
 
-/** Whether source and destination are names in one repository, so that what the source has the destination has. */
-function isSameRepository({ source, destination }: PreparedRun): boolean {
-  const [from, to] = [source.repository, destination.repository];
+/** Whether the manifest came from the repository that is written to, so that what the source has the destination has. */
+function isSameRepository({ source, destination }: PreparedRun, manifest: Digest): boolean {
+  const [from, to] = [source.servedFrom?.(manifest), destination.repository];
   return from !== undefined && from.registry === to?.registry && from.repository === to.repository;
 }
 

@@ -1,3 +1,5 @@
+import { ImgcopyError } from '../errors/imgcopy-error.ts';
+import type { ImageSource } from '../contract/image-source.ts';
 import type { Digest } from '../digest/digest.ts';
 import type { Descriptor, Platform } from '../manifest/descriptor.ts';
 import type { ImageManifest, Schema1Manifest } from '../manifest/manifest.ts';
@@ -28,7 +30,7 @@ function imageBlobs(run: CopyRun, manifest: ImageManifest, platform: Platform | 
 async function schema1Blobs({ source, signal }: CopyRun, { layers }: Schema1Manifest): Promise<readonly BlobToCopy[]> {
   const sizes = new Map<Digest, Promise<number>>();
   const sizeOf = (digest: Digest): Promise<number> => {
-    const size = sizes.get(digest) ?? source.getBlobSize(digest, { signal });
+    const size = sizes.get(digest) ?? blobSize(source, digest, signal);
     sizes.set(digest, size);
     return size;
   };
@@ -48,7 +50,15 @@ async function schema1Blobs({ source, signal }: CopyRun, { layers }: Schema1Mani
   );
 }
 
+async function blobSize(source: ImageSource, digest: Digest, signal: AbortSignal): Promise<number> {
+  if (source.getBlobSize !== undefined) return source.getBlobSize(digest, { signal });
+  throw new ImgcopyError(`the size of blob ${digest} of ${source.reference} cannot be found`, {
+    code: 'ERR_BLOB_SIZE',
+    side: 'source',
+  });
+}
+
 /** Layers that must not be given away (Windows' base layers) stay where their URLs say, if the destination lets them and the user wants no copy. */
 function staysForeign({ destination, includeForeign }: CopyRun, layer: Descriptor): boolean {
-  return destination.acceptsForeignLayerUrls && !includeForeign && isForeignLayer(layer);
+  return destination.acceptsForeignLayerUrls === true && !includeForeign && isForeignLayer(layer);
 }

@@ -109,7 +109,7 @@ async function openDestination(
 ): Promise<OpenEnd<ImageDestination>> {
   if (destination.name === undefined) return borrowed(destination.object);
   const { destination: endpoint = {}, force = false } = job.options;
-  const options = { ...openOptions(job), endpoint, source: source.repository, force };
+  const options = { ...openOptions(job), endpoint, source: source.servedFrom?.(), force };
   return opened(await destination.name.openDestination(options));
 }
 

@@ -45,7 +45,7 @@ export async function findDigest(
   const name = parseImageName(reference, shared.transports).withDefaultTag();
   if (options.platform === undefined && name.digest === undefined) {
     const digest = await withSource(shared, name, options, ({ source, signal }) =>
-      source.getManifestDigest({ signal }),
+      Promise.resolve(source.getManifestDigest?.({ signal })),
     );
     if (digest !== undefined) return digest;
   }

@@ -170,7 +170,7 @@ test('tells the destination what it may want to know of the blob', async () => {
   const repository = { registry: 'registry.test', repository: 'team/app' };
   const platform = { os: 'linux', architecture: 'arm64' };
   const { run } = fakeRun({
-    source: { repository },
+    source: { servedFrom: () => repository },
     destination: {
       tryReusingBlobWithOptions: async (_info, options) => (asked.push(options), { reused: false }),
       putBlobPartial: async (_accessor, _info, { memory, ...options }) => (

@@ -54,7 +54,6 @@ export function fakeRun(options: FakeRunOptions = {}): FakeRun {
 
   const source: ImageSource = {
     reference: 'fake:source',
-    repository: undefined,
     concurrency: 'parallel',
     rangeSupport: { isLocal: false, ranges: undefined, multiRange: undefined },
     getManifestDigest: async () => image?.manifest.digest,

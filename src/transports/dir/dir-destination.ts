@@ -59,7 +59,6 @@ interface BegunDirectory {
 
 export class DirDestination implements ImageDestination {
   readonly reference: string;
-  readonly repository = undefined;
   readonly concurrency = 'parallel';
   readonly roundTripMs = 0;
   readonly acceptsForeignLayerUrls = false;

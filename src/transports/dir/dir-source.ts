@@ -30,7 +30,6 @@ export async function openDirSource(path: string): Promise<DirSource> {
 
 export class DirSource implements ImageSource {
   readonly reference: string;
-  readonly repository = undefined;
   readonly concurrency = 'parallel';
   readonly roundTripMs = 0;
   readonly rangeSupport: RangeSupport;

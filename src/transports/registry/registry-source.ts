@@ -62,9 +62,9 @@ interface SourceOptions {
 /** docker:// as a source. */
 export class RegistrySource implements ImageSource {
   readonly reference: string;
-  readonly repository: RepositoryName;
   readonly concurrency = 'parallel';
   readonly metersManifestReads: boolean;
+  readonly #address: RepositoryName;
   readonly #client: RegistryClient;
   readonly #name: string;
   readonly #digest: Digest | undefined;
@@ -75,7 +75,7 @@ export class RegistrySource implements ImageSource {
   constructor(client: RegistryClient, reference: RegistryReference, options: SourceOptions) {
     this.#client = client;
     this.reference = formatRegistryReference(reference);
-    this.repository = { registry: reference.registry, repository: reference.repository };
+    this.#address = { registry: reference.registry, repository: reference.repository };
     this.metersManifestReads = reference.registry === 'docker.io';
     this.#digest = reference.digest;
     this.#name = reference.digest ?? reference.tag ?? 'latest';
@@ -89,6 +89,10 @@ export class RegistrySource implements ImageSource {
 
   get roundTripMs(): number | undefined {
     return this.#client.roundTripMs;
+  }
+
+  servedFrom(): RepositoryName {
+    return this.#address;
   }
 
   async getManifestDigest(options: WaitOptions = {}): Promise<Digest | undefined> {
@@ -118,7 +122,7 @@ export class RegistrySource implements ImageSource {
 
   async getBlob(info: BlobInfo, { cache, signal, isFresh }: GetBlobOptions = {}): Promise<BlobStream> {
     const { reader, response } = await this.#openBlob(info, { signal, isFresh });
-    if (reader === this.#client) cache?.recordKnownLocation(info.digest, this.repository);
+    if (reader === this.#client) cache?.recordKnownLocation(info.digest, this.#address);
     const contentEncoding = header(response, 'content-encoding');
     const length = Number(response.headers['content-length']);
     const size = Number.isSafeInteger(length) ? length : undefined;

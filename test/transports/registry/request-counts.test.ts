@@ -48,7 +48,7 @@ async function copyContent(job: Job, raw: RawManifest): Promise<void> {
 }
 
 async function copyBlob({ source, destination, cache }: Job, info: BlobInfo): Promise<void> {
-  const srcRef = source.repository;
+  const srcRef = source.servedFrom?.(info.digest);
   const read = async (): Promise<Buffer[]> => await (await source.getBlob(info)).stream.toArray();
   const early = destination.expectsMissing?.(info, { srcRef }) ? read() : undefined;
   const reused = await destination.tryReusingBlobWithOptions(info, { srcRef, cache });
@@ -106,7 +106,7 @@ test('mounts every blob of the same registry in 3 waits and 2 + n + 1 requests (
   registry.seed('team/app', 'v1', image);
   await using access = openAccess();
   await using source = await sourceAt(access, registry, 'team/app:v1');
-  await using destination = await destinationAt(access, registry, 'copy:v1', { source: source.repository });
+  await using destination = await destinationAt(access, registry, 'copy:v1', { source: source.servedFrom() });
   // The first request to a host goes out alone: it learns how to authenticate there.
   await source.getManifestDigest();
   registry.reset();

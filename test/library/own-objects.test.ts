@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { createCopier, type ImageDestination, type ImageSource } from '../../src/index.ts';
+import { fakeRun, type FakeRunOptions } from '../support/fakes.ts';
+import { buildImage } from '../support/images.ts';
+import { startRegistry } from '../support/registry.ts';
+import { at, openHome } from './test-copier.ts';
+
+const image = buildImage({ layers: { count: 2, size: 1000 } });
+
+interface OwnObjects extends ReturnType<typeof fakeRun> {
+  readonly source: ImageSource;
+  readonly destination: ImageDestination;
+  /** How often either was disposed of. */
+  readonly disposals: () => number;
+}
+
+function ownObjects(options: FakeRunOptions = {}): OwnObjects {
+  let disposals = 0;
+  const disposal = { [Symbol.asyncDispose]: async () => void (disposals += 1) };
+  const fake = fakeRun({
+    image,
+    source: { ...disposal, ...options.source },
+    destination: { ...disposal, ...options.destination },
+  });
+  return { ...fake, source: fake.run.source, destination: fake.run.destination, disposals: () => disposals };
+}
+
+test('copies from an object to a registry and a directory, and leaves the object open', async (t) => {
+  const { path, env } = await openHome(t);
+  await using registry = await startRegistry();
+  const { source, disposals } = ownObjects();
+  await using copier = createCopier({ env });
+  const [pushed, stored] = await Promise.all([
+    copier.copy(source, at(registry, 'app:v1'), { destination: { plainHttp: true } }),
+    copier.copy(source, `dir:${join(path, 'image')}`),
+  ]);
+  assert.equal(registry.manifest('app', 'v1')?.digest, image.manifest.digest);
+  assert.deepEqual([pushed.source, pushed.blobs.copied, pushed.requests.source], ['fake:source', 3, 0]);
+  assert.equal(stored.reference, `dir:${join(path, 'image')}@${image.manifest.digest}`);
+  assert.equal((await readdir(join(path, 'image'))).length, 5);
+  assert.equal(disposals(), 0);
+});
+
+test('gives a registry the default tag where the source is an object, which has no name', async (t) => {
+  const { env } = await openHome(t);
+  await using registry = await startRegistry();
+  await using copier = createCopier({ env });
+  await copier.copy(ownObjects().source, at(registry, 'app'), { destination: { plainHttp: true } });
+  assert.deepEqual(registry.tags('app'), ['latest']);
+});
+
+test('copies from a registry to an object, and leaves the object open', async (t) => {
+  const { env } = await openHome(t);
+  await using registry = await startRegistry();
+  registry.seed('app', 'v1', image);
+  const { destination, stored, manifests, disposals } = ownObjects();
+  await using copier = createCopier({ env });
+  const result = await copier.copy(at(registry, 'app:v1'), destination, { source: { plainHttp: true } });
+  assert.equal(result.reference, `fake:destination@${image.manifest.digest}`);
+  assert.deepEqual(new Set(stored.keys()), new Set(image.blobs.keys()));
+  assert.deepEqual(manifests, [image.manifest]);
+  assert.equal(disposals(), 0);
+});
+
+test('leaves objects open where the copy fails, and makes no directory for a source that fails', async (t) => {
+  const { path, env } = await openHome(t);
+  const broken = ownObjects({ source: { getManifest: () => Promise.reject(new Error('the generator is broken')) } });
+  await using copier = createCopier({ env });
+  await assert.rejects(copier.copy(broken.source, `dir:${join(path, 'image')}`), /the generator is broken/);
+  await assert.rejects(copier.copy(broken.source, broken.destination), /the generator is broken/);
+  assert.deepEqual(await readdir(path), []);
+  assert.equal(broken.disposals(), 0);
+});
