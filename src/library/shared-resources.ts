@@ -2,6 +2,7 @@ import { ImgcopyError } from '../errors/imgcopy-error.ts';
 import { homeDirectory } from '../io/home-directory.ts';
 import { DEFAULT_RETRY_POLICY, type RetryPolicy } from '../retry/attempts.ts';
 import { MemoryBudget } from '../io/memory.ts';
+import { shareOfOpenFiles } from '../io/open-files.ts';
 import { Semaphore } from '../io/semaphore.ts';
 import type { CopierOptions } from './options.ts';
 import type { RegistryAccess } from '../transports/registry/registry-access.ts';
@@ -45,7 +46,7 @@ export class SharedResources implements AsyncDisposable {
     this.options = options;
     this.env = options.env ?? process.env;
     this.transports = options.transports ?? transports;
-    this.pool = new Semaphore(options.jobs ?? DEFAULT_JOBS);
+    this.pool = new Semaphore(Math.min(options.jobs ?? DEFAULT_JOBS, shareOfOpenFiles()));
     const { retries, delayMs } = DEFAULT_RETRY_POLICY;
     this.policy = {
       ...DEFAULT_RETRY_POLICY,

@@ -45,11 +45,15 @@ export async function onRead<T>(path: string, step: () => Promise<T>): Promise<T
     if (error instanceof ImgcopyError || code === undefined || /^(?:ENOENT|ENOTDIR|ELOOP)$/.test(code)) throw error;
     throw new ImgcopyError(`cannot read ${path}: ${(error as Error).message}`, {
       code: 'ERR_NOT_READABLE',
-      hint:
-        code === 'EACCES' || code === 'EPERM'
-          ? 'let the user who runs imgcopy read it'
-          : 'the file or its disk may be damaged; try to read it with another program',
+      hint: READ_HINTS[code] ?? 'the file or its disk may be damaged; try to read it with another program',
       cause: error,
     });
   }
 }
+
+const READ_HINTS: Readonly<Record<string, string>> = {
+  EACCES: 'let the user who runs imgcopy read it',
+  EPERM: 'let the user who runs imgcopy read it',
+  EMFILE: 'raise the limit of open files (ulimit -n), or copy fewer blobs at once with --jobs',
+  ENFILE: 'the system has too many files open; close some, or try again later',
+};

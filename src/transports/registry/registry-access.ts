@@ -1,5 +1,6 @@
 import { Authorizer } from '../../auth/authenticate.ts';
 import type { CredentialSource } from '../../auth/credential-search.ts';
+import { shareOfOpenFiles } from '../../io/open-files.ts';
 import type { UploadState } from '../../cache/upload-state.ts';
 import type { Side } from '../../errors/imgcopy-error.ts';
 import {
@@ -159,7 +160,7 @@ export class RegistryAccess implements AsyncDisposable {
       ownHost: new URL(`https://${apiHost(registry)}`).host,
       idleTimeoutMs,
       env,
-      connections: MOST_REQUESTS + 2 * jobs,
+      connections: Math.min(MOST_REQUESTS + 2 * jobs, shareOfOpenFiles()),
     });
     const raw = compose(connections.send, identify(userAgent), observe, ...this.#slowDown);
     const send = compose(
@@ -207,9 +208,8 @@ function tellingOf(failedTls: NetworkError | undefined, origin: string): Layer {
     try {
       return await next(request);
     } catch (error) {
-      const isBoth = failedTls !== undefined && error instanceof NetworkError && request.url.origin === origin;
-      if (!isBoth || error.failure === failedTls.failure) throw error;
-      throw new NetworkError(request, error.failure, error.cause, `; by https: ${failedTls.reason}`);
+      const isBoth = failedTls !== undefined && error instanceof NetworkError && error.origin === origin;
+      throw isBoth && error.failure !== failedTls.failure ? error.noting(`; by https: ${failedTls.reason}`) : error;
     }
   };
 }
