@@ -120,3 +120,14 @@ test('takes a blob by its digest, whatever is said of its encoding, and names th
   });
   assert.deepEqual(other.tags('copy'), []);
 });
+
+test('names the request for a token where that is what fails', async (t) => {
+  await using from = await startRegistry({ auth: { kind: 'bearer' } });
+  await using copier = new TestCopier(await openHome(t), { retryTimes: 0, endpoint: { plainHttp: false } });
+  from.seed('app', 'v1', buildImage({ layers: { count: 1, size: 1000 } }));
+  from.behave({ match: { path: /token/ }, cutAfterBytes: 5 });
+  await assert.rejects(copier.copy(at(from, 'app:v1'), `docker://${from.host}/copy:v1`), {
+    code: 'ERR_CONNECTION_LOST',
+    request: `GET ${from.url}/token`,
+  });
+});

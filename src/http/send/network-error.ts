@@ -38,6 +38,7 @@ export class NetworkError extends ImgcopyError {
   readonly failure: Failure;
   /** What went wrong, without the request. */
   readonly reason: string;
+  readonly #request: Pick<HttpRequest, 'method' | 'url' | 'side'>;
 
   constructor(
     request: Pick<HttpRequest, 'method' | 'url' | 'side'>,
@@ -56,6 +57,16 @@ export class NetworkError extends ImgcopyError {
     });
     this.failure = failure;
     this.reason = reason(cause);
+    this.#request = request;
+  }
+
+  get origin(): string {
+    return this.#request.url.origin;
+  }
+
+  /** The same, with something told after it. */
+  noting(note: string): NetworkError {
+    return new NetworkError(this.#request, this.failure, this.cause, note);
   }
 
   /** Whether it may not come again: a lost or silent connection, not a refused certificate. */
