@@ -87,8 +87,10 @@ async function isAsked(
     import('../transports/registry/ping-registry.ts'),
   ]);
   const endpoint = registryEndpoint({ registry }, open);
-  const reached = await access.endpoint(registry, {
+  const reached = await access.reach(registry, {
     ...endpoint,
+    observer: open.observer,
+    signal: open.signal,
     side: 'source',
     scopes: [],
     credentials: {

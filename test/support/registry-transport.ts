@@ -8,7 +8,7 @@ import { parseRegistryReference, type RegistryReference } from '../../src/refere
 import { RegistryClient } from '../../src/transports/registry/client.ts';
 import {
   RegistryAccess,
-  type EndpointCall,
+  type ReachOptions,
   type EndpointOptions,
 } from '../../src/transports/registry/registry-access.ts';
 import {
@@ -16,6 +16,7 @@ import {
   type RegistryDestination,
   type RegistryDestinationOptions,
 } from '../../src/transports/registry/registry-destination.ts';
+import type { Endpoint } from '../../src/transports/registry/registry-endpoint.ts';
 import { openRegistrySource, type RegistrySource } from '../../src/transports/registry/registry-source.ts';
 import type { BlobInfo } from '../../src/contract/blob-info.ts';
 import type { BlobInfoCache, HostAbility } from '../../src/contract/blob-info-cache.ts';
@@ -65,11 +66,11 @@ export async function clientOf(
   access: RegistryAccess,
   registry: TestRegistry,
   repository: string,
-  options: Partial<EndpointCall> = {},
+  options: Partial<ReachOptions> = {},
 ): Promise<RegistryClient> {
   const scopes = [`repository:${repository}:pull,push`];
   const side = 'destination';
-  const { origin, send } = await access.endpoint(registry.host, { plainHttp: true, side, scopes, ...options });
+  const { origin, send } = await access.reach(registry.host, { plainHttp: true, side, scopes, ...options });
   return new RegistryClient({ origin, repository, side, send });
 }
 
@@ -77,9 +78,15 @@ export async function sourceAt(
   access: RegistryAccess,
   registry: TestRegistry,
   name: string,
-  options: EndpointOptions = {},
+  { observer, ...endpoint }: EndpointOptions = {},
 ): Promise<RegistrySource> {
-  return await openRegistrySource(access, referenceTo(registry, name), { plainHttp: true, ...options });
+  const reference = referenceTo(registry, name);
+  return await openRegistrySource(access, reference, { ...endpointOf(reference), ...endpoint }, { observer });
+}
+
+/** The address that a reference names, by http. */
+export function endpointOf({ registry, repository }: RegistryReference): Endpoint {
+  return { address: { registry, repository }, plainHttp: true };
 }
 
 export async function destinationAt(
@@ -88,7 +95,8 @@ export async function destinationAt(
   name: string,
   options: RegistryDestinationOptions = {},
 ): Promise<RegistryDestination> {
-  return await openRegistryDestination(access, referenceTo(registry, name), { plainHttp: true, ...options });
+  const reference = referenceTo(registry, name);
+  return await openRegistryDestination(access, reference, endpointOf(reference), options);
 }
 
 export function infoOf(bytes: Buffer): BlobInfo {

@@ -8,7 +8,7 @@ import {
 import type { ImageDestination } from '../../contract/image-destination.ts';
 import type { ImageSource } from '../../contract/image-source.ts';
 import type { ImageName, OpenDestinationOptions, OpenOptions, Transport } from '../transport.ts';
-import { registryEndpoint } from './registry-endpoint.ts';
+import { resolveToItself } from './registry-endpoint.ts';
 
 const PREFIX = 'docker://';
 
@@ -72,28 +72,38 @@ class RegistryName implements ImageName {
   }
 
   async openSource(options: OpenOptions): Promise<ImageSource> {
-    const [{ openRegistrySource }, access] = await Promise.all([import('./registry-source.ts'), options.access()]);
-    const endpoint = registryEndpoint(this.#reference, options);
-    return openRegistrySource(access, this.#reference, { ...endpoint, cache: options.cache });
+    const [{ openRegistrySource }, access, endpoints] = await Promise.all([
+      import('./registry-source.ts'),
+      options.access(),
+      resolveToItself(options)(this.#reference, 'read'),
+    ]);
+    const [only, ...others] = endpoints;
+    if (others.length === 0) return openRegistrySource(access, this.#reference, only, options);
+    const { openMirroredSource } = await import('./read/mirrored-source.ts');
+    return openMirroredSource(access, this.#reference, endpoints, options);
   }
 
   async openDestination(options: OpenDestinationOptions): Promise<ImageDestination> {
-    const [{ openRegistryDestination }, access] = await Promise.all([
+    const [{ openRegistryDestination }, access, [endpoint]] = await Promise.all([
       import('./registry-destination.ts'),
       options.access(),
+      resolveToItself(options)(this.#reference, 'write'),
     ]);
-    const { source, cache } = options;
-    const endpoint = registryEndpoint(this.#reference, options);
-    return openRegistryDestination(access, this.#reference, { ...endpoint, source, cache });
+    return openRegistryDestination(access, this.#reference, endpoint, options);
   }
 
   async *listTags(options: OpenOptions): AsyncGenerator<string> {
-    const { registry, repository } = this.#reference;
-    const [{ listTags }, access] = await Promise.all([import('./read/tag-list.ts'), options.access()]);
+    const [{ listTags }, access, [endpoint]] = await Promise.all([
+      import('./read/tag-list.ts'),
+      options.access(),
+      // Mirrors may have some of the tags only.
+      resolveToItself(options)(this.#reference, 'write'),
+    ]);
+    const { registry, repository } = endpoint.address;
+    const { observer, signal } = options;
     const scopes = [`repository:${repository}:pull`];
-    const endpoint = registryEndpoint(this.#reference, options);
-    const reached = await access.endpoint(registry, { ...endpoint, side: 'source', scopes });
-    yield* listTags(reached, repository, { signal: options.signal });
+    const reached = await access.reach(registry, { ...endpoint, observer, signal, side: 'source', scopes });
+    yield* listTags(reached, repository, { signal });
   }
 
   #with(changes: Partial<RegistryReference>): RegistryName {

@@ -1,6 +1,6 @@
 import { dumpBody, type HttpRequest } from '../../http/index.ts';
 import type { WaitOptions } from '../../contract/blob-info.ts';
-import type { Endpoint } from './registry-access.ts';
+import type { ReachedRegistry } from './registry-access.ts';
 import { RegistryError, toRegistryError } from './registry-error.ts';
 
 /**
@@ -10,7 +10,7 @@ import { RegistryError, toRegistryError } from './registry-error.ts';
  * @see https://github.com/opencontainers/distribution-spec/blob/main/spec.md#determining-support
  */
 export async function pingRegistry(
-  { origin, send }: Pick<Endpoint, 'origin' | 'send'>,
+  { origin, send }: Pick<ReachedRegistry, 'origin' | 'send'>,
   { signal }: WaitOptions = {},
 ): Promise<void> {
   const request: HttpRequest = {

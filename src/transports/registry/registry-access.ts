@@ -55,14 +55,14 @@ export interface RegistryAccessOptions {
   readonly uploadState: () => Promise<UploadState>;
 }
 
-export interface EndpointCall extends EndpointOptions, WaitOptions {
+export interface ReachOptions extends EndpointOptions, WaitOptions {
   readonly side: Side;
   /** What a token is asked for, e.g. `repository:app:pull,push`; the one that matters most comes first. */
   readonly scopes: readonly string[];
 }
 
 /** A registry that was reached: its origin, and a way to send to it. */
-export interface Endpoint {
+export interface ReachedRegistry {
   readonly origin: string;
   readonly send: Send;
   /** Sends to other hosts than the registry's: no credentials. */
@@ -122,7 +122,7 @@ export class RegistryAccess implements AsyncDisposable {
   }
 
   /** Finds out how a registry is reached, where that is not certain: loopback hosts, and those whose certificate is not checked. */
-  async endpoint(registry: string, options: EndpointCall): Promise<Endpoint> {
+  async reach(registry: string, options: ReachOptions): Promise<ReachedRegistry> {
     const { credentials, scopes, observer } = options;
     const network = this.#network(registry, options.tls ?? {});
     const key = JSON.stringify([registry, options.plainHttp ?? false, options.tls?.verify ?? true]);
@@ -186,7 +186,7 @@ interface Origin {
  * https, but for hosts where http may be meant: there https is tried first, as docker (loopback) and skopeo (--tls-verify=false) do. What
  * answers by TLS stays with https, whatever goes wrong with it.
  */
-async function findOrigin(registry: string, options: EndpointCall, { speaksTls }: Connections): Promise<Origin> {
+async function findOrigin(registry: string, options: ReachOptions, { speaksTls }: Connections): Promise<Origin> {
   const { side, signal } = options;
   const host = apiHost(registry);
   const http = new URL(`http://${host}`).origin;

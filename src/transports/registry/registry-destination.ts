@@ -30,13 +30,15 @@ import { RegistryClient } from './client.ts';
 import { NamedManifests } from './named-manifests.ts';
 import { NotedUploads } from './upload/noted-uploads.ts';
 import { uploadAssembled } from './upload/partial-upload.ts';
-import type { EndpointOptions, RegistryAccess } from './registry-access.ts';
+import type { RegistryAccess } from './registry-access.ts';
+import type { Endpoint } from './registry-endpoint.ts';
 import { collectVerified, uploadBytes, uploadStream } from './upload/upload.ts';
 import type { UploadLimits } from './upload/upload-limits.ts';
 import { Uploads } from './upload/uploads.ts';
 import type { SelfMount } from './self-mount.ts';
 
-export interface RegistryDestinationOptions extends EndpointOptions, WaitOptions {
+export interface RegistryDestinationOptions extends WaitOptions {
+  readonly observer?: RequestObserver | undefined;
   /** Where the image comes from: blobs are mounted from there, where that is the same registry. */
   readonly source?: RepositoryName | undefined;
   readonly cache?: (() => BlobInfoCache | undefined) | undefined;
@@ -45,21 +47,24 @@ export interface RegistryDestinationOptions extends EndpointOptions, WaitOptions
 /** Blobs up to here are held in memory and sent in one request, so that they can be sent again, in bytes. */
 export const SMALL_BLOB: number = 4 * 1024 * 1024;
 
-/** Opens an image of a registry for writing. Nothing is asked of the registry yet, but how to reach a loopback host. */
+/** Opens an image at an address for writing. Nothing is asked of the registry yet, but how to reach a loopback host. */
 export async function openRegistryDestination(
   access: RegistryAccess,
   reference: RegistryReference,
+  endpoint: Endpoint,
   options: RegistryDestinationOptions = {},
 ): Promise<RegistryDestination> {
-  const { source } = options;
-  const scopes = [`repository:${reference.repository}:pull,push`];
-  const mountable = source?.registry === reference.registry && source.repository !== reference.repository;
+  const { source, observer, signal } = options;
+  const { registry, repository } = endpoint.address;
+  const scopes = [`repository:${repository}:pull,push`];
+  const mountable = source?.registry === registry && source.repository !== repository;
   if (mountable) scopes.push(`repository:${source.repository}:pull`);
-  const { origin, send } = await access.endpoint(reference.registry, { ...options, side: 'destination', scopes });
-  const client = new RegistryClient({ origin, repository: reference.repository, side: 'destination', send });
+  const { origin, send } = await access.reach(registry, { ...endpoint, observer, signal, side: 'destination', scopes });
+  const client = new RegistryClient({ origin, repository, side: 'destination', send });
   return new RegistryDestination(client, reference, {
+    address: endpoint.address,
     policy: access.policy,
-    observer: options.observer,
+    observer,
     cache: options.cache,
     limits: access.uploadLimits(origin),
     selfMount: access.selfMount(origin),
@@ -68,6 +73,8 @@ export async function openRegistryDestination(
 }
 
 interface DestinationParts {
+  /** Where the image is written to, whatever its name is. */
+  readonly address: RepositoryName;
   readonly policy: RetryPolicy;
   readonly observer?: RequestObserver | undefined;
   readonly cache?: (() => BlobInfoCache | undefined) | undefined;
@@ -96,12 +103,12 @@ export class RegistryDestination implements ImageDestination {
   constructor(client: RegistryClient, reference: RegistryReference, options: DestinationParts) {
     this.#client = client;
     this.reference = formatRegistryReference(reference);
-    this.repository = { registry: reference.registry, repository: reference.repository };
+    this.repository = options.address;
     this.#name = reference.tag ?? reference.digest ?? 'latest';
     const noted = new NotedUploads(options.uploadState, client.origin, this.repository);
     this.#uploads = new Uploads(client, { ...options, noted });
     this.#reuse = new BlobReuse(client, this.repository, { uploads: this.#uploads, selfMount: options.selfMount });
-    this.#own = registryBlobRanges(client, { ...options, registry: reference.registry });
+    this.#own = registryBlobRanges(client, { ...options, registry: options.address.registry });
     this.#manifests = new NamedManifests(client);
     this.#oldLayers = new OldLayers(
       async () => {

@@ -6,22 +6,52 @@ import {
 } from '../../auth/credential-search.ts';
 import type { Credentials } from '../../auth/credentials.ts';
 import type { TlsSettings } from '../../http/connect/trust.ts';
-import type { RequestObserver } from '../../http/send/send.ts';
 import { homeDirectory } from '../../io/home-directory.ts';
 import type { RegistryReference } from '../../reference/registry-reference.ts';
+import type { RepositoryName } from '../../contract/image-source.ts';
 import type { EndpointOptions } from '../../contract/endpoint-options.ts';
 import type { OpenOptions } from '../transport.ts';
 
+/** How a registry is to be reached, and as whom. */
+export interface RegistryEndpoint {
+  readonly tls?: TlsSettings | undefined;
+  /** http, without trying https. Default false. */
+  readonly plainHttp?: boolean | undefined;
+  /** Default: anonymous. */
+  readonly credentials?: CredentialSource | undefined;
+}
+
+/** An address that has, or takes, what is under a name. */
+export interface Endpoint extends RegistryEndpoint {
+  readonly address: RepositoryName;
+}
+
+/**
+ * Finds the endpoints of a name, at least one. To read, they are asked in this order, until one has what is wanted; to write, the first one is used.
+ */
+export type ResolveEndpoints = (
+  name: RegistryReference,
+  use: 'read' | 'write',
+) => Promise<readonly [Endpoint, ...Endpoint[]]>;
+
+/** A resolver for which every name is its own address. */
+export function resolveToItself(options: OpenOptions): ResolveEndpoints {
+  return ({ registry, repository }) => {
+    const address = { registry, repository };
+    return Promise.resolve([{ address, ...registryEndpoint(address, options) }]);
+  };
+}
+
 /** How a registry is to be reached, and as whom, for a repository of it or (undefined) for the registry alone. */
 export function registryEndpoint(
-  { registry, repository }: Pick<RegistryReference, 'registry'> & Partial<Pick<RegistryReference, 'repository'>>,
+  { registry, repository }: Pick<RepositoryName, 'registry'> & Partial<RepositoryName>,
   options: OpenOptions,
 ): RegistryEndpoint {
-  const { endpoint, observer, signal } = options;
+  const { endpoint } = options;
   const credentials = endpoint.noCreds
     ? { ...NO_CREDENTIALS, from: endpoint.credentialsFrom ?? 'noCreds' }
     : (givenCredentials(endpoint) ?? lookUp(registry, repository, options));
-  return { credentials, observer, signal, plainHttp: endpoint.plainHttp, tls: tlsOf(endpoint) };
+  return { credentials, plainHttp: endpoint.plainHttp, tls: tlsOf(endpoint) };
 }
 
 function givenCredentials({
@@ -51,14 +81,6 @@ function lookUp(
     find: async () => (await import('../../auth/find-credentials.ts')).findCredentials(options),
     areAtHand: async () => (await import('../../auth/find-credentials.ts')).areCredentialsAtHand(options),
   };
-}
-
-export interface RegistryEndpoint {
-  readonly credentials: CredentialSource;
-  readonly observer: RequestObserver;
-  readonly signal: AbortSignal;
-  readonly plainHttp: boolean | undefined;
-  readonly tls: TlsSettings;
 }
 
 function tlsOf({ tlsVerify: verify, certDir, caFile }: EndpointOptions): TlsSettings {

@@ -24,23 +24,35 @@ import { explainMismatch } from '../../contract/errors.ts';
 import { resumingStream, type BlobReader } from './read/blob-download.ts';
 import { registryBlobRanges } from './read/blob-ranges.ts';
 import { RegistryClient } from './client.ts';
-import type { EndpointOptions, RegistryAccess } from './registry-access.ts';
+import type { RegistryAccess } from './registry-access.ts';
+import type { Endpoint } from './registry-endpoint.ts';
 import { RegistryError } from './registry-error.ts';
 
-/** Opens an image of a registry for reading. Nothing is asked of the registry yet, but how to reach a loopback host. */
+export interface RegistrySourceOptions extends WaitOptions {
+  readonly observer?: RequestObserver | undefined;
+  readonly cache?: (() => BlobInfoCache | undefined) | undefined;
+}
+
+/** Opens an image at one address for reading. Nothing is asked of the registry yet, but how to reach a loopback host. */
 export async function openRegistrySource(
   access: RegistryAccess,
   reference: RegistryReference,
-  options: EndpointOptions & WaitOptions & { readonly cache?: (() => BlobInfoCache | undefined) | undefined } = {},
+  endpoint: Endpoint,
+  options: RegistrySourceOptions = {},
 ): Promise<RegistrySource> {
-  const scopes = [`repository:${reference.repository}:pull`];
-  const { origin, send, sendAnonymous } = await access.endpoint(reference.registry, {
-    ...options,
+  const { registry, repository } = endpoint.address;
+  const scopes = [`repository:${repository}:pull`];
+  const { observer, signal } = options;
+  const { origin, send, sendAnonymous } = await access.reach(registry, {
+    ...endpoint,
+    observer,
+    signal,
     side: 'source',
     scopes,
   });
-  const client = new RegistryClient({ origin, repository: reference.repository, side: 'source', send });
+  const client = new RegistryClient({ origin, repository, side: 'source', send });
   return new RegistrySource(client, reference, {
+    address: endpoint.address,
     policy: access.policy,
     sendAnonymous,
     observer: options.observer,
@@ -53,13 +65,15 @@ interface ManifestOptions extends WaitOptions {
 }
 
 interface SourceOptions {
+  /** Where the image is read from, whatever its name is. */
+  readonly address: RepositoryName;
   readonly policy: RetryPolicy;
   readonly sendAnonymous: Send;
   readonly observer?: RequestObserver | undefined;
   readonly cache?: (() => BlobInfoCache | undefined) | undefined;
 }
 
-/** docker:// as a source. */
+/** docker:// as a source, at one address. */
 export class RegistrySource implements ImageSource {
   readonly reference: string;
   readonly concurrency = 'parallel';
@@ -75,12 +89,12 @@ export class RegistrySource implements ImageSource {
   constructor(client: RegistryClient, reference: RegistryReference, options: SourceOptions) {
     this.#client = client;
     this.reference = formatRegistryReference(reference);
-    this.#address = { registry: reference.registry, repository: reference.repository };
-    this.metersManifestReads = reference.registry === 'docker.io';
+    this.#address = options.address;
+    this.metersManifestReads = options.address.registry === 'docker.io';
     this.#digest = reference.digest;
     this.#name = reference.digest ?? reference.tag ?? 'latest';
     this.#options = options;
-    this.#ranges = registryBlobRanges(client, { ...options, registry: reference.registry });
+    this.#ranges = registryBlobRanges(client, { ...options, registry: options.address.registry });
   }
 
   get rangeSupport(): RangeSupport {

@@ -2,17 +2,17 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { NO_CREDENTIALS } from '../../../src/auth/credential-search.ts';
 import type { HttpRequest } from '../../../src/http/send/send.ts';
-import type { EndpointCall, RegistryAccess } from '../../../src/transports/registry/registry-access.ts';
+import type { ReachOptions, RegistryAccess } from '../../../src/transports/registry/registry-access.ts';
 import { selfSignedCertificate } from '../../support/certificate.ts';
 import { writeAuthority } from '../../support/certificate-files.ts';
 import { startRegistry } from '../../support/registry.ts';
 import { openAccess } from '../../support/registry-transport.ts';
 
 const certificate = selfSignedCertificate();
-const call: EndpointCall = { side: 'source', scopes: ['repository:app:pull'] };
+const call: ReachOptions = { side: 'source', scopes: ['repository:app:pull'] };
 
-async function originOf(access: RegistryAccess, host: string, options: Partial<EndpointCall> = {}): Promise<string> {
-  return (await access.endpoint(host, { ...call, ...options })).origin;
+async function originOf(access: RegistryAccess, host: string, options: Partial<ReachOptions> = {}): Promise<string> {
+  return (await access.reach(host, { ...call, ...options })).origin;
 }
 
 test('tries https first on a loopback host, and takes http where that is what it speaks (behaviour 38)', async () => {
@@ -36,7 +36,7 @@ test('stays with https on a loopback host that speaks it', async (t) => {
 test('does not take an untrusted certificate for a reason to go on in the clear', async () => {
   await using registry = await startRegistry({ tls: certificate });
   await using access = openAccess();
-  const { origin, send } = await access.endpoint(registry.host, call);
+  const { origin, send } = await access.reach(registry.host, call);
   assert.equal(origin, registry.url);
   const sent = send({ method: 'GET', url: new URL('/v2/', origin), side: 'source' });
   await assert.rejects(sent, { code: 'ERR_TLS_CERTIFICATE', side: 'source' });
@@ -46,7 +46,7 @@ test('does not take an untrusted certificate for a reason to go on in the clear'
 test('takes any certificate with --tls-verify=false', async () => {
   await using registry = await startRegistry({ tls: certificate });
   await using access = openAccess();
-  const { origin, send } = await access.endpoint(registry.host, { ...call, tls: { verify: false } });
+  const { origin, send } = await access.reach(registry.host, { ...call, tls: { verify: false } });
   assert.equal(origin, registry.url);
   const { status, body } = await send({ method: 'GET', url: new URL('/v2/', origin), side: 'source' });
   body.resume();
@@ -95,7 +95,7 @@ test('tells the observer of everything that goes out, retries and redirects too'
     seen.push(`${method} ${pathname} ${'status' in outcome ? outcome.status : 'failed'}`);
   };
   const observer = { onRequest, onRetry: ({ why }: { why: string }): void => void retried.push(why) };
-  const { origin, send } = await access.endpoint(registry.host, { ...call, plainHttp: true, observer });
+  const { origin, send } = await access.reach(registry.host, { ...call, plainHttp: true, observer });
   registry.behave({ match: { path: /tags/, times: 1 }, status: 500 });
   registry.behave({ match: { path: /tags/, times: 1 }, loseAnswer: 'reset' });
   registry.behave({ match: { path: /tags/, times: 1 }, status: 307, headers: { location: '/v2/other/manifests/v1' } });
@@ -114,7 +114,7 @@ test('sends no credentials where they are not wanted: to other hosts', async () 
   await using registry = await startRegistry({ auth: { kind: 'basic', username: 'anna', password: 'secret' } });
   await using access = openAccess();
   const credentials = { kind: 'basic', username: 'anna', password: 'secret' } as const;
-  const { origin, send, sendAnonymous } = await access.endpoint(registry.host, {
+  const { origin, send, sendAnonymous } = await access.reach(registry.host, {
     ...call,
     plainHttp: true,
     credentials: { ...NO_CREDENTIALS, credentials },
@@ -135,7 +135,7 @@ test('sends no credentials where they are not wanted: to other hosts', async () 
 test('holds requests of this kind to the host back after a 429, and narrows them', async () => {
   await using registry = await startRegistry();
   await using access = openAccess();
-  const { origin, send } = await access.endpoint(registry.host, { ...call, plainHttp: true });
+  const { origin, send } = await access.reach(registry.host, { ...call, plainHttp: true });
   registry.behave({ match: { times: 1 }, status: 429 });
   const { status, body } = await send({ method: 'GET', url: new URL('/v2/', origin), side: 'source' });
   body.resume();

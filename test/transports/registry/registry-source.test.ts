@@ -10,7 +10,7 @@ import { openRegistrySource } from '../../../src/transports/registry/registry-so
 import type { BlobInfoCache, KnownLocation } from '../../../src/contract/blob-info-cache.ts';
 import { buildImage, buildIndex, randomBytes } from '../../support/images.ts';
 import { startRegistry } from '../../support/registry.ts';
-import { infoOf, openAccess, sourceAt } from '../../support/registry-transport.ts';
+import { infoOf, endpointOf, openAccess, sourceAt } from '../../support/registry-transport.ts';
 
 const image = buildImage({ layers: { count: 1, size: 1000 } });
 const index = buildIndex({ images: [{ image }] });
@@ -91,7 +91,7 @@ test('says of Docker Hub alone that reading a manifest is metered', async () => 
   const cases = { alpine: true, 'ghcr.io/team/app': false };
   for (const [name, isMetered] of Object.entries(cases)) {
     const reference = parseRegistryReference(name, name);
-    assert.equal((await openRegistrySource(access, reference)).metersManifestReads, isMetered);
+    assert.equal((await openRegistrySource(access, reference, endpointOf(reference))).metersManifestReads, isMetered);
   }
 });
 

@@ -9,7 +9,7 @@ import {
 } from '../../../http/index.ts';
 import type { WaitOptions } from '../../../contract/blob-info.ts';
 import { parseLinks } from './link-header.ts';
-import type { Endpoint } from '../registry-access.ts';
+import type { ReachedRegistry } from '../registry-access.ts';
 import { toRegistryError } from '../registry-error.ts';
 
 /** More than this a page is asked for by nobody: ECR and distribution refuse it. */
@@ -24,7 +24,7 @@ const MAX_PAGE_BYTES = 32 * 1024 * 1024;
  * @see https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-tags
  */
 export async function* listTags(
-  { origin, send }: Pick<Endpoint, 'origin' | 'send'>,
+  { origin, send }: Pick<ReachedRegistry, 'origin' | 'send'>,
   repository: string,
   { signal }: WaitOptions = {},
 ): AsyncGenerator<string> {

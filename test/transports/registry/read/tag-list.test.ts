@@ -10,7 +10,7 @@ const FIRST = /\/tags\/list\?n=1000$/;
 async function tagsOf(registry: TestRegistry): Promise<readonly string[]> {
   await using access = openAccess();
   const scopes = ['repository:app:pull'];
-  const endpoint = await access.endpoint(registry.host, { plainHttp: true, side: 'source', scopes });
+  const endpoint = await access.reach(registry.host, { plainHttp: true, side: 'source', scopes });
   const tags = [];
   for await (const tag of listTags(endpoint, 'app')) tags.push(tag);
   return tags;
