@@ -36,6 +36,8 @@ export interface CopyFlags extends BothEndpointsFlags, PatienceFlags {
   readonly jobs?: number;
   /** In bytes a second. */
   readonly limitRate?: number;
+  /** In bytes a second; 0 is off. */
+  readonly minRate?: number;
   readonly partial?: PartialMode;
   /** False with --no-cache. */
   readonly cache: boolean;
@@ -79,6 +81,7 @@ export async function runCopy(
         partial: flags.partial,
         jobs: flags.jobs,
         limitRate: flags.limitRate,
+        minRate: flags.minRate,
         cache: flags.cache,
         signal: limited,
         onEvent: progress.show,

@@ -89,6 +89,12 @@ function transferOptions(): readonly Option[] {
       .default(undefined, 'no limit')
       .argParser(parseByteRate),
     new Option(
+      '--min-rate <bytes>',
+      'bytes a second below which a source counts as stalled, over a minute; 0 is off, and so is it with --limit-rate',
+    )
+      .default(undefined, '1K')
+      .argParser((text) => (text === '0' ? 0 : parseByteRate(text))),
+    new Option(
       '--partial <when>',
       'auto, always or never: reuse parts of layers the destination already has, resume, download in parallel ranges',
     )

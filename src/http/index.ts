@@ -2,6 +2,7 @@ export { dumpBody, readBody } from './send/body.ts';
 export { atOrigin, exactText, requestTarget, resolveUrl, withQuery } from './send/exact-url.ts';
 export { collect } from './send/collect.ts';
 export { HostGates } from './send/gate.ts';
+export { minRate } from './send/min-rate.ts';
 export { limitRate } from './send/rate-limit.ts';
 export { NetworkError, redactUrl, toNetworkError } from './send/network-error.ts';
 export { redirect } from './send/redirect.ts';

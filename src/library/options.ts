@@ -18,6 +18,8 @@ export interface CopierOptions {
   readonly timeoutMs?: number | undefined;
   /** Bytes a second that all transfers together may take, down and up each. Default: no limit. */
   readonly limitRate?: number | undefined;
+  /** Bytes a second below which a source counts as stalled, over a minute of waiting for it. 0: never. Default 1024; with `limitRate`, never. */
+  readonly minRate?: number | undefined;
   /** Whether the blob info cache is read and written. Default true. */
   readonly cache?: boolean | undefined;
   /** Default `process.env`. */

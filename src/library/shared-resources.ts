@@ -13,6 +13,8 @@ import type { BlobInfoCache } from '../contract/blob-info-cache.ts';
 import { VERSION } from './version.ts';
 
 const DEFAULT_JOBS = 16;
+/** In bytes a second. */
+const DEFAULT_MIN_RATE = 1024;
 const DEFAULT_TIMEOUT_MS = 60_000;
 /** Requests in flight a host, to begin with and at most. */
 const REQUESTS_PER_HOST = 16;
@@ -39,6 +41,13 @@ export class SharedResources implements AsyncDisposable {
     const { limitRate } = options;
     if (limitRate !== undefined && !(limitRate > 0)) {
       throw new ImgcopyError(`invalid limitRate ${limitRate}: expected more than 0 bytes a second`, {
+        code: 'ERR_USAGE',
+        kind: 'usage',
+      });
+    }
+    const { minRate } = options;
+    if (minRate !== undefined && !(minRate >= 0)) {
+      throw new ImgcopyError(`invalid minRate ${minRate}: expected 0 or more bytes a second`, {
         code: 'ERR_USAGE',
         kind: 'usage',
       });
@@ -84,6 +93,7 @@ export class SharedResources implements AsyncDisposable {
       requestsPerHost: REQUESTS_PER_HOST,
       jobs: this.options.jobs ?? DEFAULT_JOBS,
       limitRate: this.options.limitRate,
+      minRate: this.options.minRate ?? DEFAULT_MIN_RATE,
       env: this.env,
       homeDir: homeDirectory(),
       onWarning: this.warn,

@@ -31,6 +31,10 @@ export interface TestAccessOptions {
   readonly jobs?: number | undefined;
   /** Default 10,000. */
   readonly idleTimeoutMs?: number | undefined;
+  /** Bytes a second that a source has to give. Default: none. */
+  readonly minRate?: number | undefined;
+  /** A clock, in ms. */
+  readonly now?: (() => number) | undefined;
   /** Default: no upload is noted. */
   readonly uploadState?: UploadState | undefined;
 }
@@ -48,6 +52,8 @@ export function openAccess(options: TestAccessOptions = {}): RegistryAccess {
   return new RegistryAccess({
     policy: { ...hastyPolicy, ...options.policy },
     idleTimeoutMs: options.idleTimeoutMs ?? 10_000,
+    minRate: options.minRate,
+    now: options.now,
     requestsPerHost: 16,
     jobs: options.jobs ?? 16,
     env: {},

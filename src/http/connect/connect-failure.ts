@@ -1,6 +1,8 @@
 /** What kind of failure it was that a request got no answer. */
 export type Failure =
   | 'unresolved'
+  /** Bytes come, but too few. */
+  | 'slow'
   | 'refused'
   /** The proxy cannot be reached, or cannot reach the server. */
   | 'proxy'

@@ -4,6 +4,7 @@ import { BadPartialRequestError } from '../../contract/errors.ts';
 import { byteRanges, remainingChunks } from './byte-ranges.ts';
 import { answeredBytes } from './range-answer.ts';
 import { isCut, RangeBodyError } from './range-errors.ts';
+import { NetworkError } from '../send/network-error.ts';
 import type { HttpResponse } from '../send/send.ts';
 
 /**
@@ -66,10 +67,15 @@ export async function* rangeBytes(
     }
     left = remainingChunks(left, received, size);
     if (left.length === 0) return;
-    cuts = received > 0 ? 1 : cuts + 1;
-    if (cuts > (resume?.attempts ?? 0)) throw cut;
+    // A source that drips would give some bytes each time, for ever.
+    cuts = received > 0 && !isTooSlow(cut) ? 1 : cuts + 1;
+    if (cuts > (resume?.attempts ?? 0)) throw isTooSlow(cut) ? cut.cause : cut;
     await resume?.wait?.(cuts, signal);
   }
+}
+
+function isTooSlow({ cause }: RangeBodyError): boolean {
+  return cause instanceof NetworkError && cause.failure === 'slow';
 }
 
 function refusedRest(refusal: BadPartialRequestError): RangeBodyError {

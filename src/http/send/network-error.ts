@@ -8,6 +8,7 @@ const CODES: Readonly<Record<Failure, string>> = {
   proxy: 'ERR_PROXY',
   'proxy-denied': 'ERR_PROXY',
   timeout: 'ERR_TIMEOUT',
+  slow: 'ERR_SOURCE_TOO_SLOW',
   tls: 'ERR_TLS',
   certificate: 'ERR_TLS_CERTIFICATE',
   'client-certificate': 'ERR_TLS_CLIENT_CERTIFICATE',
@@ -22,6 +23,7 @@ const HINTS: Readonly<Record<Failure, (option: OptionName) => string>> = {
   'proxy-denied': () =>
     'the proxy does not allow this connection; NO_PROXY lists the hosts that are reached without it',
   timeout: () => 'the server is silent; --timeout sets how long to wait for it',
+  slow: () => '--min-rate sets how many bytes a second are enough; 0 waits however slow the source is',
   tls: (option) => `the server does not speak TLS as expected; ${option('plain-http')} is for registries without TLS`,
   certificate: (option) =>
     `add the authority with ${option('ca-file')}, or skip the check with ${option('tls-verify')}=false`,

@@ -8,6 +8,7 @@ import {
   compose,
   HostGates,
   limitRate,
+  minRate,
   NetworkError,
   openConnections,
   redirect,
@@ -42,6 +43,10 @@ export interface RegistryAccessOptions {
   readonly idleTimeoutMs: number;
   /** Bytes a second that all transfers together may take, each way. Default: no limit. */
   readonly limitRate?: number | undefined;
+  /** Bytes a second below which a source counts as stalled, over a minute. Default, and where the rate is limited: not looked at. */
+  readonly minRate?: number | undefined;
+  /** Replaced in tests; in ms. */
+  readonly now?: (() => number) | undefined;
   /** Requests in flight a host. */
   readonly requestsPerHost: number;
   /** Blobs in flight: within one registry, each may hold a connection to read from and one to write to. */
@@ -162,7 +167,7 @@ export class RegistryAccess implements AsyncDisposable {
       env,
       connections: Math.min(MOST_REQUESTS + 2 * jobs, shareOfOpenFiles()),
     });
-    const raw = compose(connections.send, identify(userAgent), observe, ...this.#slowDown);
+    const raw = compose(connections.send, ...this.#minRate(), identify(userAgent), observe, ...this.#slowDown);
     const send = compose(
       raw,
       retry(policy, { failsFast }),
@@ -173,6 +178,11 @@ export class RegistryAccess implements AsyncDisposable {
     const network = { connections, send, authorizer: new Authorizer({ send }) };
     this.#networks.set(key, network);
     return network;
+  }
+
+  #minRate(): readonly Layer[] {
+    const { limitRate: limit, minRate: least = 0, now } = this.#options;
+    return least > 0 && limit === undefined ? [minRate(least, { now })] : [];
   }
 }
 
