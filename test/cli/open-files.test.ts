@@ -21,22 +21,14 @@ for (const [files, jobs] of [
     await using registry = await startRegistry();
     registry.seed('app', 'v1', image);
     const home = await mkdtemp(join(tmpdir(), 'imgcopy-files-'));
-    const copy = async (source: string, destination: string): Promise<unknown> =>
-      promisify(execFile)(
+    const copy = async (...args: readonly string[]): Promise<void> => {
+      const { stdout } = await promisify(execFile)(
         'sh',
-        [
-          '-c',
-          `ulimit -n ${files} && exec "$@"`,
-          'sh',
-          process.execPath,
-          program,
-          '-j',
-          `${jobs}`,
-          source,
-          destination,
-        ],
+        ['-c', `ulimit -n ${files} && exec "$@"`, 'sh', process.execPath, program, '-j', `${jobs}`, '--json', ...args],
         { env: { HOME: home, PATH: process.env['PATH'] } },
       );
+      assert.equal((JSON.parse(stdout) as { retries: number }).retries, 0);
+    };
     try {
       await copy(`docker://${registry.host}/app:v1`, `dir:${home}/image`);
       await copy(`dir:${home}/image`, `docker://${registry.host}/copy:v1`);
