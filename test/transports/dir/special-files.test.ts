@@ -44,6 +44,23 @@ test('a version or signature that is very long is not read', async (t) => {
   await assert.rejects(openDirSource(directory), { code: 'ERR_DIR_VERSION' });
 });
 
+test('signatures are read up to 1,000, and 16 MiB together', async (t) => {
+  for (const [count, size] of [
+    [1001, 1],
+    [5, 2 ** 22],
+  ] as const) {
+    const directory = await temporaryDirectory(t);
+    await writeImage(directory, older);
+    await using source = await openDirSource(directory);
+    const write = async (number: number): Promise<void> =>
+      await writeFile(join(directory, `signature-${number}`), Buffer.alloc(size));
+    for (let number = 1; number < count; number += 1) await write(number);
+    assert.equal((await source.getSignaturesWithFormat()).length, count - 1);
+    await write(count);
+    await assert.rejects(source.getSignaturesWithFormat(), { code: 'ERR_SIGNATURE_TOO_LARGE' });
+  }
+});
+
 test(
   'a tree of links is read, as Bazel and Nix make them; signatures that are links or pipes are not',
   { timeout },
