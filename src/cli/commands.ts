@@ -8,53 +8,54 @@ import {
   patienceOptions,
   tlsOptions,
 } from './options.ts';
-import { IMAGE_FORMS } from './help.ts';
+import type { CommandContext } from './command-context.ts';
+import { imageForms, repositoryForms } from './help.ts';
 import { parseOnePlatform } from './option-values.ts';
 import type { InspectFlags, QueryFlags } from './query-commands.ts';
 import type { LoginFlags } from './login-command.ts';
 
 /** Adds the commands beside copy. */
-export function addCommands(program: Command, signal: AbortSignal): void {
-  addQueryCommands(program, signal);
-  addLoginCommands(program, signal);
+export function addCommands(program: Command, context: CommandContext): void {
+  addQueryCommands(program, context);
+  addLoginCommands(program, context.signal);
   addCacheCommand(program);
-  addCompletionCommand(program);
+  addCompletionCommand(program, context);
 }
 
-function addQueryCommands(program: Command, signal: AbortSignal): void {
+function addQueryCommands(program: Command, context: CommandContext): void {
   const inspect = program
     .command('inspect')
     .summary("show an image's platforms, layers and sizes")
     .description(
       'Shows what an image is made of: its index, platforms, layers, sizes and media types. No layer is read.',
     )
-    .argument('<ref>', IMAGE_FORMS)
+    .argument('<ref>', imageForms(context.transports))
     .addOption(platformOption())
     .addOption(new Option('--raw', "print the manifest's bytes as they are stored"))
     .addOption(new Option('--json', 'print one JSON object').conflicts('raw'))
     .action(async (reference: string, flags: InspectFlags) => {
       const { runInspect } = await import('./query-commands.ts');
-      await runInspect(reference, flags, signal);
+      await runInspect(reference, flags, context);
     });
   const tags = program
     .command('tags')
     .aliases(['ls', 'list-tags'])
     .summary('list the tags of a repository')
     .description("Prints the tags of a repository, one per line, in the registry's order.")
-    .argument('<repository>', 'docker://HOST[:PORT]/NAME, or NAME on Docker Hub')
+    .argument('<repository>', repositoryForms(context.transports))
     .action(async (repository: string, flags: QueryFlags) => {
       const { runTags } = await import('./query-commands.ts');
-      await runTags(repository, flags, signal);
+      await runTags(repository, flags, context);
     });
   const digest = program
     .command('digest')
     .summary('print the digest of an image')
     .description('Prints the digest of an image, using only a HEAD request where possible.')
-    .argument('<ref>', IMAGE_FORMS)
+    .argument('<ref>', imageForms(context.transports))
     .addOption(platformOption())
     .action(async (reference: string, flags: QueryFlags) => {
       const { runDigest } = await import('./query-commands.ts');
-      await runDigest(reference, flags, signal);
+      await runDigest(reference, flags, context);
     });
   for (const command of [inspect, tags, digest]) {
     addOptions(command, 'Credentials:', credentialOptions(ONE_REGISTRY));
@@ -113,7 +114,7 @@ function addCacheCommand(program: Command): void {
     });
 }
 
-function addCompletionCommand(program: Command): void {
+function addCompletionCommand(program: Command, { transports }: CommandContext): void {
   program
     .command('completion')
     .summary('print a completion script for a shell')
@@ -121,7 +122,7 @@ function addCompletionCommand(program: Command): void {
     .addArgument(new Argument('<shell>', 'bash, zsh or fish').choices(['bash', 'zsh', 'fish']))
     .action(async (shell: 'bash' | 'zsh' | 'fish') => {
       const { completionScript } = await import('./completion/completion-script.ts');
-      process.stdout.write(completionScript(shell, program));
+      process.stdout.write(completionScript(shell, program, transports));
     });
 }
 

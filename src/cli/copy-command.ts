@@ -6,9 +6,11 @@ import {
   parseImageName,
   printableJson,
   type CopyResult,
+  type ImageName,
   type PartialMode,
   type Platform,
 } from '../index.ts';
+import type { CommandContext } from './command-context.ts';
 import { logRequest } from './debug-log.ts';
 import { forTerminal } from './format.ts';
 import { endpointsOf, patienceOf, type BothEndpointsFlags, type PatienceFlags } from './endpoint-flags.ts';
@@ -54,15 +56,15 @@ export async function runCopy(
   source: string,
   destination: string,
   flags: CopyFlags,
-  signal: AbortSignal,
+  { signal, transports }: CommandContext,
 ): Promise<void> {
   keepYoungGenerationSmall();
   const output = flags.json ? 'json' : (flags.output ?? 'reference');
-  if (output === 'image') refuseImageOutput(destination);
+  if (output === 'image') refuseImageOutput(parseImageName(destination, transports));
   const endpoints = await endpointsOf(flags, signal);
   const { verbose = false, debug = false } = flags;
   const progress = await openProgress(flags.quiet ? 'none' : (flags.progress ?? 'auto'), { verbose, debug });
-  if (flags.all) warnOfOneTag(source, progress);
+  if (flags.all) warnOfOneTag(parseImageName(source, transports), progress);
   let result: CopyResult;
   try {
     result = await within(flags, signal, (limited) =>
@@ -84,6 +86,7 @@ export async function runCopy(
         minRate: flags.minRate,
         cache: flags.cache,
         signal: limited,
+        transports,
         onEvent: progress.show,
         onWarning: progress.warn,
         ...(debug && { onRequest: logRequest }),
@@ -100,9 +103,9 @@ export async function runCopy(
 }
 
 /** @throws ImgcopyError of kind `usage` where the destination is not in a registry, so that no image field could hold it. */
-function refuseImageOutput(destination: string): void {
-  if (parseImageName(destination).transport === 'docker') return;
-  throw new ImgcopyError(`--output image needs a registry as destination, not ${destination}`, {
+function refuseImageOutput(destination: ImageName): void {
+  if (destination.transport === 'docker') return;
+  throw new ImgcopyError(`--output image needs a registry as destination, not ${String(destination)}`, {
     code: 'ERR_USAGE',
     kind: 'usage',
     hint: 'use --output reference or --output digest',
@@ -118,9 +121,8 @@ const FORMATS: Readonly<Record<OutputForm, (result: CopyResult) => string>> = {
 };
 
 /** For those who know `crane cp -a`, which copies all tags. */
-function warnOfOneTag(source: string, progress: Progress): void {
-  const reference = parseImageName(source);
-  if (reference.transport !== 'docker' || (reference.tag ?? reference.digest) !== undefined) return;
+function warnOfOneTag(source: ImageName, progress: Progress): void {
+  if (source.listTags === undefined || (source.tag ?? source.digest) !== undefined) return;
   progress.show({ type: 'warning', message: '--all means all platforms, not all tags; only the tag latest is copied' });
 }
 

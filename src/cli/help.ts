@@ -1,8 +1,15 @@
 import type { Command, Help, Option } from 'commander';
-import { transports } from '../index.ts';
+import type { Transport } from '../index.ts';
 
 /** How an image is named, in each transport. */
-export const IMAGE_FORMS: string = `${transports.map(({ form }) => form).join(', ')}, or NAME[:TAG] on Docker Hub`;
+export function imageForms(transports: readonly Transport[]): string {
+  return `${transports.map(({ form }) => form).join(', ')}, or NAME[:TAG] on Docker Hub`;
+}
+
+/** How a repository is named whose tags can be listed. */
+export function repositoryForms(transports: readonly Transport[]): string {
+  return `${transports.flatMap(({ repositoryForm = [] }) => repositoryForm).join(', ')}, or NAME on Docker Hub`;
+}
 
 /** Each option can be set by a variable; to say so at each would double the help. */
 export const variablesHelp = `

@@ -2,7 +2,7 @@ import { CommanderError, type Command } from 'commander';
 import { withoutAliases } from './aliases.ts';
 import { exitStatusOf, reportError, usageError } from './error-report.ts';
 import { ImgcopyError } from '../index.ts';
-import { createProgram } from './program.ts';
+import { createProgram, type ProgramOptions } from './program.ts';
 import { Interruption } from './interruption.ts';
 import { prepareForParser } from './v8-flags.ts';
 import { verbFirst } from './command-first.ts';
@@ -12,20 +12,20 @@ import { verbFirst } from './command-first.ts';
  * @param argv  the arguments after the program's name.
  * @returns the exit status.
  */
-export async function main(argv: readonly string[]): Promise<number> {
+export async function main(argv: readonly string[], options: ProgramOptions = {}): Promise<number> {
   prepareForParser();
   endOnUnwritableOutput();
   process.once('beforeExit', failUnfinished);
   try {
-    return await run(argv);
+    return await run(argv, options);
   } finally {
     process.off('beforeExit', failUnfinished);
   }
 }
 
-async function run(argv: readonly string[]): Promise<number> {
+async function run(argv: readonly string[], options: ProgramOptions): Promise<number> {
   using interruption = new Interruption();
-  const program = createProgram(interruption.signal);
+  const program = createProgram(interruption.signal, options);
   let running: Command | undefined;
   program.hook('preAction', (_, command) => {
     running = command;

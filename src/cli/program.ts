@@ -1,13 +1,20 @@
 import { Command, Option } from 'commander';
-import { VERSION } from '../index.ts';
+import { transports, VERSION, type Transport } from '../index.ts';
+import type { CommandContext } from './command-context.ts';
 import { addCommands } from './commands.ts';
-import { configureHelp, IMAGE_FORMS, optionsHelp, variablesHelp } from './help.ts';
+import { configureHelp, imageForms, optionsHelp, variablesHelp } from './help.ts';
 import { addOptions, BOTH_SIDES, credentialOptions, debugOption, patienceOptions, tlsOptions } from './options.ts';
 import { collect, collectPlatforms, parseByteRate, parsePositive } from './option-values.ts';
 import type { CopyFlags } from './copy-command.ts';
 
+export interface ProgramOptions {
+  /** What references may name. Default: all that imgcopy has. */
+  readonly transports?: readonly Transport[];
+}
+
 /** The command line's definition. What a command does is loaded when it runs. */
-export function createProgram(signal: AbortSignal): Command {
+export function createProgram(signal: AbortSignal, options: ProgramOptions = {}): Command {
+  const context: CommandContext = { transports, ...options, signal };
   const program = new Command('imgcopy')
     .description(
       'Copies container images between registries and directories, moving as few bytes in as few round trips as it can.',
@@ -20,8 +27,8 @@ export function createProgram(signal: AbortSignal): Command {
     .exitOverride()
     .configureOutput({ outputError: () => undefined });
   configureHelp(program);
-  const copy = addCopyCommand(program, signal);
-  addCommands(program, signal);
+  const copy = addCopyCommand(program, context);
+  addCommands(program, context);
   program.addHelpText('after', ({ command }) => optionsHelp(copy, command) + EXAMPLES + variablesHelp);
   copy.addHelpText('after', EXAMPLES + variablesHelp);
   return program;
@@ -34,7 +41,7 @@ Examples:
   img=$(imgcopy -q dir:alpine registry.test/a:1)  the result, pinned by digest
 `;
 
-function addCopyCommand(program: Command, signal: AbortSignal): Command {
+function addCopyCommand(program: Command, context: CommandContext): Command {
   const copy = program
     .command('copy', { isDefault: true })
     .alias('cp')
@@ -43,7 +50,7 @@ function addCopyCommand(program: Command, signal: AbortSignal): Command {
     .description(
       'Copies one image: an index with all its instances, unless --platform says otherwise. Prints the destination pinned by digest.',
     )
-    .argument('<src>', IMAGE_FORMS)
+    .argument('<src>', imageForms(context.transports))
     .argument('<dst>', "same forms; a registry destination without a tag gets the source's tag");
   addOptions(copy, 'What is copied:', imageOptions());
   addOptions(copy, 'How it is copied:', transferOptions());
@@ -52,7 +59,7 @@ function addCopyCommand(program: Command, signal: AbortSignal): Command {
   addOptions(copy, 'Output:', outputOptions());
   return copy.action(async (source: string, destination: string, flags: CopyFlags) => {
     const { runCopy } = await import('./copy-command.ts');
-    await runCopy(source, destination, flags, signal);
+    await runCopy(source, destination, flags, context);
   });
 }
 

@@ -10,6 +10,7 @@ import {
   type ImageQueryOptions,
   type Platform,
 } from '../index.ts';
+import type { CommandContext } from './command-context.ts';
 import { logRequest } from './debug-log.ts';
 import { endpointOf, patienceOf, type BothEndpointsFlags, type PatienceFlags } from './endpoint-flags.ts';
 import { drawImage } from './inspect-tree.ts';
@@ -26,8 +27,8 @@ export interface InspectFlags extends QueryFlags {
 }
 
 /** imgcopy tags REPOSITORY: each page is printed as it comes. */
-export async function runTags(repository: string, flags: QueryFlags, signal: AbortSignal): Promise<void> {
-  await query(flags, signal, async (options) => {
+export async function runTags(repository: string, flags: QueryFlags, context: CommandContext): Promise<void> {
+  await query(flags, context, async (options) => {
     let page = '';
     for await (const tag of listTags(repository, options)) {
       page += `${printable(tag)}\n`;
@@ -41,13 +42,13 @@ export async function runTags(repository: string, flags: QueryFlags, signal: Abo
 }
 
 /** imgcopy digest REF */
-export async function runDigest(reference: string, flags: QueryFlags, signal: AbortSignal): Promise<void> {
-  await query(flags, signal, async (options) => print(`${await getImageDigest(reference, options)}\n`));
+export async function runDigest(reference: string, flags: QueryFlags, context: CommandContext): Promise<void> {
+  await query(flags, context, async (options) => print(`${await getImageDigest(reference, options)}\n`));
 }
 
 /** imgcopy inspect REF */
-export async function runInspect(reference: string, flags: InspectFlags, signal: AbortSignal): Promise<void> {
-  await query(flags, signal, async (options) => {
+export async function runInspect(reference: string, flags: InspectFlags, context: CommandContext): Promise<void> {
+  await query(flags, context, async (options) => {
     if (flags.raw) {
       const { bytes } = await getImageManifest(reference, options);
       await print(process.stdout.isTTY ? escapeUnprintable(bytes.toString('utf8')) : bytes);
@@ -61,7 +62,7 @@ export async function runInspect(reference: string, flags: InspectFlags, signal:
 
 async function query(
   flags: QueryFlags,
-  signal: AbortSignal,
+  { signal, transports }: CommandContext,
   ask: (options: ImageQueryOptions) => Promise<void>,
 ): Promise<void> {
   const endpoint = await endpointOf(flags, signal);
@@ -71,6 +72,7 @@ async function query(
       endpoint,
       platform: flags.platform,
       signal: limited,
+      transports,
       onWarning: (message) => process.stderr.write(`warning: ${printable(message)}\n`),
       ...(flags.debug && { onRequest: logRequest }),
     }),

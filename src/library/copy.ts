@@ -7,6 +7,7 @@ import type { CopyEvent } from '../contract/progress.ts';
 import { ImgcopyError } from '../errors/imgcopy-error.ts';
 import type { RequestObserver } from '../http/send/send.ts';
 import type { CopyOptions, CopyResult } from './options.ts';
+import { cannotBe } from './questions.ts';
 import { underOwnSignal } from './own-signal.ts';
 import type { SharedResources } from './shared-resources.ts';
 import { parseImageName } from '../transports/table.ts';
@@ -99,6 +100,7 @@ function borrowed<T>(end: T): OpenEnd<T> {
 
 async function openSource(job: CopyJob, { source }: Ends): Promise<OpenEnd<ImageSource>> {
   if (source.name === undefined) return borrowed(source.object);
+  if (source.name.openSource === undefined) throw cannotBe('read', source.name);
   return opened(await source.name.openSource({ ...openOptions(job), endpoint: job.options.source ?? {} }));
 }
 
@@ -108,6 +110,7 @@ async function openDestination(
   source: ImageSource,
 ): Promise<OpenEnd<ImageDestination>> {
   if (destination.name === undefined) return borrowed(destination.object);
+  if (destination.name.openDestination === undefined) throw cannotBe('written', destination.name);
   const { destination: endpoint = {}, force = false } = job.options;
   const options = { ...openOptions(job), endpoint, source: source.servedFrom?.(), force };
   return opened(await destination.name.openDestination(options));

@@ -81,11 +81,19 @@ async function withSource<T>(
 ): Promise<T> {
   return underOwnSignal(options.signal, async (signal) => {
     try {
+      if (name.openSource === undefined) throw cannotBe('read', name);
       await using source = await name.openSource(openOptions(shared, { ...options, signal }));
       return await ask({ source, signal, pool: shared.pool });
     } catch (error) {
       throw duringOperation(`reading ${name.toString()}`, error);
     }
+  });
+}
+
+export function cannotBe(done: 'read' | 'written', name: ImageName): ImgcopyError {
+  return new ImgcopyError(`${name.toString()} cannot be ${done}: ${name.transport}: does not support it`, {
+    code: 'ERR_USAGE',
+    kind: 'usage',
   });
 }
 
@@ -111,7 +119,7 @@ function parseRepository(shared: SharedResources, text: string): Repository {
     throw new ImgcopyError(`${name.toString()} has no tags`, {
       code: 'ERR_USAGE',
       kind: 'usage',
-      hint: 'give a repository of a registry: docker://HOST/NAME',
+      hint: `give a repository: ${shared.transports.flatMap(({ repositoryForm = [] }) => repositoryForm).join(' or ')}`,
     });
   }
   if (name.tag === undefined && name.digest === undefined) return { name, listTags: name.listTags.bind(name) };

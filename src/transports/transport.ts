@@ -12,6 +12,8 @@ export interface Transport {
   readonly prefix: string;
   /** How its references look, for help and docs: `dir:PATH[@DIGEST]`. */
   readonly form: string;
+  /** How a repository is named whose tags can be listed; absent where images have no tags. */
+  readonly repositoryForm?: string | undefined;
   /** What such a reference names, in a few words, for docs. */
   readonly summary: string;
   /** What a shell may complete after the prefix. */
@@ -47,10 +49,10 @@ export interface ImageName {
   /** Equal for two names of one place. */
   place(): Promise<string>;
 
-  /** Opens the image for reading. It makes nothing and locks nothing. */
-  openSource(options: OpenOptions): Promise<ImageSource>;
-  /** Opens the image for writing. It makes nothing and locks nothing: see ImageDestination.begin. */
-  openDestination(options: OpenDestinationOptions): Promise<ImageDestination>;
+  /** Opens the image for reading. It makes nothing and locks nothing. Absent where images are only written. */
+  openSource?(options: OpenOptions): Promise<ImageSource>;
+  /** Opens the image for writing. It makes nothing and locks nothing: see ImageDestination.begin. Absent where images are only read. */
+  openDestination?(options: OpenDestinationOptions): Promise<ImageDestination>;
   /** All tags of its repository, a page at a time; absent where images have no tags. */
   listTags?(options: OpenOptions): AsyncIterable<string>;
 }

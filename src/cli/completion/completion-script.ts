@@ -1,5 +1,5 @@
 import type { Command, Option } from 'commander';
-import { transports } from '../../index.ts';
+import type { Transport } from '../../index.ts';
 import { bashCompletion } from './bash.ts';
 import type { CompletedCommand, CompletedOption, CompletedProgram, CompletedTransport } from './completed-command.ts';
 import { fishCompletion } from './fish.ts';
@@ -13,15 +13,15 @@ const SCRIPTS: Readonly<Record<Shell, (program: CompletedProgram) => string>> = 
   fish: fishCompletion,
 };
 
-const TRANSPORTS: readonly CompletedTransport[] = transports.map(({ prefix, completes }) => ({
-  prefix,
-  isPath: completes === 'path',
-}));
 /** Arguments that are an image, by their names in the help. */
 const IMAGE_ARGUMENTS: ReadonlySet<string> = new Set(['src', 'dst', 'ref']);
 
 /** A script that completes commands, options, their values, and the beginnings of images, for a shell to source. */
-export function completionScript(shell: Shell, program: Command): string {
+export function completionScript(shell: Shell, program: Command, transports: readonly Transport[]): string {
+  const completed = transports.map(({ prefix, completes }): CompletedTransport => ({
+    prefix,
+    isPath: completes === 'path',
+  }));
   const commands = program.commands.map(describe);
   const help: CompletedCommand = {
     names: ['help'],
@@ -31,7 +31,7 @@ export function completionScript(shell: Shell, program: Command): string {
     choices: commands.map(({ names: [name = ''] }) => name),
     takesImages: false,
   };
-  return SCRIPTS[shell]({ commands: [...commands, help], transports: TRANSPORTS });
+  return SCRIPTS[shell]({ commands: [...commands, help], transports: completed });
 }
 
 function describe(command: Command): CompletedCommand {

@@ -16,6 +16,7 @@ const PREFIX = 'docker://';
 export const registryTransport: Transport = {
   prefix: PREFIX,
   form: 'docker://HOST[:PORT]/NAME[:TAG][@DIGEST]',
+  repositoryForm: 'docker://HOST[:PORT]/NAME',
   summary:
     'an image in a registry. As in docker, docker.io and library/ are filled in, and the default tag is latest. With tag and digest, the digest counts',
   completes: 'image',

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { completionScript } from '../../../src/cli/completion/completion-script.ts';
+import { transports } from '../../../src/index.ts';
 import { createProgram } from '../../../src/cli/program.ts';
 import { requireTool } from '../../support/real-tools.ts';
 
@@ -9,7 +10,7 @@ const program = createProgram(new AbortController().signal);
 
 for (const shell of ['bash', 'zsh', 'fish'] as const) {
   test(`the script for ${shell} knows all commands, and all options of copy`, () => {
-    const script = completionScript(shell, program);
+    const script = completionScript(shell, program, transports);
     for (const command of program.commands) assert.ok(script.includes(command.name()), command.name());
     const { options = [] } = program.commands.find((command) => command.name() === 'copy') ?? {};
     for (const option of options) {
@@ -42,7 +43,7 @@ const completions: readonly (readonly [typed: string, offered: string])[] = [
 for (const [typed, offered] of completions) {
   test(`bash offers ${offered || 'nothing'} after ${typed}`, () => {
     const script = `compopt() { printf '%s ' "$2"; }
-      ${completionScript('bash', program)}
+      ${completionScript('bash', program, transports)}
       COMP_LINE=$1 COMP_POINT=\${#1}
       _imgcopy && echo "\${COMPREPLY[*]}"`;
     const { stdout, stderr } = spawnSync('bash', ['-c', script, 'bash', typed], { encoding: 'utf8' });
@@ -63,7 +64,7 @@ for (const [typed, offered] of fishCompletions) {
   test(`fish offers ${offered.join(', ')} after ${typed}`, (t) => {
     const fish = requireTool(t, 'fish');
     if (fish === undefined) return;
-    const script = `${completionScript('fish', program)}\ncomplete -C ${JSON.stringify(typed)}`;
+    const script = `${completionScript('fish', program, transports)}\ncomplete -C ${JSON.stringify(typed)}`;
     const { stdout } = spawnSync(fish, ['--no-config', '-c', script], { encoding: 'utf8' });
     const words = stdout.split('\n').map((line) => line.split('\t')[0]);
     for (const word of offered) assert.ok(words.includes(word), `${word} in ${stdout}`);
@@ -73,7 +74,7 @@ for (const [typed, offered] of fishCompletions) {
 test('zsh takes the script', (t) => {
   const zsh = requireTool(t, 'zsh');
   if (zsh === undefined) return;
-  const script = `autoload -U compinit; compinit -D; ${completionScript('zsh', program)}\nprint -r -- $_comps[imgcopy]`;
+  const script = `autoload -U compinit; compinit -D; ${completionScript('zsh', program, transports)}\nprint -r -- $_comps[imgcopy]`;
   const { stdout, stderr } = spawnSync(zsh, ['--no-rcs', '-c', script], { encoding: 'utf8' });
   assert.deepEqual([stdout, stderr], ['_imgcopy\n', '']);
 });
