@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { createServer, type Socket } from 'node:net';
+import { createServer, Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Side } from '../../../src/errors/imgcopy-error.ts';
@@ -24,9 +24,17 @@ interface Client {
   readonly askFar: (target: Target, side?: Side) => void;
 }
 
-function openClient(t: TestContext, tls: TlsSettings = {}, env: Readonly<Record<string, string>> = {}): Client {
+interface ClientOptions {
+  readonly tls?: TlsSettings;
+  readonly env?: Readonly<Record<string, string>>;
+  /** Default: one that opens real connections. */
+  readonly dialer?: FakeDialer;
+}
+
+function openClient(t: TestContext, { tls = {}, env = {}, dialer: fake }: ClientOptions = {}): Client {
   const trust = new Trust({ env }).of('127.0.0.1', tls);
-  const dialer = new Dialer({ trust, ownHost: '', proxyFor: proxiesOf(env), timeoutMs: 10_000 });
+  const real = new Dialer({ trust, ownHost: '', proxyFor: proxiesOf(env), timeoutMs: 10_000 });
+  const dialer = fake === undefined ? real : (fake as unknown as Dialer);
   const setTimer = (callback: () => void): NodeJS.Timeout => {
     callback();
     return setTimeout(() => undefined, 0);
@@ -88,7 +96,7 @@ test('opens fewer to a source, which is asked for a blob once', options, async (
 for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
   test(`resumes the session of the first handshake in all others to a far host (${version})`, options, async (t) => {
     const server = await serveTls(t, { ...certificate, minVersion: version, maxVersion: version });
-    const { connect, askFar } = openClient(t, { caFile: await writeAuthority(t, certificate.cert) });
+    const { connect, askFar } = openClient(t, { tls: { caFile: await writeAuthority(t, certificate.cert) } });
     const target = targetOf('https:', server.port);
     const first = connect(target);
     // By TLS 1.3 the session comes after the handshake.
@@ -115,7 +123,7 @@ test('begins no other handshake where the first one fails', options, async (t) =
 
 test('opens no further connections through a proxy', options, async (t) => {
   const proxy = await servePlain(t);
-  const { connect, askFar } = openClient(t, {}, { HTTP_PROXY: `http://127.0.0.1:${proxy.port}` });
+  const { connect, askFar } = openClient(t, { env: { HTTP_PROXY: `http://127.0.0.1:${proxy.port}` } });
   const target: Target = { protocol: 'http:', host: 'registry.test', hostname: 'registry.test', port: '' };
   askFar(target);
   await connect(target);
@@ -123,7 +131,104 @@ test('opens no further connections through a proxy', options, async (t) => {
   assert.equal(proxy.connections(), 1);
 });
 
-test('closes what was opened and not used', options, async (t) => {
+/** Connections that a test opens, or fails to. */
+class FakeDialer {
+  readonly #dials: ReturnType<typeof Promise.withResolvers<Socket>>[] = [];
+  isClosed = false;
+
+  get dials(): number {
+    return this.#dials.length;
+  }
+
+  dial(): Promise<Socket> {
+    const dial = Promise.withResolvers<Socket>();
+    this.#dials.push(dial);
+    return dial.promise;
+  }
+
+  proxyFor(): undefined {
+    return undefined;
+  }
+
+  close(): void {
+    this.isClosed = true;
+  }
+
+  /** @param index  of the dial, in the order they were asked for. */
+  async open(index: number): Promise<Socket> {
+    const socket = Object.defineProperty(new Socket(), 'readyState', { value: 'open' });
+    this.#dials[index]?.resolve(socket);
+    await nextTurn();
+    return socket;
+  }
+
+  async fail(index: number): Promise<void> {
+    this.#dials[index]?.reject(new Error(`dial ${index} failed`));
+    await nextTurn();
+  }
+}
+
+const anywhere = targetOf('http:', 8080);
+
+test('hands out no connection that was closed while nobody wanted it', async (t) => {
+  const dialer = new FakeDialer();
+  const { connect, askFar } = openClient(t, { dialer });
+  askFar(anywhere);
+  const [lost, open] = [await dialer.open(0), await dialer.open(1)];
+  lost.destroy();
+  assert.equal(await connect(anywhere), open);
+  assert.equal(dialer.dials, AHEAD);
+});
+
+test('closes a connection that nobody has wanted for ten seconds, and none that is in use', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const dialer = new FakeDialer();
+  const { connect, askFar } = openClient(t, { dialer });
+  askFar(anywhere);
+  const [used, unused] = [await dialer.open(0), await dialer.open(1)];
+  assert.equal(await connect(anywhere), used);
+  t.mock.timers.tick(9_999);
+  assert.equal(unused.destroyed, false);
+  t.mock.timers.tick(1);
+  assert.deepEqual([used.destroyed, unused.destroyed], [false, true]);
+});
+
+test('gives who waits the connection that is there first, and dials anew where one that it waits for fails', async (t) => {
+  const dialer = new FakeDialer();
+  const { connect, askFar } = openClient(t, { dialer });
+  askFar(anywhere);
+  const [first, second] = [connect(anywhere), connect(anywhere)];
+  await nextTurn();
+  assert.equal(dialer.dials, AHEAD, 'both wait for those that are being opened');
+  const socket = await dialer.open(3);
+  assert.equal(await first, socket);
+  await dialer.fail(0);
+  assert.equal(dialer.dials, AHEAD + 1);
+  const anew = await dialer.open(AHEAD);
+  assert.equal(await second, anew);
+});
+
+test('a failure is told to who asked for the connection, and no later one waits for it', async (t) => {
+  const dialer = new FakeDialer();
+  const { connect } = openClient(t, { dialer });
+  const failing = connect(anywhere);
+  await nextTurn();
+  await Promise.all([assert.rejects(failing, /dial 0 failed/), dialer.fail(0)]);
+  const next = connect(anywhere);
+  await nextTurn();
+  assert.equal(await dialer.open(1), await next);
+});
+
+test('closes what is opened only after the end', async (t) => {
+  const dialer = new FakeDialer();
+  const { connector, askFar } = openClient(t, { dialer });
+  askFar(anywhere);
+  connector.close();
+  assert.equal(dialer.isClosed, true);
+  assert.equal((await dialer.open(0)).destroyed, true);
+});
+
+test('closes what was opened and not used, and what is in use', options, async (t) => {
   const sockets: Socket[] = [];
   const server = createServer((socket) => {
     sockets.push(socket);
@@ -132,7 +237,7 @@ test('closes what was opened and not used', options, async (t) => {
   const target = targetOf('http:', await listen(t, server));
   const { connector, connect, askFar } = openClient(t);
   askFar(target);
-  await Promise.all(Array.from({ length: AHEAD }, () => connect(target)));
+  await Promise.all([connect(target), connect(target)]);
   await atLeast(AHEAD, () => sockets.length);
   connector.close();
   await Promise.all(sockets.map(async (socket) => socket.closed || (await once(socket, 'close'))));
