@@ -44,7 +44,6 @@ export {
   BlobAttemptError,
   MissingBlobsError,
   PartialBlobUnavailableError,
-  WholeBlobError,
 } from './contract/errors.ts';
 export type { HttpRequest, RequestObserver } from './http/send/send.ts';
 export { VERSION } from './library/version.ts';

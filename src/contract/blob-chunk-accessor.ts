@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { BlobInfo, WaitOptions } from './blob-info.ts';
+import type { BadPartialRequestError } from './errors.ts';
 
 /** A range of a blob, in bytes. */
 export interface ImageSourceChunk {
@@ -9,24 +10,40 @@ export interface ImageSourceChunk {
 }
 
 export interface GetBlobAtOptions extends WaitOptions {
-  /**
-   * Whether a server that ignores the ranges and sends the whole blob (200) is reported by WholeBlobError, with the blob's stream in it,
-   * instead of being sliced. Default false.
-   */
-  readonly takesWholeBlob?: boolean | undefined;
   /** Whether the readers may be left unread until other requests have brought their bytes. Default false. */
   readonly mayPause?: boolean | undefined;
 }
 
-/** What is known of how ranges are answered; who asks for them keeps it up to date, for all blobs of a source. */
-export interface RangeSupport {
+/** What an answer has shown of how ranges are answered. */
+export interface SeenRangeSupport {
+  /** Whether ranges are answered at all; undefined until tried. */
+  readonly ranges?: boolean | undefined;
+  /** Whether several ranges may be asked for at once; undefined until tried. */
+  readonly multiRange?: boolean | undefined;
+}
+
+/** What is known of how ranges are answered, for all blobs of a source. */
+export interface RangeSupport extends SeenRangeSupport {
   /** No network is between: several requests at a time gain nothing. */
   readonly isLocal: boolean;
-  /** Whether ranges are answered at all; undefined until tried. */
-  ranges: boolean | undefined;
-  /** Whether several ranges may be asked for at once; undefined until tried. */
-  multiRange: boolean | undefined;
+  /** Takes note of what an answer has shown. Only who asked can tell, for it chose the ranges. */
+  report(seen: SeenRangeSupport): void;
 }
+
+/** Of files: they give any ranges. */
+export const LOCAL_RANGES: RangeSupport = { isLocal: true, ranges: true, multiRange: true, report: () => undefined };
+
+/** The answer to a request for ranges of a blob. */
+export type RangeAnswer =
+  /** One reader a chunk, in the order asked; each is read to its end before the next is taken. Leaving the loop ends the request. */
+  { readonly kind: 'ranges'; readonly readers: AsyncIterable<Readable> } | UnansweredRanges;
+
+/** The server gives other than the ranges. */
+export type UnansweredRanges =
+  /** It ignores them: the blob from its first byte on, unverified; to be read to its end or destroyed. */
+  | { readonly kind: 'whole'; readonly stream: Readable }
+  /** It refuses these ranges: who asked may ask again with fewer, larger ones. */
+  | { readonly kind: 'refused'; readonly reason: BadPartialRequestError };
 
 /** Gives access to parts of a blob. @see https://pkg.go.dev/go.podman.io/image/v5/internal/private#BlobChunkAccessor */
 export interface BlobChunkAccessor {
@@ -36,15 +53,11 @@ export interface BlobChunkAccessor {
    * Reads ranges of a blob in one request.
    *
    * @param chunks  sorted by offset, not overlapping. An empty list, an empty chunk or any other order is refused before a request is made.
-   * @returns one reader a chunk, in the order asked; each is read to its end before the next is taken. Leaving the loop aborts the request.
-   *   A failure is thrown from the loop or from the reader, after the bytes that came before it. Every reader gives exactly the bytes
-   *   asked, or an error.
-   * @throws BadPartialRequestError (from the first step of the loop) when the server refuses the ranges; the caller may ask again with
-   *   fewer, larger ones.
-   * @throws WholeBlobError (from the first step) as `takesWholeBlob` says.
+   * @returns when the first bytes are there, or a refusal. Every reader gives exactly the bytes asked, or an error: a failure is thrown from the loop
+   *   or from the reader, after the bytes that came before it.
    * @see https://www.rfc-editor.org/rfc/rfc9110#section-14.6
    */
-  getBlobAt(info: BlobInfo, chunks: readonly ImageSourceChunk[], options?: GetBlobAtOptions): AsyncIterable<Readable>;
+  getBlobAt(info: BlobInfo, chunks: readonly ImageSourceChunk[], options?: GetBlobAtOptions): Promise<RangeAnswer>;
 
   /** The blob from its first byte on, where ranges of it are refused. Absent where that is not worth it: the caller does without the blob. */
   getBlob?(info: BlobInfo, options?: WaitOptions): Promise<BlobStream>;

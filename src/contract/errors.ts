@@ -1,4 +1,3 @@
-import type { Readable } from 'node:stream';
 import { ContentMismatchError } from '../digest/digest.ts';
 import { ImgcopyError, type Side } from '../errors/imgcopy-error.ts';
 import type { Cost } from '../retry/attempts.ts';
@@ -16,20 +15,6 @@ export class BadPartialRequestError extends ImgcopyError {
       ...options,
     });
     this.status = status;
-  }
-}
-
-/**
- * The server ignores the ranges that it was asked for, and sends the whole blob. Only thrown where that was asked for: who catches it
- * uses the stream, or destroys it.
- */
-export class WholeBlobError extends ImgcopyError {
-  /** The blob from its first byte on, unverified. */
-  readonly stream: Readable;
-
-  constructor(stream: Readable, options: { side?: Side } = {}) {
-    super('the server ignores ranges and sends the whole blob', { code: 'ERR_WHOLE_BLOB', ...options });
-    this.stream = stream;
   }
 }
 

@@ -2,7 +2,6 @@ import { pipeline, Transform, type Readable, type TransformCallback } from 'node
 import type { BlobChunkAccessor, BlobStream } from '../contract/blob-chunk-accessor.ts';
 import type { BlobInfo } from '../contract/blob-info.ts';
 import type { ImageSource } from '../contract/image-source.ts';
-import { WholeBlobError } from '../contract/errors.ts';
 import type { CopyRun } from './copy-run.ts';
 
 /** Counts the bytes of one blob that come from the source, and reports them. */
@@ -51,13 +50,10 @@ export class Meter {
         const { stream, size } = await source.getBlob(info, options);
         return { stream: count(stream), size };
       },
-      async *getBlobAt(info, chunks, options) {
-        try {
-          for await (const reader of read(info, chunks, options)) yield count(reader);
-        } catch (error) {
-          if (!(error instanceof WholeBlobError)) throw error;
-          throw new WholeBlobError(count(error.stream), { ...(error.side && { side: error.side }) });
-        }
+      async getBlobAt(info, chunks, options) {
+        const answer = await read(info, chunks, options);
+        if (answer.kind === 'ranges') return { ...answer, readers: each(answer.readers, count) };
+        return answer.kind === 'whole' ? { ...answer, stream: count(answer.stream) } : answer;
       },
     };
   }
@@ -67,4 +63,8 @@ export class Meter {
     this.#shown += length;
     this.#run.emit({ type: 'blob-progress', digest: this.#info.digest, bytes: this.#shown });
   }
+}
+
+async function* each<T>(items: AsyncIterable<T>, change: (item: T) => T): AsyncGenerator<T> {
+  for await (const item of items) yield change(item);
 }

@@ -1,7 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { addAbortSignal, type Readable } from 'node:stream';
-import type { BlobChunkAccessor, ImageSourceChunk } from '../contract/blob-chunk-accessor.ts';
+import { LOCAL_RANGES, type BlobChunkAccessor, type ImageSourceChunk } from '../contract/blob-chunk-accessor.ts';
 import type { BlobInfo, WaitOptions } from '../contract/blob-info.ts';
 import { checkChunks } from '../contract/check-chunks.ts';
 import { PartialBlobUnavailableError } from '../contract/errors.ts';
@@ -28,7 +28,7 @@ const MIN_KEPT_BYTES = 1024 * 1024;
 
 /** The blobs of a directory, each in a file of its own. Who writes has the directory locked. */
 export class LocalBlobStore {
-  /** Reads parts of blobs. It throws, from the first step of its loop, ERR_INVALID_CHUNKS and what `read` throws. */
+  /** Reads parts of blobs. Its loop throws ERR_INVALID_CHUNKS and what `read` throws, at its first step. */
   readonly ranges: BlobChunkAccessor;
   readonly #place: BlobPlace;
   /** Two writers of one digest would write to one file. */
@@ -37,8 +37,11 @@ export class LocalBlobStore {
   constructor(place: BlobPlace) {
     this.#place = place;
     this.ranges = {
-      rangeSupport: { isLocal: true, ranges: true, multiRange: true },
-      getBlobAt: (info, chunks, options) => this.#readChunks(info, chunks, options?.signal),
+      rangeSupport: LOCAL_RANGES,
+      getBlobAt: async (info, chunks, options) => ({
+        kind: 'ranges',
+        readers: this.#readChunks(info, chunks, options?.signal),
+      }),
     };
   }
 

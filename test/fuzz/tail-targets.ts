@@ -10,6 +10,7 @@ import { type ChunkedLayer, eStargzLayer, type LayerFile, zstdChunkedLayer } fro
 import { MemoryAccessor } from '../support/memory-accessor.ts';
 import { nearly, nearlyBytes, nearlyJson } from './nearly.ts';
 import { assertRefusal, type FuzzTarget, parsed, target } from './target.ts';
+import { tailOf } from '../support/memory-accessor.ts';
 
 const FILES: readonly LayerFile[] = [
   { name: 'a/', type: 'dir' },
@@ -77,7 +78,7 @@ export const TAIL_TARGETS: readonly FuzzTarget[] = [
 async function readAnything(bytes: Buffer, claimed: Readonly<Record<string, string>> | undefined): Promise<void> {
   if (bytes.length === 0) return;
   const info = { digest: digestOf(bytes), size: bytes.length, annotations: claimed };
-  const tail = await readTail(new MemoryAccessor(bytes), info);
+  const tail = tailOf(await readTail(new MemoryAccessor(bytes), info));
   if (tail === undefined) return;
   assertTiling(tail.pieces, tail.tailOffset);
   assert.equal(tail.tailOffset + tail.tailBytes.length, info.size);

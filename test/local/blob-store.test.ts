@@ -10,6 +10,7 @@ import { LocalBlobStore } from '../../src/local/blob-store.ts';
 import { MemoryAccessor } from '../support/memory-accessor.ts';
 import { randomBytes } from '../support/images.ts';
 import { temporaryDirectory } from '../transports/dir/image-directory.ts';
+import { readersOf } from '../support/memory-accessor.ts';
 
 const bytes = randomBytes('blob', 3 * 1024 * 1024);
 const info = { digest: digestOf(bytes), size: bytes.length };
@@ -36,7 +37,7 @@ test('a blob is written to the place that the layout gives it, and read from the
   assert.ok((await buffer(await store.read(info))).equals(bytes));
   const parts: Buffer[] = [];
   const chunks = [{ offset: 1, length: 4 }, { offset: bytes.length - 2 }];
-  for await (const reader of store.ranges.getBlobAt(info, chunks)) parts.push(await buffer(reader));
+  for await (const reader of readersOf(store.ranges.getBlobAt(info, chunks))) parts.push(await buffer(reader));
   assert.deepEqual(parts, [bytes.subarray(1, 5), bytes.subarray(-2)]);
 });
 

@@ -12,6 +12,7 @@ import type { ImageDestination } from '../../src/contract/image-destination.ts';
 import type { ImageSource } from '../../src/contract/image-source.ts';
 import type { CopyEvent } from '../../src/contract/progress.ts';
 import type { TestImage } from './images.ts';
+import { openRangeSupport } from './memory-accessor.ts';
 
 /** A run whose two ends are objects in memory, and what it has done. */
 export interface FakeRun {
@@ -55,7 +56,7 @@ export function fakeRun(options: FakeRunOptions = {}): FakeRun {
   const source: ImageSource = {
     reference: 'fake:source',
     concurrency: 'parallel',
-    rangeSupport: { isLocal: false, ranges: undefined, multiRange: undefined },
+    rangeSupport: openRangeSupport(),
     getManifestDigest: async () => image?.manifest.digest,
     getManifest: async ({ instanceDigest } = {}) => {
       const all = image === undefined ? [] : [image.manifest, ...image.instances];

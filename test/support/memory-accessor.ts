@@ -4,12 +4,14 @@ import type { Digest } from '../../src/digest/digest.ts';
 import { ImgcopyError } from '../../src/errors/imgcopy-error.ts';
 import type {
   BlobChunkAccessor,
-  GetBlobAtOptions,
   ImageSourceChunk,
+  RangeAnswer,
   RangeSupport,
+  SeenRangeSupport,
 } from '../../src/contract/blob-chunk-accessor.ts';
-import type { BlobInfo } from '../../src/contract/blob-info.ts';
-import { WholeBlobError } from '../../src/contract/errors.ts';
+import type { BlobInfo, WaitOptions } from '../../src/contract/blob-info.ts';
+import type { ChunkedTail, readTail } from '../../src/partial/toc/tail.ts';
+import { BadPartialRequestError } from '../../src/contract/errors.ts';
 
 const PACKET_BYTES = 64 * 1024;
 
@@ -25,6 +27,32 @@ export interface MemoryAccessorOptions {
   readonly givesWhole?: boolean | undefined;
   /** Each answer comes so much later, as over a line: a source without any delay is read as one stream. Default 0. */
   readonly latencyMs?: number | undefined;
+}
+
+/** What is known of a network's ranges: nothing to begin with, then what is reported. */
+export function openRangeSupport(known: Partial<RangeSupport> = {}): RangeSupport {
+  const support = {
+    isLocal: false,
+    ranges: undefined,
+    multiRange: undefined,
+    report: (seen: SeenRangeSupport) => void Object.assign(support, seen),
+    ...known,
+  };
+  return support;
+}
+
+/** The readers of an answer. @throws what it says where the ranges are refused. */
+export async function* readersOf(answer: Promise<RangeAnswer>): AsyncGenerator<Readable> {
+  const answered = await answer;
+  if (answered.kind === 'refused') throw answered.reason;
+  if (answered.kind === 'whole') throw new Error('the whole blob came in place of ranges');
+  yield* answered.readers;
+}
+
+/** What was read of a tail. @throws where the ranges were not answered. */
+export function tailOf(read: Awaited<ReturnType<typeof readTail>>): ChunkedTail | undefined {
+  if (read !== undefined && 'kind' in read) throw new Error(`the ranges were answered by: ${read.kind}`);
+  return read;
 }
 
 /** Gives parts of a blob in memory, or of several, and notes what it was asked for. */
@@ -46,7 +74,7 @@ export class MemoryAccessor implements BlobChunkAccessor {
   constructor(bytes: Buffer | ReadonlyMap<Digest, Buffer>, options: MemoryAccessorOptions = {}) {
     this.#find = (digest) => (bytes instanceof Uint8Array ? bytes : bytes.get(digest));
     this.#options = options;
-    this.rangeSupport = { isLocal: false, ranges: undefined, multiRange: undefined, ...options.rangeSupport };
+    this.rangeSupport = openRangeSupport(options.rangeSupport);
     if (options.givesWhole !== true) return;
     this.getBlob = async ({ digest, size }, { signal } = {}) => {
       this.wholes += 1;
@@ -54,20 +82,29 @@ export class MemoryAccessor implements BlobChunkAccessor {
     };
   }
 
-  async *getBlobAt(
+  async getBlobAt(
     { digest }: BlobInfo,
     chunks: readonly ImageSourceChunk[],
-    { signal, takesWholeBlob = false }: GetBlobAtOptions = {},
-  ): AsyncGenerator<Readable> {
+    { signal }: WaitOptions = {},
+  ): Promise<RangeAnswer> {
     this.requests.push(chunks);
     this.signals.push(signal);
     const { answer: answerTo, latencyMs = 0 } = this.#options;
     const answer = (await answerTo?.(chunks)) ?? 'ranges';
     if (latencyMs > 0) await delay(latencyMs, undefined, { signal });
     signal?.throwIfAborted();
+    if (answer instanceof BadPartialRequestError) return { kind: 'refused', reason: answer };
     if (answer instanceof Error) throw answer;
     const blob = this.#blob(digest);
-    if (answer === 'whole' && takesWholeBlob) throw new WholeBlobError(this.#stream(blob, signal));
+    if (answer === 'whole') return { kind: 'whole', stream: this.#stream(blob, signal) };
+    return { kind: 'ranges', readers: this.#readers(blob, chunks, { answer, signal }) };
+  }
+
+  async *#readers(
+    blob: Buffer,
+    chunks: readonly ImageSourceChunk[],
+    { answer, signal }: { readonly answer: Exclude<MemoryAnswer, Error>; readonly signal: AbortSignal | undefined },
+  ): AsyncGenerator<Readable> {
     let left = typeof answer === 'object' ? answer.cutAfter : Infinity;
     for (const { offset, length = blob.length - offset } of chunks) {
       if (offset < 0 || length < 1 || offset + length > blob.length) {

@@ -14,7 +14,7 @@ export interface ReadRangesOptions extends Omit<RangeBytesOptions, 'signal'> {
 }
 
 /**
- * Reads chunks of a blob over HTTP: `BlobChunkAccessor.getBlobAt` on top of a way to send one ranged GET.
+ * Reads chunks of a blob over HTTP, on top of a way to send one ranged GET.
  *
  * @returns one reader a chunk, in the order asked; the next comes once the last was read to its end. Leaving the loop, or destroying a reader,
  *   aborts the request. A failure is thrown after the bytes that came before it; where a reader throws it, so does the loop's next step.
@@ -28,8 +28,7 @@ export async function* readRanges(
   chunks: readonly ImageSourceChunk[],
   options: ReadRangesOptions = {},
 ): AsyncGenerator<Readable, void, undefined> {
-  checkChunks(chunks, info.size);
-  refuseForeign(info);
+  checkRanges(info, chunks);
   const leave = new AbortController();
   const signal = options.signal === undefined ? leave.signal : AbortSignal.any([options.signal, leave.signal]);
   const source = new ByteReader(rangeBytes(fetch, chunks, info.size, { ...options, signal }));
@@ -51,7 +50,9 @@ export async function* readRanges(
   }
 }
 
-function refuseForeign(info: BlobInfo): void {
+/** Refuses what must not be asked for. @throws ImgcopyError ERR_INVALID_CHUNKS, ERR_FOREIGN_BLOB */
+export function checkRanges(info: BlobInfo, chunks: readonly ImageSourceChunk[]): void {
+  checkChunks(chunks, info.size);
   if (!isForeignLayer(info)) return;
   throw new ImgcopyError(`ranges of ${info.digest} cannot be read: it is kept at foreign URLs`, {
     code: 'ERR_FOREIGN_BLOB',

@@ -2,11 +2,11 @@ import type { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { RangeBodyError } from '../../http/ranges/range-errors.ts';
 import { SPARE_BYTES, type MemoryAccount, type MemoryShare } from '../../io/memory.ts';
-import type { BlobChunkAccessor, RangeSupport } from '../../contract/blob-chunk-accessor.ts';
+import type { BlobChunkAccessor, RangeSupport, UnansweredRanges } from '../../contract/blob-chunk-accessor.ts';
 import type { BlobInfo } from '../../contract/blob-info.ts';
-import { BadPartialRequestError, PartialBlobUnavailableError, WholeBlobError } from '../../contract/errors.ts';
+import { BadPartialRequestError, PartialBlobUnavailableError } from '../../contract/errors.ts';
 import { RangeQueue, type Batch, type BatchLimits } from './range-batches.ts';
-import { dropWhole, RangeRequest } from './range-request.ts';
+import { dropWhole, RangeRequest, type AnsweredBatch } from './range-request.ts';
 import { RangeWindow } from './range-window.ts';
 import { MULTI_RANGE_GAP_BYTES, SINGLE_RANGE_GAP_BYTES, type ByteRange } from '../plan/segments.ts';
 import { slicesOf } from './slices.ts';
@@ -105,22 +105,30 @@ class RangeFetcher {
       this.#readAhead();
       const head = this.#ahead.shift() ?? this.#requestNext();
       if (head === undefined) return;
-      let given = 0;
       try {
-        for await (const piece of head.bytes()) {
-          given += piece.length;
-          yield piece;
-        }
-      } catch (error) {
-        if (error instanceof WholeBlobError && head.batch.chunks.length === 1) {
-          this.#accessor.rangeSupport.ranges = false;
-          yield* this.#outOfWhole(error.stream, head.batch.wanted);
+        const answer = await head.answer().catch((error: unknown) => brokenAnswer(error, head.batch));
+        if (answer.kind === 'whole' && head.batch.chunks.length === 1) {
+          this.#accessor.rangeSupport.report({ ranges: false });
+          yield* this.#outOfWhole(answer.stream, head.batch.wanted);
           return;
         }
-        await this.#stepDown(error, head.batch, given);
+        if (answer.kind === 'bytes') yield* this.#pass(answer.bytes, head.batch);
+        else await this.#stepDown(answer, head.batch, 0);
       } finally {
         head.release();
       }
+    }
+  }
+
+  async *#pass(bytes: AnsweredBatch['bytes'], batch: Batch): AsyncGenerator<Buffer> {
+    let given = 0;
+    try {
+      for await (const piece of bytes) {
+        given += piece.length;
+        yield piece;
+      }
+    } catch (error) {
+      await this.#stepDown(brokenAnswer(error, batch), batch, given);
     }
   }
 
@@ -203,13 +211,14 @@ class RangeFetcher {
   async #probeRanges(offsets: readonly number[]): Promise<void> {
     const { rangeSupport } = this.#accessor;
     const chunks = offsets.map((offset) => ({ offset, length: 1 }));
-    const options = { signal: this.#signal, takesWholeBlob: true };
     try {
-      for await (const reader of this.#accessor.getBlobAt(this.#info, chunks, options)) await finished(reader.resume());
-      rangeSupport.multiRange = true;
+      const answer = await this.#accessor.getBlobAt(this.#info, chunks, { signal: this.#signal });
+      if (answer.kind === 'ranges') for await (const reader of answer.readers) await finished(reader.resume());
+      else dropWhole(answer);
+      rangeSupport.report({ multiRange: answer.kind === 'ranges' });
     } catch (error) {
-      dropWhole(error);
-      if (isRefusal(error) || isFalseMultipart(error)) rangeSupport.multiRange = false;
+      brokenAnswer(error, { chunks });
+      rangeSupport.report({ multiRange: false });
     }
   }
 
@@ -235,9 +244,7 @@ class RangeFetcher {
 
   /** The server answers what a batch asked for: more of that kind may follow. */
   #learn({ chunks }: Batch): void {
-    const { rangeSupport } = this.#accessor;
-    rangeSupport.ranges = true;
-    if (chunks.length > 1) rangeSupport.multiRange = true;
+    this.#accessor.rangeSupport.report({ ranges: true, ...(chunks.length > 1 && { multiRange: true }) });
     this.#isProbing = false;
     this.#readAhead();
   }
@@ -272,30 +279,41 @@ class RangeFetcher {
   }
 
   /** @param given  how much of the refused request's bytes came before, and were passed on. */
-  async #stepDown(error: unknown, refused: Batch, given: number): Promise<void> {
-    dropWhole(error);
-    if (!isRefusal(error) && !(refused.chunks.length > 1 && isFalseMultipart(error))) throw error;
+  async #stepDown(failure: UnansweredRanges | BrokenAnswer, refused: Batch, given: number): Promise<void> {
+    dropWhole(failure);
     const { rangeSupport } = this.#accessor;
     this.#queue.putBack([withoutFirst(refused.wanted, given), ...(await this.dropAhead())]);
     this.#isProbing = false;
     this.#isMeasuring = false;
     if (refused.chunks.length === 1) {
-      learnRefusal(rangeSupport, error);
+      learnRefusal(rangeSupport, failure);
       this.#takesWhole = this.#accessor.getBlob !== undefined;
       if (this.#takesWhole) return;
-      throw new PartialBlobUnavailableError('the source refuses ranges', { cause: error });
+      const cause = failure.kind === 'whole' ? undefined : failure.reason;
+      throw new PartialBlobUnavailableError('the source refuses ranges', { cause });
     }
     const mayTakeFewer =
-      error instanceof BadPartialRequestError && error.status === 400 && refused.chunks.length > FEW_RANGES.ranges;
+      failure.kind === 'refused' && failure.reason.status === 400 && refused.chunks.length > FEW_RANGES.ranges;
     if (mayTakeFewer) this.#few = true;
-    else rangeSupport.multiRange = false;
+    else rangeSupport.report({ multiRange: false });
   }
 }
 
-/** Whether the server refuses ranges: all of them, or the rest of those whose answer was cut. */
-function isRefusal(error: unknown): boolean {
-  if (error instanceof RangeBodyError) return error.cause instanceof BadPartialRequestError;
-  return error instanceof BadPartialRequestError || error instanceof WholeBlobError;
+/** An answer that began, and went wrong in a way that other ranges may be spared. */
+interface BrokenAnswer {
+  readonly kind: 'broken';
+  readonly reason: RangeBodyError;
+}
+
+/** @throws the error where asking in another way would not help. */
+function brokenAnswer(error: unknown, { chunks }: Pick<Batch, 'chunks'>): UnansweredRanges | BrokenAnswer {
+  if (error instanceof BadPartialRequestError) return { kind: 'refused', reason: error };
+  if (!(error instanceof RangeBodyError)) throw error;
+  const isRestRefused = error.cause instanceof BadPartialRequestError;
+  // Other bytes than were asked for, or no multipart that can be read: the server may be better at single ranges.
+  const isFalseMultipart = chunks.length > 1 && error.code !== 'ERR_SHORT_RANGE';
+  if (isRestRefused || isFalseMultipart) return { kind: 'broken', reason: error };
+  throw error;
 }
 
 /** What is left of ranges once their first bytes are there. */
@@ -308,15 +326,9 @@ function withoutFirst(ranges: readonly ByteRange[], bytes: number): readonly Byt
   });
 }
 
-/** Whether an answer to many ranges has other bytes than were asked for, or cannot be read: the server may be better at single ranges. */
-function isFalseMultipart(error: unknown): boolean {
-  if (!(error instanceof RangeBodyError)) return false;
-  return error.code !== 'ERR_SHORT_RANGE';
-}
-
 /** Notes that ranges are refused, where that is about ranges: a 416 or 403, say, may be about this one blob, or this one request. */
-export function learnRefusal(rangeSupport: RangeSupport, error: unknown): void {
-  if (error instanceof BadPartialRequestError && error.status !== 400 && error.status !== 501) return;
-  if (error instanceof RangeBodyError) return;
-  rangeSupport.ranges = false;
+export function learnRefusal(rangeSupport: RangeSupport, failure: UnansweredRanges | BrokenAnswer): void {
+  const isAboutRanges =
+    failure.kind === 'whole' || (failure.kind === 'refused' && [400, 501].includes(failure.reason.status));
+  if (isAboutRanges) rangeSupport.report({ ranges: false });
 }

@@ -1,7 +1,7 @@
 import type { MemoryShare } from '../../io/memory.ts';
-import type { BlobChunkAccessor } from '../../contract/blob-chunk-accessor.ts';
+import type { Readable } from 'node:stream';
+import type { BlobChunkAccessor, UnansweredRanges } from '../../contract/blob-chunk-accessor.ts';
 import type { BlobInfo } from '../../contract/blob-info.ts';
-import { WholeBlobError } from '../../contract/errors.ts';
 import { CollectedBytes } from './collected-bytes.ts';
 import type { Batch } from './range-batches.ts';
 import type { RangeTiming } from './range-window.ts';
@@ -17,6 +17,16 @@ export interface RangeRequestOptions {
   readonly share: MemoryShare | undefined;
 }
 
+/** The wanted bytes of a batch, in order. */
+export interface AnsweredBatch {
+  readonly kind: 'bytes';
+  readonly bytes: AsyncIterable<Buffer> | Iterable<Buffer>;
+}
+
+interface CollectedBatch extends AnsweredBatch {
+  readonly bytes: readonly Buffer[];
+}
+
 /** One request for a batch of ranges: read into memory ahead of its turn, or passed on as it comes. */
 export class RangeRequest {
   readonly batch: Batch;
@@ -25,7 +35,7 @@ export class RangeRequest {
   readonly #options: RangeRequestOptions;
   readonly #abort = new AbortController();
   readonly #signal: AbortSignal;
-  #collected: Promise<readonly Buffer[]> | undefined;
+  #collected: Promise<CollectedBatch | UnansweredRanges> | undefined;
   #isReady = false;
 
   constructor(accessor: BlobChunkAccessor, info: BlobInfo, batch: Batch, options: RangeRequestOptions) {
@@ -48,18 +58,16 @@ export class RangeRequest {
     this.#collected.catch(() => undefined);
   }
 
-  /**
-   * The wanted bytes, one range after the other.
-   * @throws what `getBlobAt` throws.
-   */
-  bytes(): AsyncGenerator<Buffer> {
-    return this.#collected === undefined ? this.#stream() : each(this.#collected);
+  /** The wanted bytes, one range after the other; or what came in their place. */
+  answer(): Promise<AnsweredBatch | UnansweredRanges> {
+    return this.#collected ?? this.#send();
   }
 
   /** Ends a request that reads into memory; resolves when nothing of it is left. */
   async drop(): Promise<void> {
     this.#abort.abort();
-    await this.#collected?.catch(dropWhole);
+    const answer = await this.#collected?.catch(() => undefined);
+    if (answer !== undefined) dropWhole(answer);
     this.release();
   }
 
@@ -67,22 +75,29 @@ export class RangeRequest {
     this.#options.share?.[Symbol.dispose]();
   }
 
-  async #collect(onDone: (timing: RangeTiming) => void): Promise<readonly Buffer[]> {
+  async #collect(onDone: (timing: RangeTiming) => void): Promise<CollectedBatch | UnansweredRanges> {
     const started = nowMs();
+    const answer = await this.#send();
+    if (answer.kind !== 'bytes') return answer;
     const bytes = new CollectedBytes();
-    for await (const piece of this.#stream()) bytes.add(piece);
+    for await (const piece of answer.bytes) bytes.add(piece);
     this.#isReady = true;
     onDone({ bytes: bytes.length, elapsedMs: nowMs() - started });
-    return bytes.finish();
+    return { kind: 'bytes', bytes: bytes.finish() };
   }
 
-  async *#stream(): AsyncGenerator<Buffer> {
-    const { chunks, wanted } = this.batch;
-    const options = { signal: this.#signal, takesWholeBlob: true };
+  async #send(): Promise<AnsweredBatch | UnansweredRanges> {
     const started = nowMs();
+    const answer = await this.#accessor.getBlobAt(this.#info, this.batch.chunks, { signal: this.#signal });
+    if (answer.kind !== 'ranges') return answer;
+    return { kind: 'bytes', bytes: this.#wanted(answer.readers, started) };
+  }
+
+  async *#wanted(readers: AsyncIterable<Readable>, started: number): AsyncGenerator<Buffer> {
+    const { chunks, wanted } = this.batch;
     let read = 0;
     let given = 0;
-    for await (const reader of this.#accessor.getBlobAt(this.#info, chunks, options)) {
+    for await (const reader of readers) {
       if (read === 0) this.#options.onAnswer(nowMs() - started);
       const chunk = chunks[read];
       if (chunk === undefined) throw new Error('more readers than chunks');
@@ -95,17 +110,13 @@ export class RangeRequest {
   }
 }
 
-/** Lets go of the stream that came with an error, if it is one that brings the whole blob. */
-export function dropWhole(error: unknown): void {
-  if (error instanceof WholeBlobError) error.stream.on('error', () => undefined).destroy();
+/** Lets go of an answer that brings the whole blob. */
+export function dropWhole(answer: { readonly kind: string; readonly stream?: Readable }): void {
+  if (answer.kind === 'whole') answer.stream?.on('error', () => undefined).destroy();
 }
 
 function startingBefore(ranges: readonly ByteRange[], from: number, end: number): readonly ByteRange[] {
   let to = from;
   for (let next = ranges[to]; next !== undefined && next.offset < end; next = ranges[to]) to += 1;
   return ranges.slice(from, to);
-}
-
-async function* each(pieces: Promise<readonly Buffer[]>): AsyncGenerator<Buffer> {
-  yield* await pieces;
 }

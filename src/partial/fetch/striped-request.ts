@@ -1,9 +1,10 @@
-import type { BlobChunkAccessor, ImageSourceChunk } from '../../contract/blob-chunk-accessor.ts';
+import type { BlobChunkAccessor, ImageSourceChunk, RangeAnswer } from '../../contract/blob-chunk-accessor.ts';
 import type { BlobInfo } from '../../contract/blob-info.ts';
+import { BadPartialRequestError } from '../../contract/errors.ts';
 import type { MemoryShare } from '../../io/memory.ts';
 import type { ByteRange } from '../plan/segments.ts';
 import type { Batch } from './range-batches.ts';
-import { dropWhole } from './range-request.ts';
+import { dropWhole, type AnsweredBatch } from './range-request.ts';
 
 export interface StripedRequestOptions {
   readonly signal: AbortSignal;
@@ -52,18 +53,19 @@ export class StripedRequest {
     const stop = AbortSignal.any([signal, this.#abort.signal]);
     this.#stripes = shares.map((_, index) => {
       const own = pieces.filter((_piece, at) => at % shares.length === index);
-      return new Stripe(
-        (chunks) => accessor.getBlobAt(info, chunks, { signal: stop, takesWholeBlob: true, mayPause: true }),
-        own,
-      );
+      return new Stripe((chunks) => accessor.getBlobAt(info, chunks, { signal: stop, mayPause: true }), own);
     });
   }
 
   /**
    * The range from its first byte to its last.
-   * @throws what `getBlobAt` throws.
+   * @throws (from its bytes) BadPartialRequestError where a stripe is refused, and what `getBlobAt` throws.
    */
-  async *bytes(): AsyncGenerator<Buffer> {
+  answer(): Promise<AnsweredBatch> {
+    return Promise.resolve({ kind: 'bytes', bytes: this.#inOrder() });
+  }
+
+  async *#inOrder(): AsyncGenerator<Buffer> {
     try {
       for (const [index, piece] of this.batch.chunks.entries()) {
         this.#onPiece(this.#stripes.filter(({ isFull }) => isFull).length);
@@ -106,7 +108,7 @@ class Stripe {
   #wake: (() => void) | undefined;
 
   constructor(
-    open: (chunks: readonly ImageSourceChunk[]) => ReturnType<BlobChunkAccessor['getBlobAt']>,
+    open: (chunks: readonly ImageSourceChunk[]) => Promise<RangeAnswer>,
     pieces: readonly ImageSourceChunk[],
   ) {
     this.#reading = this.#read(open(pieces));
@@ -152,9 +154,13 @@ class Stripe {
     await this.#reading;
   }
 
-  async #read(readers: ReturnType<BlobChunkAccessor['getBlobAt']>): Promise<void> {
+  async #read(asked: Promise<RangeAnswer>): Promise<void> {
     try {
-      for await (const reader of readers) {
+      const answer = await asked;
+      dropWhole(answer);
+      if (answer.kind === 'refused') throw answer.reason;
+      if (answer.kind === 'whole') throw new BadPartialRequestError(200, 'OK');
+      for await (const reader of answer.readers) {
         for await (const bytes of reader as AsyncIterable<Buffer>) {
           this.#held.push(bytes);
           this.#bytes += bytes.length;
@@ -164,8 +170,7 @@ class Stripe {
         }
       }
     } catch (error) {
-      if (this.#isOver) dropWhole(error);
-      else this.#failure = { error };
+      if (!this.#isOver) this.#failure = { error };
     } finally {
       this.#isOver = true;
       this.#wake?.();

@@ -1,9 +1,9 @@
 import type { Readable } from 'node:stream';
 import { ImgcopyError } from '../../errors/imgcopy-error.ts';
 import type { MemoryAccount, MemoryShare } from '../../io/memory.ts';
-import type { BlobChunkAccessor } from '../../contract/blob-chunk-accessor.ts';
+import type { BlobChunkAccessor, UnansweredRanges } from '../../contract/blob-chunk-accessor.ts';
 import type { BlobInfo, WaitOptions } from '../../contract/blob-info.ts';
-import { BadPartialRequestError, PartialBlobUnavailableError, WholeBlobError } from '../../contract/errors.ts';
+import { PartialBlobUnavailableError } from '../../contract/errors.ts';
 import { BudgetedAccessor, TailMemory } from '../toc/budgeted-accessor.ts';
 import { learnRefusal } from '../fetch/fetch-ranges.ts';
 import { isWorthwhile, planFromTails } from './plan-from-tails.ts';
@@ -67,16 +67,11 @@ const MAX_CANDIDATES = 4;
 export async function planBlob(input: PlanBlobInput): Promise<BlobPlan> {
   const { accessor, info } = input;
   if (accessor.rangeSupport.ranges === false) throw new PartialBlobUnavailableError('the source answers no ranges');
-  try {
-    const planned = info.size >= MIN_CHUNKED_BLOB ? await planChunked(input) : undefined;
-    if (planned !== undefined) return planned;
-  } catch (error) {
-    const ignoresRanges = error instanceof WholeBlobError;
-    if (!ignoresRanges && !(error instanceof BadPartialRequestError)) throw error;
-    learnRefusal(accessor.rangeSupport, error);
-    if (ignoresRanges) return { kind: 'whole', stream: error.stream };
-    throw new PartialBlobUnavailableError('the source refuses ranges', { cause: error });
-  }
+  const planned = info.size >= MIN_CHUNKED_BLOB ? await planChunked(input) : undefined;
+  if (planned?.kind === 'whole' || planned?.kind === 'refused') learnRefusal(accessor.rangeSupport, planned);
+  if (planned?.kind === 'refused')
+    throw new PartialBlobUnavailableError('the source refuses ranges', { cause: planned.reason });
+  if (planned !== undefined) return planned;
   if (info.size < MIN_RANGED_BLOB)
     throw new PartialBlobUnavailableError(`${info.digest} is small, and there are no pieces of it`);
   return { kind: 'plan', plan: fetchAll(info), oldBlobs: [], tail: undefined, held: undefined };
@@ -96,7 +91,10 @@ export function isAnnotatedChunked(info: BlobInfo): boolean {
   return annotatedFormat(info) !== undefined;
 }
 
-async function planChunked(input: PlanBlobInput): Promise<BlobPlan | undefined> {
+/** What is known of a plan, should the source not answer the ranges that it needs. */
+type Planned = BlobPlan | UnansweredRanges | undefined;
+
+async function planChunked(input: PlanBlobInput): Promise<Planned> {
   const { accessor, info, own, memory, signal } = input;
   // Next to a source that is at hand, no other place gives pieces sooner.
   if (accessor.rangeSupport.isLocal || own.rangeSupport.ranges === false) return undefined;
@@ -110,12 +108,12 @@ async function planChunked(input: PlanBlobInput): Promise<BlobPlan | undefined> 
     const share = await memory.take(wanted, { signal });
     if (share === undefined) return undefined;
     const room = new TailMemory(share);
-    let planned: BlobPlan | undefined;
+    let planned: Planned;
     try {
       planned = await planFrom(candidates, input, room, share);
       if (planned !== undefined || !room.isShort || room.wanted > memory.most) return planned;
     } finally {
-      if (planned === undefined) share[Symbol.dispose]();
+      if (planned?.kind !== 'plan') share[Symbol.dispose]();
     }
     // Nobody waits with memory in hand: what was read is read again, once there is room for all of it.
     wanted = room.wanted;
@@ -135,15 +133,16 @@ async function planFrom(
   input: PlanBlobInput,
   room: TailMemory,
   share: MemoryShare,
-): Promise<BlobPlan | undefined> {
+): Promise<Planned> {
   const { accessor, info, signal } = input;
   const olds = await readOldTails(candidates, input, room);
   if (olds.length === 0) return undefined;
 
   const tailGuess = Math.max(...olds.map(({ tailLength }) => tailLength));
   const tail = await readTail(new BudgetedAccessor(accessor, room), info, { signal, tailGuess });
+  if (tail !== undefined && 'kind' in tail) return tail;
   if (tail === undefined || !room.hasRoomFor(tail.pieces.length, tail.end.bytes.length)) return undefined;
-  accessor.rangeSupport.ranges = true;
+  accessor.rangeSupport.report({ ranges: true });
   const plan = planFromTails({
     blobSize: info.size,
     tail,
@@ -201,11 +200,14 @@ async function readOldTail(
 ): Promise<ChunkedTail | undefined> {
   try {
     const tail = await readTail(new BudgetedAccessor(own, room), old, { signal });
+    if (tail !== undefined && 'kind' in tail) {
+      if (tail.kind === 'whole') own.rangeSupport.report({ ranges: false });
+      dropWhole(tail);
+      return undefined;
+    }
     return tail && room.hasRoomFor(tail.pieces.length, tail.end.bytes.length) ? tail : undefined;
   } catch (error) {
-    if (error instanceof WholeBlobError) own.rangeSupport.ranges = false;
-    else if (!(error instanceof ImgcopyError)) throw error;
-    dropWhole(error);
-    return undefined;
+    if (error instanceof ImgcopyError) return undefined;
+    throw error;
   }
 }

@@ -1,9 +1,9 @@
-import type { Readable } from 'node:stream';
 import type { MemoryShare } from '../../io/memory.ts';
 import type {
   BlobChunkAccessor,
   GetBlobAtOptions,
   ImageSourceChunk,
+  RangeAnswer,
   RangeSupport,
 } from '../../contract/blob-chunk-accessor.ts';
 import type { BlobInfo } from '../../contract/blob-info.ts';
@@ -67,7 +67,7 @@ export class TailMemory {
   }
 }
 
-/** Reads tables of contents within their memory. A server that ignores ranges is reported by WholeBlobError. */
+/** Reads tables of contents within their memory. */
 export class BudgetedAccessor implements BlobChunkAccessor {
   readonly #accessor: BlobChunkAccessor;
   readonly #memory: TailMemory;
@@ -81,12 +81,12 @@ export class BudgetedAccessor implements BlobChunkAccessor {
     return this.#accessor.rangeSupport;
   }
 
-  async *getBlobAt(
+  async getBlobAt(
     info: BlobInfo,
     chunks: readonly ImageSourceChunk[],
-    options: GetBlobAtOptions = {},
-  ): AsyncGenerator<Readable> {
+    options?: GetBlobAtOptions,
+  ): Promise<RangeAnswer> {
     this.#memory.spend(chunks.reduce((sum, { offset, length = info.size - offset }) => sum + length, 0));
-    yield* this.#accessor.getBlobAt(info, chunks, { ...options, takesWholeBlob: true });
+    return await this.#accessor.getBlobAt(info, chunks, options);
   }
 }

@@ -35,7 +35,7 @@
 import { buffer } from 'node:stream/consumers';
 import type { ChunkedFormat } from '../../manifest/layer-compression.ts';
 import { Semaphore } from '../../io/semaphore.ts';
-import type { BlobChunkAccessor } from '../../contract/blob-chunk-accessor.ts';
+import type { BlobChunkAccessor, UnansweredRanges } from '../../contract/blob-chunk-accessor.ts';
 import type { BlobInfo, WaitOptions } from '../../contract/blob-info.ts';
 import { estargzPieces } from './estargz.ts';
 import type { Piece } from './piece-list.ts';
@@ -108,17 +108,20 @@ export function locateTail(info: BlobInfo, tailGuess?: number): TailLocation | u
 /**
  * Reads a layer's table of contents: one range where annotations or guess say enough, else two.
  *
- * @returns undefined where the blob is no chunked layer, or its table of contents is broken, untrue or too large.
+ * @returns undefined where the blob is no chunked layer, or its table of contents is broken, untrue or too large; the answer where that was not the
+ *   ranges.
  * @throws what the accessor throws.
  */
 export async function readTail(
   accessor: BlobChunkAccessor,
   info: BlobInfo,
   options: ReadTailOptions = {},
-): Promise<ChunkedTail | undefined> {
+): Promise<ChunkedTail | UnansweredRanges | undefined> {
   try {
     const promise = annotatedTail(info);
-    const { position, end } = await fetchTail(accessor, info, promise, options);
+    const fetched = await fetchTail(accessor, info, promise, options);
+    if ('kind' in fetched) return fetched;
+    const { position, end } = fetched;
     const { format, tailOffset } = position;
     const tailBytes = end.bytes.subarray(tailOffset - end.offset);
     const piecesOf = format === 'estargz' ? estargzPieces : zstdChunkedPieces;
@@ -139,17 +142,19 @@ async function fetchTail(
   info: BlobInfo,
   promise: TailPromise | undefined,
   options: ReadTailOptions,
-): Promise<{ readonly position: TailPosition; readonly end: BlobEnd }> {
+): Promise<{ readonly position: TailPosition; readonly end: BlobEnd } | UnansweredRanges> {
   if (promise?.position !== undefined) assertReadable(promise.position, info);
   if (info.size < MIN_BLOB_BYTES) throw new UnusableTailError('the blob is too small');
   const { offset } = locationOf(info, promise, options.tailGuess);
   const bytes = await readRange(accessor, info, { offset, length: info.size - offset }, options);
+  if (!Buffer.isBuffer(bytes)) return bytes;
   const position = promise?.position ?? positionInFooter(bytes, info.size);
   if (position === undefined) throw new UnusableTailError('the blob has no footer');
   assertReadable(position, info);
   const missing = { offset: position.tailOffset, length: offset - position.tailOffset };
   if (missing.length <= 0) return { position, end: { offset, bytes } };
   const before = await readRange(accessor, info, missing, options);
+  if (!Buffer.isBuffer(before)) return before;
   return { position, end: { offset: missing.offset, bytes: Buffer.concat([before, bytes]) } };
 }
 
@@ -180,10 +185,12 @@ async function readRange(
   info: BlobInfo,
   range: ByteRange,
   { signal }: WaitOptions,
-): Promise<Buffer> {
+): Promise<Buffer | UnansweredRanges> {
+  const answer = await accessor.getBlobAt(info, [range], { signal });
+  if (answer.kind !== 'ranges') return answer;
   const parts: Buffer[] = [];
   // Leaving this loop after its only part would abort a request that is done.
-  for await (const part of accessor.getBlobAt(info, [range], { signal })) parts.push(await buffer(part));
+  for await (const part of answer.readers) parts.push(await buffer(part));
   const bytes = Buffer.concat(parts);
   if (bytes.length !== range.length) throw new Error(`${bytes.length} bytes were given for a range of ${range.length}`);
   return bytes;

@@ -1,9 +1,13 @@
 import { readdir } from 'node:fs/promises';
-import type { Readable } from 'node:stream';
 import { onRead } from '../../local/disk-error.ts';
 import type { Digest } from '../../digest/digest.ts';
 import { ImgcopyError, systemErrorCode } from '../../errors/imgcopy-error.ts';
-import type { GetBlobAtOptions, ImageSourceChunk, RangeSupport } from '../../contract/blob-chunk-accessor.ts';
+import type {
+  GetBlobAtOptions,
+  ImageSourceChunk,
+  RangeAnswer,
+  RangeSupport,
+} from '../../contract/blob-chunk-accessor.ts';
 import type { BlobInfo, RawManifest, WaitOptions } from '../../contract/blob-info.ts';
 import type { BlobStream, GetBlobOptions, GetManifestOptions, ImageSource } from '../../contract/image-source.ts';
 import { LocalBlobStore } from '../../local/blob-store.ts';
@@ -74,7 +78,7 @@ export class DirSource implements ImageSource {
     return { stream: await this.#blobs.read(info, { signal }), size: info.size };
   }
 
-  getBlobAt(info: BlobInfo, chunks: readonly ImageSourceChunk[], options?: GetBlobAtOptions): AsyncIterable<Readable> {
+  getBlobAt(info: BlobInfo, chunks: readonly ImageSourceChunk[], options?: GetBlobAtOptions): Promise<RangeAnswer> {
     return this.#blobs.ranges.getBlobAt(info, chunks, options);
   }
 

@@ -1,4 +1,3 @@
-import type { Readable } from 'node:stream';
 import { ContentMismatchError, digestAlgorithm, digestOf, type Digest, WRONG_BYTES_HINT } from '../../digest/digest.ts';
 import { ImgcopyError } from '../../errors/imgcopy-error.ts';
 import { header, type HttpResponse, type RequestObserver, type RetryPolicy, type Send } from '../../http/index.ts';
@@ -9,6 +8,7 @@ import type {
   BlobChunkAccessor,
   GetBlobAtOptions,
   ImageSourceChunk,
+  RangeAnswer,
   RangeSupport,
 } from '../../contract/blob-chunk-accessor.ts';
 import type { BlobInfoCache } from '../../contract/blob-info-cache.ts';
@@ -159,7 +159,7 @@ export class RegistrySource implements ImageSource {
     };
   }
 
-  getBlobAt(info: BlobInfo, chunks: readonly ImageSourceChunk[], options?: GetBlobAtOptions): AsyncIterable<Readable> {
+  getBlobAt(info: BlobInfo, chunks: readonly ImageSourceChunk[], options?: GetBlobAtOptions): Promise<RangeAnswer> {
     return this.#ranges.getBlobAt(info, chunks, options);
   }
 

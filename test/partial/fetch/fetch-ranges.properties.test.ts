@@ -180,15 +180,25 @@ class HostAccessor extends MemoryAccessor {
     this.#host = host;
   }
 
-  override async *getBlobAt(
+  override async getBlobAt(
     ...[blobInfo, chunks, options]: Parameters<MemoryAccessor['getBlobAt']>
   ): ReturnType<MemoryAccessor['getBlobAt']> {
     const release = await this.#host.acquire({ signal: options?.signal });
     if (chunks.reduce((sum, { length = 0 }) => sum + length, 0) > 4 * 1024 * 1024) release();
-    try {
-      yield* super.getBlobAt(blobInfo, chunks, options);
-    } finally {
+    const answer = await super.getBlobAt(blobInfo, chunks, options).catch((error: unknown) => {
       release();
-    }
+      throw error;
+    });
+    if (answer.kind === 'ranges') return { ...answer, readers: releasing(answer.readers, release) };
+    release();
+    return answer;
+  }
+}
+
+async function* releasing<T>(items: AsyncIterable<T>, release: () => void): AsyncGenerator<T> {
+  try {
+    yield* items;
+  } finally {
+    release();
   }
 }

@@ -5,10 +5,10 @@ import { test } from 'node:test';
 import { RangeBodyError } from '../../../src/http/ranges/range-errors.ts';
 import { MemoryBudget } from '../../../src/io/memory.ts';
 import { fetchRanges } from '../../../src/partial/fetch/fetch-ranges.ts';
-import type { BlobChunkAccessor, ImageSourceChunk, RangeSupport } from '../../../src/contract/blob-chunk-accessor.ts';
+import type { BlobChunkAccessor, ImageSourceChunk } from '../../../src/contract/blob-chunk-accessor.ts';
 import { BadPartialRequestError } from '../../../src/contract/errors.ts';
 import { randomBytes } from '../../support/images.ts';
-import { MemoryAccessor, type MemoryAccessorOptions } from '../../support/memory-accessor.ts';
+import { MemoryAccessor, openRangeSupport, type MemoryAccessorOptions } from '../../support/memory-accessor.ts';
 import { infoOf } from '../../support/registry-transport.ts';
 
 const MiB = 1024 * 1024;
@@ -99,17 +99,19 @@ test('who leaves ends all stripes', async () => {
 test('10 GB are at most 1,000 requests', async () => {
   const packet = Buffer.alloc(512 * 1024);
   let requests = 0;
-  const rangeSupport: RangeSupport = { isLocal: false, ranges: undefined, multiRange: undefined };
   const accessor: BlobChunkAccessor = {
-    rangeSupport,
-    async *getBlobAt(_info, chunks) {
+    rangeSupport: openRangeSupport(),
+    getBlobAt: async (_info, chunks) => {
       requests += 1;
       await delay(20);
-      for (const { length = 0 } of chunks) yield Readable.from(packets(length), { objectMode: false });
+      return { kind: 'ranges', readers: readers(chunks) };
     },
   };
   function* packets(length: number): Generator<Buffer> {
     for (let left = length; left > 0; left -= packet.length) yield packet.subarray(0, left);
+  }
+  async function* readers(chunks: readonly ImageSourceChunk[]): AsyncGenerator<Readable> {
+    for (const { length = 0 } of chunks) yield Readable.from(packets(length), { objectMode: false });
   }
   const size = 10e9;
   const memory = new MemoryBudget(BUDGET).openAccount();

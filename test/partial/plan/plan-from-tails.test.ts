@@ -8,6 +8,7 @@ import type { BlobInfo } from '../../../src/contract/blob-info.ts';
 import { fixtureImage, type FixtureFormat, type FixtureVersion } from '../../support/fixture-images.ts';
 import { MemoryAccessor } from '../../support/memory-accessor.ts';
 import { rebuild } from '../../support/rebuild.ts';
+import { tailOf } from '../../support/memory-accessor.ts';
 
 interface ReadBlob {
   readonly info: BlobInfo;
@@ -16,7 +17,7 @@ interface ReadBlob {
 }
 
 async function readBlob(bytes: Buffer, info: BlobInfo, tailGuess?: number): Promise<ReadBlob> {
-  const tail = await readTail(new MemoryAccessor(bytes), info, { tailGuess });
+  const tail = tailOf(await readTail(new MemoryAccessor(bytes), info, { tailGuess }));
   assert.ok(tail !== undefined);
   assertTiling(tail.pieces, tail.tailOffset);
   return { info, bytes, tail };

@@ -12,6 +12,7 @@ import {
 } from '../../support/chunked-layers.ts';
 import { randomBytes } from '../../support/images.ts';
 import { MemoryAccessor } from '../../support/memory-accessor.ts';
+import { tailOf } from '../../support/memory-accessor.ts';
 
 const files: readonly LayerFile[] = [
   { name: 'app/', type: 'dir' },
@@ -28,7 +29,7 @@ interface Reading {
 
 async function read(bytes: Buffer, info: BlobInfo): Promise<Reading> {
   const accessor = new MemoryAccessor(bytes);
-  const tail = await readTail(accessor, info);
+  const tail = tailOf(await readTail(accessor, info));
   return { tail, requests: accessor.requests.length };
 }
 

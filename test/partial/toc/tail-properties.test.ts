@@ -16,6 +16,7 @@ import {
 import { randomBytes } from '../../support/images.ts';
 import { MemoryAccessor } from '../../support/memory-accessor.ts';
 import { rebuild } from '../../support/rebuild.ts';
+import { tailOf } from '../../support/memory-accessor.ts';
 
 type Write = (files: readonly LayerFile[], options?: ChunkedLayerOptions) => ChunkedLayer;
 
@@ -39,7 +40,7 @@ const files: readonly LayerFile[] = [
 
 /** Reads the tail of any bytes; whatever they are, it is a true description of a blob of that size, or nothing. */
 async function readAnything(bytes: Buffer, info: BlobInfo): Promise<ChunkedTail | undefined> {
-  const tail = await readTail(new MemoryAccessor(bytes), info);
+  const tail = tailOf(await readTail(new MemoryAccessor(bytes), info));
   if (tail === undefined) return undefined;
   assertTiling(tail.pieces, tail.tailOffset);
   assert.equal(tail.tailOffset + tail.tailBytes.length, info.size);

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
-import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { digestOf } from '../../../src/digest/digest.ts';
 import { assertTiling } from '../../../src/partial/plan/segments.ts';
-import { locateTail, readTail, type ReadTailOptions } from '../../../src/partial/toc/tail.ts';
+import { locateTail, readTail, type ChunkedTail, type ReadTailOptions } from '../../../src/partial/toc/tail.ts';
 import type { BlobInfo } from '../../../src/contract/blob-info.ts';
 import { BadPartialRequestError } from '../../../src/contract/errors.ts';
 import { eStargzLayer, zstdChunkedLayer, type ChunkedLayer, type LayerFile } from '../../support/chunked-layers.ts';
 import { randomBytes } from '../../support/images.ts';
 import { MemoryAccessor } from '../../support/memory-accessor.ts';
+import { tailOf } from '../../support/memory-accessor.ts';
 
 const files: readonly LayerFile[] = [
   { name: 'app/', type: 'dir' },
@@ -36,14 +36,14 @@ function zstd(version: 'storage-1.43' | 'storage-1.47' | 'version-2' | 'stargz-s
 }
 
 interface Reading {
-  readonly tail: Awaited<ReturnType<typeof readTail>>;
+  readonly tail: ChunkedTail | undefined;
   /** Length of each range asked for. */
   readonly lengths: readonly (number | undefined)[];
 }
 
 async function read(bytes: Buffer, info: BlobInfo, options?: ReadTailOptions): Promise<Reading> {
   const accessor = new MemoryAccessor(bytes);
-  const tail = await readTail(accessor, info, options);
+  const tail = tailOf(await readTail(accessor, info, options));
   return { tail, lengths: accessor.requests.flat().map(({ length }) => length) };
 }
 
@@ -109,17 +109,18 @@ test('a blob that is smaller than any footer is not asked for', async () => {
   assert.deepEqual((await read(bytes, { digest: digestOf(bytes), size: 47 })).lengths, []);
 });
 
-for (const error of [new BadPartialRequestError(416, 'Range Not Satisfiable'), new Error('the network is gone')]) {
-  test(`an error of the accessor is handed on as it is (${error.name})`, async () => {
-    const { info } = zstdChunkedLayer(files);
-    const step = { [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(error) }) };
-    const { rangeSupport } = new MemoryAccessor(Buffer.alloc(0));
-    await assert.rejects(readTail({ rangeSupport, getBlobAt: () => step }, info), (thrown) => thrown === error);
-    const cut = new Readable({ read: () => cut.destroy(error) });
-    const reader = { rangeSupport, getBlobAt: () => Readable.from([cut]) };
-    await assert.rejects(readTail(reader, info), (thrown) => thrown === error);
-  });
-}
+test('an error of the accessor is handed on as it is, and so is a refusal', async () => {
+  const error = new Error('the network is gone');
+  const { info, bytes } = zstdChunkedLayer(files);
+  for (const answer of [error, { cutAfter: 10, error }])
+    await assert.rejects(
+      readTail(new MemoryAccessor(bytes, { answer: () => answer }), info),
+      (thrown) => thrown === error,
+    );
+  const reason = new BadPartialRequestError(416, 'Range Not Satisfiable');
+  const refusing = new MemoryAccessor(bytes, { answer: () => reason });
+  assert.deepEqual(await readTail(refusing, info), { kind: 'refused', reason });
+});
 
 test('the signal reaches every request', async () => {
   const layer = zstdChunkedLayer(files);

@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import { digestHex, digestOf } from '../../../src/digest/digest.ts';
 import { openDirSource } from '../../../src/transports/dir/dir-source.ts';
 import type { ImageSourceChunk } from '../../../src/contract/blob-chunk-accessor.ts';
+import { readersOf } from '../../support/memory-accessor.ts';
 import { requireTool, runTool } from '../../support/real-tools.ts';
 import { blobInfo, temporaryDirectory, writeImage } from './image-directory.ts';
 import { image, layer } from './source-image.ts';
@@ -14,7 +15,7 @@ import { image, layer } from './source-image.ts';
 async function chunksOf(directory: string, chunks: readonly ImageSourceChunk[]): Promise<Buffer[]> {
   const parts: Buffer[] = [];
   await using source = await openDirSource(directory);
-  for await (const reader of source.getBlobAt(blobInfo(layer), chunks)) {
+  for await (const reader of readersOf(source.getBlobAt(blobInfo(layer), chunks))) {
     parts.push(await buffer(reader));
   }
   return parts;
@@ -101,7 +102,7 @@ test('leaving the loop of chunks early destroys the reader that is left', async 
   await writeImage(directory, image);
   const left: Readable[] = [];
   await using source = await openDirSource(directory);
-  for await (const reader of source.getBlobAt(blobInfo(layer), [{ offset: 0 }])) {
+  for await (const reader of readersOf(source.getBlobAt(blobInfo(layer), [{ offset: 0 }]))) {
     left.push(reader);
     break;
   }
@@ -115,7 +116,7 @@ test('refuses chunks that the contract does not allow (behaviour 2)', async (t) 
   const directory = await temporaryDirectory(t);
   await writeImage(directory, image);
   await using source = await openDirSource(directory);
-  const read = source.getBlobAt(blobInfo(layer), [{ offset: 9 }, { offset: 10 }])[Symbol.asyncIterator]();
+  const read = readersOf(source.getBlobAt(blobInfo(layer), [{ offset: 9 }, { offset: 10 }]));
   await assert.rejects(read.next(), { code: 'ERR_INVALID_CHUNKS' });
 });
 

@@ -1,11 +1,18 @@
+import type { Readable } from 'node:stream';
 import type { Digest } from '../../../digest/digest.ts';
 import { formatRange } from '../../../http/ranges/byte-ranges.ts';
 import { backoff, type HttpResponse, type RequestObserver, type RetryPolicy } from '../../../http/index.ts';
-import { readRanges } from '../../../http/ranges/range-reader.ts';
-import type { BlobChunkAccessor, ImageSourceChunk, RangeSupport } from '../../../contract/blob-chunk-accessor.ts';
+import { checkRanges, readRanges } from '../../../http/ranges/range-reader.ts';
+import type {
+  BlobChunkAccessor,
+  ImageSourceChunk,
+  RangeAnswer,
+  RangeSupport,
+  SeenRangeSupport,
+} from '../../../contract/blob-chunk-accessor.ts';
 import type { WaitOptions } from '../../../contract/blob-info.ts';
 import type { BlobInfoCache } from '../../../contract/blob-info-cache.ts';
-import { BadPartialRequestError, WholeBlobError } from '../../../contract/errors.ts';
+import { BadPartialRequestError } from '../../../contract/errors.ts';
 import { nowMs } from '../../../io/clock.ts';
 import { resumingStream } from './blob-download.ts';
 import type { RegistryClient } from '../client.ts';
@@ -43,18 +50,15 @@ class HostRangeSupport implements RangeSupport {
     return this.#recall('ranges') === true ? true : undefined;
   }
 
-  set ranges(value: boolean | undefined) {
-    this.#refusedUntil = value === false ? nowMs() + REFUSAL_MS : 0;
-    // What was known before is taken back.
-    if (value !== false || this.#recall('ranges') === true) this.#learn('ranges', value);
-  }
-
   get multiRange(): boolean | undefined {
     return this.#recall('multi-range');
   }
 
-  set multiRange(value: boolean | undefined) {
-    this.#learn('multi-range', value);
+  report({ ranges, multiRange }: SeenRangeSupport): void {
+    if (ranges !== undefined) this.#refusedUntil = ranges ? 0 : nowMs() + REFUSAL_MS;
+    // What was known before is taken back.
+    if (ranges === true || (ranges === false && this.#recall('ranges') === true)) this.#learn('ranges', ranges);
+    if (multiRange !== undefined) this.#learn('multi-range', multiRange);
   }
 
   #recall(ability: 'ranges' | 'multi-range'): boolean | undefined {
@@ -66,8 +70,8 @@ class HostRangeSupport implements RangeSupport {
     return this.#known.get(ability);
   }
 
-  #learn(ability: 'ranges' | 'multi-range', value: boolean | undefined): void {
-    if (value === undefined || this.#recall(ability) === value) return;
+  #learn(ability: 'ranges' | 'multi-range', value: boolean): void {
+    if (this.#recall(ability) === value) return;
     this.#known.set(ability, value);
     this.#options.cache?.()?.recordHostAbility(this.#options.registry, ability, value ? 1 : 0);
   }
@@ -80,24 +84,34 @@ export function registryBlobRanges(client: RegistryClient, options: BlobRangesOp
   const redirects = new Redirects(client);
   return {
     rangeSupport,
-    getBlobAt(info, chunks, { signal, takesWholeBlob = false, mayPause = false } = {}) {
+    async getBlobAt(info, chunks, { signal, mayPause = false } = {}) {
+      const ask = async (
+        wanted: readonly ImageSourceChunk[],
+        askSignal: AbortSignal | undefined,
+      ): Promise<HttpResponse> =>
+        redirects
+          .getBlob(info.digest, {
+            signal: askSignal,
+            range: formatRange(wanted),
+            mayPause,
+            ...(wanted.length > 1 && { retries: MANY_RANGES_RETRIES }),
+          })
+          .catch((error: unknown) => {
+            throw asRefusal(error);
+          });
+      checkRanges(info, chunks);
+      const first = await refusable(() => ask(chunks, signal));
+      if ('kind' in first) return first;
+      if (first.status === 200) {
+        const stream = resumingStream(client, info.digest, info.size, first, { policy, observer, signal });
+        return { kind: 'whole', stream };
+      }
       // Later requests are for the rest of an answer that was cut: the whole blob would come too late to be of use.
-      let takesWhole = takesWholeBlob;
+      let answered: HttpResponse | undefined = first;
       const fetch = async (wanted: readonly ImageSourceChunk[], fetchSignal: AbortSignal): Promise<HttpResponse> => {
-        const mayBeWhole = takesWhole;
-        takesWhole = false;
-        const asked = redirects.getBlob(info.digest, {
-          signal: mayBeWhole ? signal : fetchSignal,
-          range: formatRange(wanted),
-          mayPause,
-          ...(wanted.length > 1 && { retries: MANY_RANGES_RETRIES }),
-        });
-        const response = await asked.catch((error: unknown) => {
-          throw asRefusal(error);
-        });
-        if (response.status !== 200 || !mayBeWhole) return response;
-        const stream = resumingStream(client, info.digest, info.size, response, { policy, observer, signal });
-        throw new WholeBlobError(stream, { side: client.side });
+        const response = answered ?? (await ask(wanted, fetchSignal));
+        answered = undefined;
+        return response;
       };
       const wait = async (failures: number, waitSignal: AbortSignal): Promise<void> => {
         const delayMs = backoff(policy, failures - 1);
@@ -109,9 +123,38 @@ export function registryBlobRanges(client: RegistryClient, options: BlobRangesOp
         });
         await policy.sleep(delayMs, waitSignal);
       };
-      return readRanges(fetch, info, chunks, { signal, resume: { attempts: policy.retries, wait } });
+      const readers = readRanges(fetch, info, chunks, { signal, resume: { attempts: policy.retries, wait } });
+      return await refusable(() => beginning(readers));
     },
   };
+}
+
+type Refused = Extract<RangeAnswer, { kind: 'refused' }>;
+
+async function refusable<T>(ask: () => Promise<T>): Promise<T | Refused> {
+  try {
+    return await ask();
+  } catch (error) {
+    if (error instanceof BadPartialRequestError) return { kind: 'refused', reason: error };
+    throw error;
+  }
+}
+
+/** Waits for the first reader, before which alone ranges are refused. */
+async function beginning(readers: AsyncGenerator<Readable>): Promise<RangeAnswer> {
+  const first = await readers.next();
+  return { kind: 'ranges', readers: begun(first, readers) };
+}
+
+async function* begun(
+  first: IteratorResult<Readable>,
+  readers: AsyncGenerator<Readable>,
+): AsyncGenerator<Readable, void, undefined> {
+  try {
+    for (let next = first; next.done !== true; next = await readers.next()) yield next.value;
+  } finally {
+    await readers.return(undefined);
+  }
 }
 
 interface GetRangeOptions extends WaitOptions {

@@ -1,10 +1,13 @@
-import type { Readable } from 'node:stream';
 import type { Digest } from '../../../digest/digest.ts';
 import { ImgcopyError, isAbort } from '../../../errors/imgcopy-error.ts';
 import { formatRegistryReference, type RegistryReference } from '../../../reference/registry-reference.ts';
-import type { GetBlobAtOptions, ImageSourceChunk, RangeSupport } from '../../../contract/blob-chunk-accessor.ts';
+import type {
+  GetBlobAtOptions,
+  ImageSourceChunk,
+  RangeAnswer,
+  RangeSupport,
+} from '../../../contract/blob-chunk-accessor.ts';
 import type { BlobInfo, RawManifest, WaitOptions } from '../../../contract/blob-info.ts';
-import { BadPartialRequestError, WholeBlobError } from '../../../contract/errors.ts';
 import type {
   BlobStream,
   GetBlobOptions,
@@ -137,24 +140,16 @@ export class MirroredSource implements ImageSource {
     return answer;
   }
 
-  async *getBlobAt(
+  async getBlobAt(
     info: BlobInfo,
     chunks: readonly ImageSourceChunk[],
     options: GetBlobAtOptions = {},
-  ): AsyncGenerator<Readable> {
+  ): Promise<RangeAnswer> {
     const { digest } = info;
-    const begin = async (one: RegistrySource): Promise<BegunReaders> => {
-      const readers = one.getBlobAt(info, chunks, options)[Symbol.asyncIterator]();
-      return { readers, first: await readers.next() };
-    };
-    const { answer, mirror } = await this.#ask(digest, `ranges of blob ${digest}`, begin, options);
+    const ask = (one: RegistrySource): Promise<RangeAnswer> => one.getBlobAt(info, chunks, options);
+    const { answer, mirror } = await this.#ask(digest, `ranges of blob ${digest}`, ask, options);
     this.#served.set(digest, mirror);
-    const { readers, first } = answer;
-    try {
-      for (let next = first; !next.done; next = await readers.next()) yield next.value;
-    } finally {
-      await readers.return?.();
-    }
+    return answer;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -184,11 +179,6 @@ export class MirroredSource implements ImageSource {
   }
 }
 
-interface BegunReaders {
-  readonly readers: AsyncIterator<Readable>;
-  readonly first: IteratorResult<Readable>;
-}
-
 async function askEach<T>(
   mirrors: readonly Mirror[],
   what: string,
@@ -203,9 +193,7 @@ async function askEach<T>(
       return { answer: await ask(source), mirror, source };
     } catch (error) {
       signal?.throwIfAborted();
-      // How ranges are refused is an answer.
-      const isAnswer = error instanceof BadPartialRequestError || error instanceof WholeBlobError;
-      if (isAbort(error) || isAnswer || !(error instanceof ImgcopyError)) throw error;
+      if (isAbort(error) || !(error instanceof ImgcopyError)) throw error;
       if (last instanceof ImgcopyError) failures.push(last.message);
       last = error;
     }

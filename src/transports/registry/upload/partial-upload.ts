@@ -131,7 +131,9 @@ async function hashFront(
   accessor: BlobChunkAccessor,
   { info, length, signal }: { info: BlobInfo; length: number; signal: AbortSignal | undefined },
 ): Promise<void> {
-  for await (const reader of accessor.getBlobAt(info, [{ offset: 0, length }], { signal })) {
+  const answer = await accessor.getBlobAt(info, [{ offset: 0, length }], { signal });
+  if (answer.kind !== 'ranges') throw new Error('a local source gives any ranges');
+  for await (const reader of answer.readers) {
     for await (const bytes of reader as AsyncIterable<Buffer>) verifier.update(bytes);
   }
 }

@@ -5,15 +5,16 @@ import { noCache } from '../../../../src/cache/no-cache.ts';
 import { registryBlobRanges } from '../../../../src/transports/registry/read/blob-ranges.ts';
 import type {
   BlobChunkAccessor,
-  GetBlobAtOptions,
   ImageSourceChunk,
   RangeSupport,
 } from '../../../../src/contract/blob-chunk-accessor.ts';
+import type { WaitOptions } from '../../../../src/contract/blob-info.ts';
 import type { BlobInfoCache, HostAbility } from '../../../../src/contract/blob-info-cache.ts';
-import { BadPartialRequestError, WholeBlobError } from '../../../../src/contract/errors.ts';
+import { BadPartialRequestError } from '../../../../src/contract/errors.ts';
 import { randomBytes } from '../../../support/images.ts';
 import { startRegistry, type RegistryOptions, type TestRegistry } from '../../../support/registry.ts';
 import { clientOf, hastyPolicy, infoOf, openAccess } from '../../../support/registry-transport.ts';
+import { readersOf } from '../../../support/memory-accessor.ts';
 
 const blob = randomBytes('blob', 3_000_000);
 const info = infoOf(blob);
@@ -49,10 +50,10 @@ async function start(options: RegistryOptions = {}, cache?: BlobInfoCache): Prom
 async function read(
   ranges: BlobChunkAccessor,
   chunks: readonly ImageSourceChunk[],
-  options?: GetBlobAtOptions,
+  options?: WaitOptions,
 ): Promise<Buffer[]> {
   const parts: Buffer[] = [];
-  for await (const reader of ranges.getBlobAt(info, chunks, options)) parts.push(await buffer(reader));
+  for await (const reader of readersOf(ranges.getBlobAt(info, chunks, options))) parts.push(await buffer(reader));
   return parts;
 }
 
@@ -113,20 +114,14 @@ test('an answer that is cut is taken up at its offset (behaviours 12, 59)', asyn
   }
 });
 
-test('a whole blob in place of ranges is sliced, and not read beyond them', async () => {
-  await using setting = await start({ ranges: false });
-  assert.deepEqual(await read(setting.ranges, some), expected(some));
-  assert.equal(setting.registry.requests.length, 1);
-});
-
-test('a whole blob is handed over where that is wanted, and goes on when it is cut', async () => {
+test('a whole blob in place of ranges is handed over, and goes on when it is cut', async () => {
   await using setting = await start({ ranges: false });
   const { registry, ranges } = setting;
   registry.behave({ match: { ...blobs, times: 1 }, cutAfterBytes: 1_000_000 });
-  const error: unknown = await read(ranges, one, { takesWholeBlob: true }).catch((thrown: unknown) => thrown);
-  assert.ok(error instanceof WholeBlobError);
+  const answer = await ranges.getBlobAt(info, one);
+  assert.ok(answer.kind === 'whole');
   registry.settings.ranges = true;
-  assert.ok((await buffer(error.stream)).equals(blob));
+  assert.ok((await buffer(answer.stream)).equals(blob));
   assert.deepEqual(
     registry.requests.map(({ range }) => range?.replace(/\d{3,}-$/, 'n-')),
     ['bytes=7-2000006', 'bytes=n-'],
@@ -138,7 +133,7 @@ test('a whole blob that comes for the rest of a cut answer is no new beginning',
   const { registry, ranges } = setting;
   registry.behave({ match: { ...blobs, times: 1 }, cutAfterBytes: 300_000 });
   registry.behave({ match: { ...blobs, after: 1 }, call: () => void (registry.settings.ranges = false) });
-  assert.deepEqual(await read(ranges, one, { takesWholeBlob: true }), expected(one));
+  assert.deepEqual(await read(ranges, one), expected(one));
   assert.equal(registry.requests.length, 2);
 });
 
@@ -146,7 +141,7 @@ test('leaving the loop ends the request, an abort its waiting (behaviour 11)', a
   await using setting = await start();
   const { registry, ranges } = setting;
   registry.behave({ match: { ...blobs, times: 1 }, stallAfterBytes: 200_000 });
-  for await (const reader of ranges.getBlobAt(info, one, { takesWholeBlob: true })) {
+  for await (const reader of readersOf(ranges.getBlobAt(info, one))) {
     reader.once('data', () => undefined);
     break;
   }
@@ -154,7 +149,7 @@ test('leaving the loop ends the request, an abort its waiting (behaviour 11)', a
   assert.equal(registry.requests[0]?.outcome, 'aborted');
   registry.behave({ stall: true });
   const controller = new AbortController();
-  const waiting = read(ranges, one, { takesWholeBlob: true, signal: controller.signal });
+  const waiting = read(ranges, one, { signal: controller.signal });
   await registry.until(() => registry.requests.length === 2);
   controller.abort();
   await assert.rejects(waiting, { name: 'AbortError' });
@@ -217,9 +212,9 @@ test('that a host ignores ranges holds for minutes, and not for the next run', a
     return registryBlobRanges(client, options).rangeSupport;
   };
   const { rangeSupport } = setting.ranges;
-  rangeSupport.ranges = true;
+  rangeSupport.report({ ranges: true });
   assert.equal(later().ranges, true);
-  rangeSupport.ranges = false;
+  rangeSupport.report({ ranges: false });
   assert.equal(rangeSupport.ranges, false);
   assert.equal(later().ranges, undefined, 'neither yes nor no');
   // As older versions wrote it.
@@ -237,8 +232,8 @@ test('what a host can do is remembered in the cache, and for the run', async () 
   await using setting = await start({}, cache);
   const { ranges, registry } = setting;
   assert.deepEqual([ranges.rangeSupport.ranges, ranges.rangeSupport.multiRange], [undefined, undefined]);
-  ranges.rangeSupport.ranges = true;
-  ranges.rangeSupport.multiRange = false;
+  ranges.rangeSupport.report({ ranges: true });
+  ranges.rangeSupport.report({ multiRange: false });
   const [host] = [...known.keys()].map((key) => key.split(' ')[0]);
   assert.deepEqual(
     [...known],

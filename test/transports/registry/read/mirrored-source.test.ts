@@ -9,6 +9,7 @@ import { at, openHome } from '../../../library/test-copier.ts';
 import { buildImage, randomBytes } from '../../../support/images.ts';
 import { startRegistry, type Rule, type TestRegistry } from '../../../support/registry.ts';
 import { endpointOf, infoOf, openAccess, referenceTo } from '../../../support/registry-transport.ts';
+import { readersOf } from '../../../support/memory-accessor.ts';
 
 const layers = ['first', 'second'].map((name) => randomBytes(`mirrored ${name}`, 2000));
 const [layer = Buffer.alloc(0), other = Buffer.alloc(0)] = layers;
@@ -99,10 +100,11 @@ test('reads ranges from the next address where the first one lacks the blob; a r
   await source.getManifest();
   const read = async (): Promise<Buffer> => {
     const parts: Buffer[] = [];
-    for await (const reader of source.getBlobAt(infoOf(layer), [
+    const chunks = [
       { offset: 10, length: 5 },
       { offset: 100, length: 7 },
-    ])) {
+    ];
+    for await (const reader of readersOf(source.getBlobAt(infoOf(layer), chunks))) {
       parts.push(...((await reader.toArray()) as Buffer[]));
     }
     return Buffer.concat(parts);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { randomBytes } from '../../../support/images.ts';
+import { readersOf } from '../../../support/memory-accessor.ts';
 import { startRegistry, type TestRegistry } from '../../../support/registry.ts';
 import { infoOf, openAccess, sourceAt } from '../../../support/registry-transport.ts';
 
@@ -33,7 +34,8 @@ test('ranges that drip are resumed within the retries, and then given up', async
   await using access = openAccess({ minRate: 100_000, now: slowClock(), policy: { retries: 3 } });
   await using source = await sourceAt(access, registry, 'app:v1');
   const read = async (): Promise<void> => {
-    for await (const reader of source.getBlobAt(info, [{ offset: 1000, length: 300_000 }])) await reader.toArray();
+    for await (const reader of readersOf(source.getBlobAt(info, [{ offset: 1000, length: 300_000 }])))
+      await reader.toArray();
   };
   await assert.rejects(read(), { code: 'ERR_SOURCE_TOO_SLOW', side: 'source' });
   assert.equal(registry.count({ method: 'GET', path: /blobs/ }), 4);
