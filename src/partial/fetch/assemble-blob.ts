@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import { PartialBlobUnavailableError } from '../../contract/errors.ts';
-import { assemble } from './assemble-segments.ts';
+import { plannedBytes } from './planned-bytes.ts';
 import { fetchAll, planBlob, type BlobPlan, type PlanBlobInput } from '../plan/plan-blob.ts';
 import { complement, planFromOffset, planOf, type ByteRange } from '../plan/segments.ts';
 import type { ChunkedTail } from '../toc/tail.ts';
@@ -47,7 +47,7 @@ function assemblyOf(
   const fallbacks: ByteRange[] = [];
   const leave = new AbortController();
   const signal = input.signal === undefined ? leave.signal : AbortSignal.any([input.signal, leave.signal]);
-  const bytes = assemble(plan, { ...input, oldBlobs, signal }, (range) => fallbacks.push(range));
+  const bytes = plannedBytes(plan, { ...input, oldBlobs, signal }, (range) => fallbacks.push(range));
   return {
     bytes,
     tail,

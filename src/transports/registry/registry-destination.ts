@@ -29,7 +29,7 @@ import { registryBlobRanges } from './read/blob-ranges.ts';
 import { RegistryClient } from './client.ts';
 import { NamedManifests } from './named-manifests.ts';
 import { NotedUploads } from './upload/noted-uploads.ts';
-import { uploadAssembled } from './upload/partial-upload.ts';
+import { uploadAssembled } from './upload/assembled-upload.ts';
 import type { RegistryAccess } from './registry-access.ts';
 import type { Endpoint } from './registry-endpoint.ts';
 import { collectVerified, uploadBytes, uploadStream } from './upload/upload.ts';

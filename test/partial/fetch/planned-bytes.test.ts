@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { digestOf } from '../../../src/digest/digest.ts';
 import { ImgcopyError } from '../../../src/errors/imgcopy-error.ts';
 import { MemoryBudget } from '../../../src/io/memory.ts';
-import { assemble } from '../../../src/partial/fetch/assemble-segments.ts';
+import { plannedBytes } from '../../../src/partial/fetch/planned-bytes.ts';
 import { planOf, type ByteRange, type Plan, type Segment } from '../../../src/partial/plan/segments.ts';
 import { BadPartialRequestError } from '../../../src/contract/errors.ts';
 import { randomBytes } from '../../support/images.ts';
@@ -70,7 +70,7 @@ async function run(
   const sources = { accessor: source, info: infoOf(blob), own, oldBlobs, memory };
   const parts: Buffer[] = [];
   try {
-    for await (const part of assemble(plan, sources, (range) => fallbacks.push(range))) parts.push(part);
+    for await (const part of plannedBytes(plan, sources, (range) => fallbacks.push(range))) parts.push(part);
   } finally {
     assert.equal(memory.held, 0, 'all memory was given back');
     await new Promise(setImmediate);

@@ -25,7 +25,7 @@ export interface PieceSources {
  *
  * @param onFallback  told of reused ranges that were fetched after all.
  */
-export async function* assemble(
+export async function* plannedBytes(
   plan: Plan,
   sources: PieceSources,
   onFallback?: (range: ByteRange) => void,

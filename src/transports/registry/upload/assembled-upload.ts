@@ -11,7 +11,7 @@ import { sendRest } from './upload.ts';
 import type { UploadSession } from './upload-session.ts';
 import type { Uploads } from './uploads.ts';
 
-export interface PartialUpload {
+export interface AssembledUpload {
   readonly bytesReused: number;
   /** Those of them that an earlier run had sent. */
   readonly bytesResumed: number;
@@ -29,7 +29,7 @@ const STREAM_BUFFER = 256 * 1024;
  *
  * @throws PartialBlobUnavailableError when the blob is best sent as one stream, or came out wrong.
  */
-export async function uploadAssembled(uploads: Uploads, input: Input): Promise<PartialUpload> {
+export async function uploadAssembled(uploads: Uploads, input: Input): Promise<AssembledUpload> {
   const { info, signal } = input;
   const attempts = uploads.attempts(info.digest, signal);
   let session = await uploads.claim(info);
@@ -38,7 +38,7 @@ export async function uploadAssembled(uploads: Uploads, input: Input): Promise<P
   /** How much of it an earlier run had sent. */
   let resumed: number | undefined = session === undefined ? 0 : undefined;
 
-  const attempt = async (): Promise<PartialUpload> => {
+  const attempt = async (): Promise<AssembledUpload> => {
     if (session !== undefined) {
       if (!(await canGoOn(session, info, signal))) session = undefined;
       received = session?.offset ?? 0;
