@@ -134,12 +134,14 @@ function codeOf(status: number, codes: readonly string[]): string {
   return status >= 500 ? 'ERR_REGISTRY_FAULT' : 'ERR_REGISTRY_REFUSED';
 }
 
-function hintOf(status: number, codes: readonly string[], { side, kind }: HttpRequest): string | undefined {
+function hintOf(status: number, codes: readonly string[], { method, side, kind }: HttpRequest): string | undefined {
   if (isRateLimit(status, codes))
     return "the registry's rate limit is reached; try again later, or log in for a higher limit";
   if (isDenial(status, codes)) return 'the server refuses this request, whoever sends it';
   if (codes.includes('NAME_UNKNOWN') && side === 'destination')
     return 'some registries need the repository to exist before the first push';
+  if (isNotFound(status, codes) && kind === 'blob-write' && method !== 'POST')
+    return 'the registry no longer knows this upload; if several servers answer for it, they have to share their storage';
   if (isNotFound(status, codes) && kind === 'blob-read')
     return 'the registry lacks a blob that its manifest names; push the image there again, or copy it from elsewhere';
   if (isNotFound(status, codes)) return 'check the name and the tag; imgcopy tags REPOSITORY lists the tags';

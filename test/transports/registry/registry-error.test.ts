@@ -109,6 +109,7 @@ test('names request, status and what the registry said, without secrets', async 
 
 test('tells the user what can be done, for the side that it happened on', async () => {
   const cases: readonly [refusal: Refusal, hint: RegExp][] = [
+    [{ status: 404, kind: 'blob-write', side: 'destination' }, /no longer knows this upload/],
     [{ status: 404, kind: 'blob-read' }, /lacks a blob that its manifest names; push the image there again/],
     [{ status: 401 }, /^the server refuses this request, whoever sends it$/],
     [{ status: 404 }, /imgcopy tags/],
