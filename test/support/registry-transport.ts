@@ -9,7 +9,7 @@ import { RegistryClient } from '../../src/transports/registry/client.ts';
 import {
   RegistryAccess,
   type ReachOptions,
-  type EndpointOptions,
+  type RegistryEndpoint,
 } from '../../src/transports/registry/registry-access.ts';
 import {
   openRegistryDestination,
@@ -84,7 +84,7 @@ export async function sourceAt(
   access: RegistryAccess,
   registry: TestRegistry,
   name: string,
-  { observer, ...endpoint }: EndpointOptions = {},
+  { observer, ...endpoint }: RegistryEndpoint & Pick<ReachOptions, 'observer'> = {},
 ): Promise<RegistrySource> {
   const reference = referenceTo(registry, name);
   return await openRegistrySource(access, reference, { ...endpointOf(reference), ...endpoint }, { observer });

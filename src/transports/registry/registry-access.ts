@@ -27,13 +27,13 @@ import type { WaitOptions } from '../../contract/blob-info.ts';
 import { UploadLimits } from './upload/upload-limits.ts';
 import { SelfMount } from './self-mount.ts';
 
-/** How a registry is to be reached. */
-export interface EndpointOptions {
+/** How a registry is to be reached, and as whom. */
+export interface RegistryEndpoint {
   readonly tls?: TlsSettings | undefined;
-  /** http, without trying https. */
+  /** http, without trying https. Default false. */
   readonly plainHttp?: boolean | undefined;
+  /** Default: anonymous. */
   readonly credentials?: CredentialSource | undefined;
-  readonly observer?: RequestObserver | undefined;
 }
 
 export interface RegistryAccessOptions {
@@ -60,7 +60,8 @@ export interface RegistryAccessOptions {
   readonly uploadState: () => Promise<UploadState>;
 }
 
-export interface ReachOptions extends EndpointOptions, WaitOptions {
+export interface ReachOptions extends RegistryEndpoint, WaitOptions {
+  readonly observer?: RequestObserver | undefined;
   readonly side: Side;
   /** What a token is asked for, e.g. `repository:app:pull,push`; the one that matters most comes first. */
   readonly scopes: readonly string[];

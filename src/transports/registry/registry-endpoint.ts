@@ -1,9 +1,4 @@
-import {
-  type CredentialLookUp,
-  type CredentialSearch,
-  type CredentialSource,
-  NO_CREDENTIALS,
-} from '../../auth/credential-search.ts';
+import { type CredentialLookUp, type CredentialSearch, NO_CREDENTIALS } from '../../auth/credential-search.ts';
 import type { Credentials } from '../../auth/credentials.ts';
 import type { TlsSettings } from '../../http/connect/trust.ts';
 import { homeDirectory } from '../../io/home-directory.ts';
@@ -11,15 +6,7 @@ import type { RegistryReference } from '../../reference/registry-reference.ts';
 import type { RepositoryName } from '../../contract/image-source.ts';
 import type { EndpointOptions } from '../../contract/endpoint-options.ts';
 import type { OpenOptions } from '../transport.ts';
-
-/** How a registry is to be reached, and as whom. */
-export interface RegistryEndpoint {
-  readonly tls?: TlsSettings | undefined;
-  /** http, without trying https. Default false. */
-  readonly plainHttp?: boolean | undefined;
-  /** Default: anonymous. */
-  readonly credentials?: CredentialSource | undefined;
-}
+import type { RegistryEndpoint } from './registry-access.ts';
 
 /** An address that has, or takes, what is under a name. */
 export interface Endpoint extends RegistryEndpoint {
