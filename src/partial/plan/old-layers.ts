@@ -3,18 +3,12 @@ import type { Descriptor, Platform } from '../../manifest/descriptor.ts';
 import { type Manifest, parseManifest } from '../../manifest/parse-manifest.ts';
 import { matchPlatform } from '../../manifest/platform.ts';
 import { type Candidate, isAnnotatedChunked, MIN_CHUNKED_BLOB, MIN_RANGED_BLOB } from './plan-blob.ts';
-import type { BlobInfoCache } from '../../contract/blob-info-cache.ts';
-import type { BlobInfo, RawManifest, WaitOptions } from '../../contract/blob-info.ts';
-import type { CurrentManifest } from '../../contract/image-destination.ts';
+import type { BlobInfo, RawManifest } from '../../contract/blob-info.ts';
+import type { CurrentManifest, PutBlobPartialOptions } from '../../contract/image-destination.ts';
 import type { RepositoryName } from '../../contract/image-source.ts';
 
-export interface OldLayersOptions extends WaitOptions {
-  /** Position of the new layer, whose predecessor is the most like it. */
-  readonly layerIndex: number | undefined;
-  /** Of the image that the new layer belongs to: the same instance of an index is looked at. */
-  readonly platform: Platform | undefined;
-  readonly cache: BlobInfoCache | undefined;
-}
+/** The new layer's `layerIndex` tells its predecessor, which is the most like it, and `platform` the instance of an index to look at. */
+export type OldLayersOptions = Pick<PutBlobPartialOptions, 'cache' | 'layerIndex' | 'platform' | 'reusePieces'>;
 
 /** So many blobs that only the cache knows of. */
 const MAX_CACHED = 2;
@@ -37,8 +31,10 @@ export class OldLayers {
     this.#own = own;
   }
 
-  /** Those that may be worth a look, best first. */
-  async find(info: BlobInfo, { layerIndex, platform, cache }: OldLayersOptions): Promise<readonly Candidate[]> {
+  /** Those that may be worth a look, best first; none where no pieces are to be reused. */
+  async find(info: BlobInfo, options: OldLayersOptions): Promise<readonly Candidate[]> {
+    const { layerIndex, platform, cache, reusePieces = true } = options;
+    if (!reusePieces) return [];
     const mayBeChunked = isAnnotatedChunked(info) || info.size >= MIN_RANGED_BLOB;
     const layers = await this.#layers(platform, mayBeChunked);
     const chunked = this.#own === undefined ? [] : (cache?.chunkedBlobs(this.#own, MAX_CACHED + layers.length) ?? []);

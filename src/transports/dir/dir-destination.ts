@@ -121,12 +121,11 @@ export class DirDestination implements ImageDestination {
     info: BlobInfo,
     options: PutBlobPartialOptions,
   ): Promise<PartialBlob> {
-    const { cache, memory, signal, layerIndex, platform, reusePieces = true } = options;
+    const { cache, memory, signal } = options;
     signal?.throwIfAborted();
     const { digest, size } = info;
     const { blobs, oldLayers, version } = this.#written;
-    const candidates = async (): Promise<readonly Candidate[]> =>
-      reusePieces ? await oldLayers.find(info, { layerIndex, platform, cache }) : [];
+    const candidates = (): Promise<readonly Candidate[]> => oldLayers.find(info, options);
     await version.raiseTo(versionFor([blobFileName(digest)]));
     const { tail, ...reuse } = await blobs.assemble({ accessor, info, candidates, memory, signal });
     if (tail !== undefined) cache?.recordChunkedBlob({ digest, size, format: tail.format });

@@ -143,9 +143,8 @@ export class RegistryDestination implements ImageDestination {
     info: BlobInfo,
     options: PutBlobPartialOptions,
   ): Promise<PartialBlob> {
-    const { cache, memory, signal, layerIndex, platform, reusePieces = true } = options;
-    const candidates = (): Promise<readonly Candidate[]> =>
-      reusePieces ? this.#oldLayers.find(info, { layerIndex, platform, cache }) : Promise.resolve([]);
+    const { cache, memory, signal } = options;
+    const candidates = (): Promise<readonly Candidate[]> => this.#oldLayers.find(info, options);
     const input = { accessor, info, own: this.#own, candidates, memory, signal };
     const { bytesReused, bytesResumed, tail } = await uploadAssembled(this.#uploads, input);
     cache?.recordKnownLocation(info.digest, this.repository);
