@@ -81,7 +81,9 @@ describe('the output of a copy', { concurrency: 4 }, () => {
     assert.match(lines[0] ?? '', /^::group::imgcopy docker:.*\/app:1 dir:.*\/github$/);
     assert.deepEqual(lines.slice(-2, -1), ['::endgroup::']);
     const bad = await home.run([`${registry.host}/app:none`, `dir:${join(home.path, 'bad%20')}`], { env });
-    const annotations = bad.stderr.split('\n').filter((line) => line.startsWith('::'));
+    const marked = bad.stderr.split('\n').filter((line) => line.startsWith('::'));
+    const annotations = marked.filter((line) => !/^::(?:end)?group::/.test(line));
+    assert.deepEqual(marked.slice(-2), ['::endgroup::', annotations[0]]);
     assert.equal(annotations.length, 1);
     assert.match(annotations[0] ?? '', /^::error::imgcopy: copying .*bad%2520: GET http.*: 404 .* hint: /);
   });
