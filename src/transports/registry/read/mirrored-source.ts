@@ -148,7 +148,7 @@ export class MirroredSource implements ImageSource {
     const { digest } = info;
     const ask = (one: RegistrySource): Promise<RangeAnswer> => one.getBlobAt(info, chunks, options);
     const { answer, mirror } = await this.#ask(digest, `ranges of blob ${digest}`, ask, options);
-    this.#served.set(digest, mirror);
+    if (answer.kind !== 'refused') this.#served.set(digest, mirror);
     return answer;
   }
 
