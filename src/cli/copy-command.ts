@@ -17,7 +17,7 @@ import { endpointsOf, patienceOf, type BothEndpointsFlags, type PatienceFlags } 
 import { openProgress } from './progress/open-progress.ts';
 import type { Progress, ProgressMode } from './progress/progress.ts';
 import { within } from './time-limit.ts';
-import { keepYoungGenerationSmall } from './v8-flags.ts';
+import { keepYoungGenerationSmall, MarkingControl } from './v8-flags.ts';
 
 /** What a copy prints on standard output. */
 type OutputForm = 'reference' | 'image' | 'digest' | 'json';
@@ -65,6 +65,7 @@ export async function runCopy(
   const { verbose = false, debug = false } = flags;
   const progress = await openProgress(flags.quiet ? 'none' : (flags.progress ?? 'auto'), { verbose, debug });
   if (flags.all) warnOfOneTag(parseImageName(source, transports), progress);
+  using marking = new MarkingControl();
   let result: CopyResult;
   try {
     result = await within(flags, signal, (limited) =>
@@ -87,7 +88,10 @@ export async function runCopy(
         cache: flags.cache,
         signal: limited,
         transports,
-        onEvent: progress.show,
+        onEvent: (event) => {
+          marking.show(event);
+          progress.show(event);
+        },
         onWarning: progress.warn,
         ...(debug && { onRequest: logRequest }),
       }),

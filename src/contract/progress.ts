@@ -18,6 +18,8 @@ export type CopyEvent =
   | { readonly type: 'blob-started'; readonly digest: Digest; readonly size: number; readonly name: string }
   /** `bytes` of the blob are done so far; it never goes back but when a blob starts again. */
   | { readonly type: 'blob-progress'; readonly digest: Digest; readonly bytes: number }
+  /** A large blob comes as one stream from now on, and no longer. */
+  | { readonly type: 'blob-stream'; readonly digest: Digest; readonly isOpen: boolean }
   | {
       readonly type: 'blob-done';
       readonly digest: Digest;

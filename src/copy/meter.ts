@@ -4,6 +4,9 @@ import type { BlobInfo } from '../contract/blob-info.ts';
 import type { ImageSource } from '../contract/image-source.ts';
 import type { CopyRun } from './copy-run.ts';
 
+/** Streams of so many bytes are told of. */
+const LARGE_STREAM = 64 * 1024 * 1024;
+
 /** Counts the bytes of one blob that come from the source, and reports them. */
 export class Meter {
   readonly #run: CopyRun;
@@ -26,7 +29,8 @@ export class Meter {
     this.#run.emit({ type: 'blob-progress', digest: this.#info.digest, bytes: 0 });
   }
 
-  count(stream: Readable): Readable {
+  /** @param length  of the stream in bytes; default that of the blob. */
+  count(stream: Readable, length: number = this.#info.size): Readable {
     const counter = new Transform({
       readableHighWaterMark: 256 * 1024,
       writableHighWaterMark: 256 * 1024,
@@ -35,7 +39,9 @@ export class Meter {
         done(null, chunk);
       },
     });
-    return pipeline(stream, counter, () => undefined);
+    const isLarge = length >= LARGE_STREAM;
+    if (isLarge) this.#tell(true);
+    return pipeline(stream, counter, () => isLarge && this.#tell(false));
   }
 
   /** The source's blobs, what is read of them counted. Undefined where it gives no parts of blobs. */
@@ -43,7 +49,7 @@ export class Meter {
     const { getBlobAt, rangeSupport } = source;
     if (getBlobAt === undefined || rangeSupport === undefined) return undefined;
     const read = getBlobAt.bind(source);
-    const count = (stream: Readable): Readable => this.count(stream);
+    const count = (stream: Readable, length?: number): Readable => this.count(stream, length);
     return {
       rangeSupport,
       async getBlob(info, options): Promise<BlobStream> {
@@ -52,10 +58,15 @@ export class Meter {
       },
       async getBlobAt(info, chunks, options) {
         const answer = await read(info, chunks, options);
-        if (answer.kind === 'ranges') return { ...answer, readers: each(answer.readers, count) };
-        return answer.kind === 'whole' ? { ...answer, stream: count(answer.stream) } : answer;
+        if (answer.kind === 'whole') return { ...answer, stream: count(answer.stream) };
+        if (answer.kind === 'refused') return answer;
+        return { ...answer, readers: each(answer.readers, (reader, index) => count(reader, chunks[index]?.length)) };
       },
     };
+  }
+
+  #tell(isOpen: boolean): void {
+    this.#run.emit({ type: 'blob-stream', digest: this.#info.digest, isOpen });
   }
 
   #add(length: number): void {
@@ -65,6 +76,10 @@ export class Meter {
   }
 }
 
-async function* each<T>(items: AsyncIterable<T>, change: (item: T) => T): AsyncGenerator<T> {
-  for await (const item of items) yield change(item);
+async function* each<T>(items: AsyncIterable<T>, change: (item: T, index: number) => T): AsyncGenerator<T> {
+  let index = 0;
+  for await (const item of items) {
+    yield change(item, index);
+    index += 1;
+  }
 }

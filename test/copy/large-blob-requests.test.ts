@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { CopyEvent } from '../../src/index.ts';
 import { buildImage } from '../support/images.ts';
 import { assertCopied, copyTo, openScene } from './partial-copies.ts';
 
@@ -24,4 +25,13 @@ test('a registry that serves blobs itself is asked at most 100 times a GB', { ti
   assert.ok(count <= (SIZE / 1e9) * 100 + 10, `${count} requests`);
   assert.ok(count > 4, 'several at a time');
   assert.ok(bytes.fetched <= bytes.total + 2, 'and the two bytes that were asked for to learn how');
+});
+
+test('a large blob that comes as one stream is told of, at its beginning and its end', async (t) => {
+  const scene = await openScene(t);
+  scene.from.seed('app', '1', buildImage({ layers: [Buffer.alloc(70 * 1024 * 1024)] }));
+  const streams: boolean[] = [];
+  const onEvent = (event: CopyEvent): void => void (event.type === 'blob-stream' && streams.push(event.isOpen));
+  await copyTo('registry', scene, '1', { partial: 'never', onEvent });
+  assert.deepEqual(streams, [true, false]);
 });
