@@ -4,6 +4,8 @@ import type { BlobInfo } from '../contract/blob-info.ts';
 import type { ImageSource } from '../contract/image-source.ts';
 import type { CopyRun } from './copy-run.ts';
 
+const BLOB_BUFFER = 256 * 1024;
+const RANGE_BUFFER = 64 * 1024;
 /** Streams of so many bytes are told of. */
 const LARGE_STREAM = 64 * 1024 * 1024;
 
@@ -31,9 +33,11 @@ export class Meter {
 
   /** @param length  of the stream in bytes; default that of the blob. */
   count(stream: Readable, length: number = this.#info.size): Readable {
+    // Of ranges, many are read at a time.
+    const highWaterMark = length < this.#info.size ? RANGE_BUFFER : BLOB_BUFFER;
     const counter = new Transform({
-      readableHighWaterMark: 256 * 1024,
-      writableHighWaterMark: 256 * 1024,
+      readableHighWaterMark: highWaterMark,
+      writableHighWaterMark: highWaterMark,
       transform: (chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void => {
         this.#add(chunk.length);
         done(null, chunk);

@@ -20,8 +20,6 @@ export interface FetchRangesOptions {
 /** What a request asks for at the most, in bytes: with 80 ms of round trip and 12 MB/s, bytes move half of its time. Twice that took twice the memory
  * for a third more of throughput. */
 const SEGMENT_BYTES = 1024 * 1024;
-/** A source that begins to answer so soon is near, in ms: how fast its first range comes shows whether one stream will do. */
-const NEAR_MS = 15;
 /** A range as long as this is passed on as it comes where there is no room for it, or no need; then in so many bytes at a time. */
 const LONG_RANGE = 8 * 1024 * 1024;
 const STREAMED_BYTES = 2 * LONG_RANGE;
@@ -175,7 +173,10 @@ class RangeFetcher {
   /** Whether what comes next is best read in stripes. */
   #mayStripe(): boolean {
     return (
-      !this.#few && this.#accessor.rangeSupport.multiRange === true && (this.#queue.first?.length ?? 0) >= STRIPED_RANGE
+      !this.#few &&
+      !this.#window.isOpen &&
+      this.#accessor.rangeSupport.multiRange === true &&
+      (this.#queue.first?.length ?? 0) >= STRIPED_RANGE
     );
   }
 
@@ -236,7 +237,7 @@ class RangeFetcher {
     this.#isProbing = ranges !== true || (multiRange === undefined && batch.chunks.length > 1);
     const isFirst = this.#isProbing && ranges !== true;
     const onAnswer = (elapsedMs: number): void => {
-      this.#isMeasuring = isFirst && share !== undefined && elapsedMs <= NEAR_MS;
+      this.#isMeasuring = this.#window.answered(elapsedMs) && isFirst && share !== undefined;
       this.#learn(batch);
     };
     return new RangeRequest(this.#accessor, this.#info, batch, { share, onAnswer, signal: this.#signal });

@@ -8,6 +8,14 @@ export interface RangeTiming {
   readonly elapsedMs: number;
 }
 
+/** A source that begins to answer so soon is near, in ms: how fast its first range comes shows whether one stream will do. */
+const NEAR_MS = 15;
+/**
+ * From here on the event loop is what is short, not the line: more connections to a source that is near would only take more of it. Its answers
+ * are seen late then: within so many ms still counts as near.
+ */
+const BUSY = 0.9;
+const BUSY_NEAR_MS = 40;
 const FIRST_SIZE = 8;
 const MAX_SIZE = 20;
 const STEP = 4;
@@ -27,10 +35,13 @@ const REST = 8;
  */
 export class RangeWindow {
   readonly #now: () => number;
+  readonly #utilization: () => number;
   #size = FIRST_SIZE;
   /** Less than the size where the consumer is slower than the source. */
   #needed = MAX_SIZE;
   #isFast = false;
+  #soonestAnswerMs = Infinity;
+  #isMeasured = false;
   /** Bytes a ms in the window before, and its size. */
   #best: { readonly rate: number; readonly size: number } | undefined;
   #rest = 0;
@@ -38,8 +49,12 @@ export class RangeWindow {
   #bytes = 0;
   #count = 0;
 
-  constructor(options: { readonly now?: (() => number) | undefined } = {}) {
+  /** @param options.utilization  how busy the event loop was since it was called last, from 0 to 1. */
+  constructor(
+    options: { readonly now?: (() => number) | undefined; readonly utilization?: (() => number) | undefined } = {},
+  ) {
     this.#now = options.now ?? nowMs;
+    this.#utilization = options.utilization ?? loopUtilization();
     this.#since = this.#now();
   }
 
@@ -58,6 +73,17 @@ export class RangeWindow {
     return this.#isFast;
   }
 
+  /** Whether it is too soon to say that one stream will not do. */
+  get isOpen(): boolean {
+    return this.#soonestAnswerMs <= BUSY_NEAR_MS && !this.#isMeasured;
+  }
+
+  /** @param elapsedMs  how long a request waited for its answer. @returns whether the source is near. */
+  answered(elapsedMs: number): boolean {
+    this.#soonestAnswerMs = Math.min(this.#soonestAnswerMs, elapsedMs);
+    return this.#soonestAnswerMs <= NEAR_MS;
+  }
+
   /** @param ready  how many ranges, from the next one on, the consumer finds ready when it comes for the next. */
   consume(ready: number): void {
     if (ready === 0) this.#needed = Math.min(MAX_SIZE, this.#needed + STEP);
@@ -70,6 +96,9 @@ export class RangeWindow {
     this.#count += 1;
     if (this.#count < this.#size) return;
     const rate = this.#bytes / Math.max(this.#now() - this.#since, 0.1);
+    const isBusy = this.#utilization() >= BUSY;
+    if (isBusy && this.#soonestAnswerMs <= BUSY_NEAR_MS) this.#isFast = true;
+    this.#isMeasured = true;
     this.#adapt(rate);
     this.#bytes = 0;
     this.#count = 0;
@@ -91,4 +120,13 @@ export class RangeWindow {
     this.#best = undefined;
     this.#rest = REST;
   }
+}
+
+function loopUtilization(): () => number {
+  let last = performance.eventLoopUtilization();
+  return () => {
+    const since = last;
+    last = performance.eventLoopUtilization();
+    return performance.eventLoopUtilization(last, since).utilization;
+  };
 }

@@ -14,10 +14,11 @@ export interface StripedRequestOptions {
   readonly onPiece: (full: number) => void;
 }
 
-/** What a stripe holds at the most, in bytes. */
+/** What a stripe takes of the memory, in bytes: what it holds, and as much again in the streams that it is read through. */
 export const STRIPE_MEMORY: number = 1024 * 1024;
-/** Two of them fit into a stripe's memory: one is passed on while the next comes. In bytes. */
-const PIECE_BYTES = STRIPE_MEMORY / 2;
+/** What a stripe holds at the most, in bytes. */
+const MOST_HELD = STRIPE_MEMORY / 2;
+const PIECE_BYTES = 512 * 1024;
 /** What a stripe asks for, in bytes: bodies over 4 MiB keep no place at their host while they wait to be read. */
 const LEAST_STRIPE = 5 * 1024 * 1024;
 const LARGEST_STRIPE = 32 * 1024 * 1024;
@@ -115,7 +116,7 @@ class Stripe {
   }
 
   get isFull(): boolean {
-    return this.#bytes >= STRIPE_MEMORY;
+    return this.#bytes >= MOST_HELD;
   }
 
   /** The next so many bytes, as they come. */

@@ -140,6 +140,7 @@ test('a rest that is refused after a part of it came is taken from the whole blo
       rangeSupport: { ranges: true },
       answer: ([chunk]) => ((chunk?.offset ?? 0) < 16 * MiB ? 'ranges' : { cutAfter: 200_000, error: cut }),
       givesWhole: true,
+      latencyMs: 50,
     });
     assert.ok(
       (await fetchAll(accessor, [{ offset: 5, length: 35 * MiB }], budget)).equals(blob.subarray(5, 5 + 35 * MiB)),

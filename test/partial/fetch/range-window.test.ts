@@ -12,7 +12,7 @@ class Line {
 
   constructor(rateOf: (requests: number) => number) {
     this.#rateOf = rateOf;
-    this.window = new RangeWindow({ now: () => this.#now });
+    this.window = new RangeWindow({ now: () => this.#now, utilization: () => 0 });
   }
 
   /** Moves as many segments as are asked for at a time. @returns how many are from then on. */
@@ -68,3 +68,18 @@ test('one connection that is fast by itself is found out', () => {
   window.record({ bytes: SEGMENT, elapsedMs: 15 });
   assert.equal(window.isFast, true);
 });
+
+for (const [name, utilization, answerMs, isFast] of [
+  ['one stream will do where the source is near and the event loop busy', 0.95, 20, true],
+  ['many connections stay where the event loop has time left', 0.5, 20, false],
+  ['many connections stay where the source is far', 1, 80, false],
+] as const) {
+  test(name, () => {
+    let now = 0;
+    const window = new RangeWindow({ now: () => now, utilization: () => utilization });
+    window.answered(answerMs);
+    assert.equal(window.isOpen, answerMs < 80);
+    for (let request = 0; request < 8; request += 1) window.record({ bytes: SEGMENT, elapsedMs: (now += 100) });
+    assert.deepEqual([window.isFast, window.isOpen], [isFast, false]);
+  });
+}

@@ -18,7 +18,7 @@ const blob = randomBytes('blob', 150 * MiB + 7);
 
 async function fetchBlob(options: MemoryAccessorOptions, budget = BUDGET): Promise<MemoryAccessor> {
   // Later than a source that is near: that is read as one stream.
-  const accessor = new MemoryAccessor(blob, { latencyMs: 20, ...options });
+  const accessor = new MemoryAccessor(blob, { latencyMs: 50, ...options });
   const memory = new MemoryBudget(budget).openAccount();
   let offset = 0;
   for await (const piece of fetchRanges(accessor, infoOf(blob), [{ offset, length: blob.length }], { memory })) {
@@ -86,7 +86,7 @@ test('a stripe that is cut for good fails the blob', async () => {
 });
 
 test('who leaves ends all stripes', async () => {
-  const accessor = new MemoryAccessor(blob, { latencyMs: 20, rangeSupport: multiRange });
+  const accessor = new MemoryAccessor(blob, { latencyMs: 50, rangeSupport: multiRange });
   const memory = new MemoryBudget(BUDGET).openAccount();
   const bytes = fetchRanges(accessor, infoOf(blob), [{ offset: 0, length: blob.length }], { memory });
   await bytes.next();
@@ -103,7 +103,7 @@ test('10 GB are at most 1,000 requests', async () => {
     rangeSupport: openRangeSupport(),
     getBlobAt: async (_info, chunks) => {
       requests += 1;
-      await delay(20);
+      await delay(50);
       return { kind: 'ranges', readers: readers(chunks) };
     },
   };
