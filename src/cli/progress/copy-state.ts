@@ -99,6 +99,7 @@ export class CopyState {
         break;
       }
       case 'manifest':
+      case 'blob-stream':
       case 'retry':
       case 'warning':
       case 'done':

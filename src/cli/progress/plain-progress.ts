@@ -80,6 +80,7 @@ function describeEvent(event: CopyEvent, state: CopyState, verbose: boolean): st
     case 'planned':
     case 'blob-started':
     case 'blob-progress':
+    case 'blob-stream':
     case 'done':
   }
   return undefined;
