@@ -1,6 +1,4 @@
-import { once } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { digestHex, type Digest } from '../../src/digest/digest.ts';
 import { selfSignedCertificate } from '../support/certificate.ts';
@@ -8,6 +6,7 @@ import { createCliHome, type CliHome } from '../support/cli.ts';
 import { buildImage, buildIndex, type TestImage } from '../support/images.ts';
 import { startRegistry, type TestRegistry } from '../support/registry.ts';
 import { filesOf } from '../transports/dir/image-directory.ts';
+import { freePort } from '../support/http-servers.ts';
 
 /** The image that is whole. */
 export const good: TestImage = buildImage({ layers: { count: 2, size: 20_000 } });
@@ -59,7 +58,7 @@ export async function openBadInputStage(): Promise<BadInputStage> {
   const secure = await startRegistry({ tls: selfSignedCertificate() });
   secure.seed('app', '1', good);
   const registries = { registry: await startMisbehaving(), locked, secure, target: await startRegistry() };
-  return new BadInputStage(registries, await createCliHome(), await unusedPort());
+  return new BadInputStage(registries, await createCliHome(), await freePort());
 }
 
 /** The files of the good image with other content in place of its layer, or none. */
@@ -90,14 +89,4 @@ async function startMisbehaving(): Promise<TestRegistry> {
   registry.behave({ match: { path: /wrong-manifest\/manifests/ }, wrongBytes: true });
   registry.behave({ match: { path: new RegExp(`wrong-blob/blobs/${layer}`) }, wrongBytes: true });
   return registry;
-}
-
-/** A port that was free a moment ago. */
-async function unusedPort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

@@ -1,50 +1,17 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { chmod, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { test, type TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { test } from 'node:test';
 import { buildImage } from '../support/images.ts';
 import { startRegistry } from '../support/registry.ts';
 import { writeImage } from '../transports/dir/image-directory.ts';
+import { program, run, skip, STRANGER, workingDirectory } from './stranger.ts';
 
-const program = fileURLToPath(new URL('../support/cli-process.ts', import.meta.url));
 const image = buildImage({ layers: { count: 2, size: 2_000 } });
 const PATH = process.env['PATH'] ?? '';
-
-/** A user who is in no list of users, as those of OpenShift. */
-const STRANGER = 54_321;
-const isRoot = process.getuid?.() === 0;
-const skip = !isRoot && process.env['IMGCOPY_REQUIRE_REAL'] !== '1' && 'only root can become another user';
-
-interface Run {
-  readonly env: Readonly<Record<string, string>>;
-  readonly cwd: string;
-  readonly uid?: number | undefined;
-}
-
-async function run(args: readonly string[], { env, cwd, uid }: Run): Promise<{ status: number; stderr: string }> {
-  const identity = uid === undefined ? {} : { uid, gid: uid };
-  const child = spawn(process.execPath, [program, ...args], {
-    cwd,
-    env: { PATH, ...env },
-    stdio: ['ignore', 'ignore', 'pipe'],
-    ...identity,
-  });
-  const [stderr, [status]] = await Promise.all([text(child.stderr), once(child, 'close') as Promise<[number]>]);
-  return { status, stderr };
-}
-
-/** A working directory that anybody may write to. */
-async function workingDirectory(t: TestContext): Promise<string> {
-  const path = await mkdtemp(join(tmpdir(), 'imgcopy-cwd-'));
-  t.after(() => rm(path, { recursive: true }));
-  await chmod(path, 0o777);
-  return path;
-}
 
 test('an argument that is not UTF-8 is refused, for its path would be another one', async (t) => {
   const cwd = await workingDirectory(t);

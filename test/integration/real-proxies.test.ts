@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { connect, createServer, type AddressInfo } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -14,6 +14,7 @@ import { buildImage } from '../support/images.ts';
 import { requireTool, runTool } from '../support/real-tools.ts';
 import { startRegistry, type TestRegistry } from '../support/registry.ts';
 import { openHome, TestCopier } from '../library/test-copier.ts';
+import { freePort } from '../support/http-servers.ts';
 
 const image = buildImage({ layers: { count: 3, size: 1_000_000 } });
 /** Leads to this machine, and is no loopback address: reached through a proxy. */
@@ -67,15 +68,6 @@ async function startProxy(
       while (!(await read()).includes(text)) await delay(20);
     },
   };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 type Place = Pick<TestRegistry, 'host'>;

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { buildImage, buildIndex } from '../support/images.ts';
 import { startRegistry } from '../support/registry.ts';
-import { authKinds, inWaves } from './round-trips.ts';
+import { authKinds } from './round-trips.ts';
 import { at, openHome, TestCopier } from './test-copier.ts';
+import { inWaves } from '../support/waves.ts';
 
 const timeout = 10_000;
 const LAYERS = 4;

@@ -3,8 +3,9 @@ import { test } from 'node:test';
 import type { CopyOptions } from '../../src/index.ts';
 import { buildImage, buildIndex, randomBytes } from '../support/images.ts';
 import { startRegistry } from '../support/registry.ts';
-import { costOf, countMethods, inWaves } from './round-trips.ts';
+import { costOf, countMethods } from './round-trips.ts';
 import { at, openHome, TestCopier } from './test-copier.ts';
+import { inWaves } from '../support/waves.ts';
 
 const timeout = 10_000;
 const LAYERS = 4;

@@ -3,8 +3,9 @@ import { test } from 'node:test';
 import { buildImage, buildIndex, randomBytes } from '../support/images.ts';
 import { startRegistry, type TestRegistry } from '../support/registry.ts';
 import type { EndpointOptions } from '../../src/index.ts';
-import { authKinds, costOf, countMethods, inWaves } from './round-trips.ts';
+import { authKinds, costOf, countMethods } from './round-trips.ts';
 import { at, openHome, TestCopier, type TestHome } from './test-copier.ts';
+import { inWaves } from '../support/waves.ts';
 
 const LAYERS = 4;
 /** The config is a blob too. */

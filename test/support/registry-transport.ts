@@ -114,28 +114,6 @@ export function cacheKnowing(abilities: Partial<Record<HostAbility, number>>): B
   return { ...noCache(), hostAbility: (_host, ability) => abilities[ability] };
 }
 
-/**
- * Lets requests be answered only in waves: the first so many when they are all there, then the next. A client that waits for an answer
- * before it sends what belongs to the same wave waits for ever.
- *
- * @param sizes  of the waves; what comes after them is answered at once.
- * @returns the requests of each wave, as `METHOD path`, once they have come.
- */
-export function answerInWaves(registries: readonly TestRegistry[], sizes: readonly number[]): readonly string[][] {
-  const waves = sizes.map((size) => ({ size, requests: [] as string[], full: Promise.withResolvers<void>() }));
-  for (const registry of registries) {
-    registry.behave({
-      call: async ({ method, path }) => {
-        const wave = waves.find(({ size, requests }) => requests.length < size);
-        wave?.requests.push(`${method} ${path}`);
-        if (wave?.requests.length === wave?.size) wave?.full.resolve();
-        await wave?.full.promise;
-      },
-    });
-  }
-  return waves.map(({ requests }) => requests);
-}
-
 /** Bytes as a stream of packets. */
 export function streamOf(bytes: Buffer, packetBytes: number = 64 * 1024): Readable {
   const packets = Array.from({ length: Math.ceil(bytes.length / packetBytes) }, (_, index) =>

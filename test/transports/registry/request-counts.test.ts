@@ -9,7 +9,8 @@ import type { ImageSource } from '../../../src/contract/image-source.ts';
 import { currentDigest } from '../../support/current-digest.ts';
 import { buildImage, buildIndex } from '../../support/images.ts';
 import { startRegistry } from '../../support/registry.ts';
-import { answerInWaves, cacheKnowing, destinationAt, openAccess, sourceAt } from '../../support/registry-transport.ts';
+import { cacheKnowing, destinationAt, openAccess, sourceAt } from '../../support/registry-transport.ts';
+import { inWaves } from '../../support/waves.ts';
 
 const LAYERS = 5;
 const image = buildImage({ layers: { count: LAYERS, size: 1000 } });
@@ -64,7 +65,7 @@ test('asks both sides for their manifest at once, and nothing more where they ar
   await using access = openAccess();
   await using source = await sourceAt(access, from, 'app:v1');
   await using destination = await destinationAt(access, to, 'copy:v1');
-  const [manifests] = answerInWaves([from, to], [2]);
+  const [manifests] = inWaves([from, to], [2]);
   await copy({ source, destination });
   assert.deepEqual(manifests?.toSorted(), ['GET /v2/app/manifests/v1', 'GET /v2/copy/manifests/v1']);
   assert.equal(from.count() + to.count(), 2);
@@ -77,7 +78,7 @@ test('copies a new image of n small blobs in 4 waits and 2 + 4n + 1 requests (be
   await using access = openAccess();
   await using source = await sourceAt(access, from, 'app:v1');
   await using destination = await destinationAt(access, to, 'app:v1');
-  const [, second, third, fourth] = answerInWaves([from, to], [2, 3 * BLOBS, BLOBS, 1]);
+  const [, second, third, fourth] = inWaves([from, to], [2, 3 * BLOBS, BLOBS, 1]);
   await copy({ source, destination });
   assert.deepEqual(countMethods(second), { GET: BLOBS, HEAD: BLOBS, POST: BLOBS });
   assert.deepEqual(countMethods(third), { PUT: BLOBS });
@@ -93,7 +94,7 @@ test('needs 2 + 3n + 1 requests where the self-mount is proven: no HEAD any more
   await using access = openAccess();
   await using source = await sourceAt(access, from, 'app:v1');
   await using destination = await destinationAt(access, to, 'app:v1');
-  const [, second] = answerInWaves([from, to], [2, 2 * BLOBS, BLOBS, 1]);
+  const [, second] = inWaves([from, to], [2, 2 * BLOBS, BLOBS, 1]);
   await copy({ source, destination, cache: cacheKnowing({ 'self-mount': 1 }) });
   assert.deepEqual(countMethods(second), { GET: BLOBS, POST: BLOBS });
   assert.equal(to.count({ method: 'HEAD' }), 0);
@@ -110,7 +111,7 @@ test('mounts every blob of the same registry in 3 waits and 2 + n + 1 requests (
   // The first request to a host goes out alone: it learns how to authenticate there.
   await source.getManifestDigest();
   registry.reset();
-  const [, second] = answerInWaves([registry], [2, BLOBS, 1]);
+  const [, second] = inWaves([registry], [2, BLOBS, 1]);
   await copy({ source, destination });
   const mounts = [...image.blobs.keys()].map(
     (digest) => `POST /v2/copy/blobs/uploads/?mount=${digest}&from=team%2Fapp`,
@@ -132,7 +133,7 @@ test('takes 2 waits more for an index: its instances are read at once, and writt
   await using access = openAccess();
   await using source = await sourceAt(access, from, 'app:v1');
   await using destination = await destinationAt(access, to, 'app:v1');
-  const waves = answerInWaves([from, to], [2, instances, 3 * blobs, blobs, instances, 1]);
+  const waves = inWaves([from, to], [2, instances, 3 * blobs, blobs, instances, 1]);
   await copy({ source, destination });
   assert.deepEqual(countMethods(waves[1]), { GET: instances });
   assert.deepEqual(countMethods(waves[4]), { PUT: instances });
