@@ -53,7 +53,11 @@ export async function* inOrder(
   if (turn < ranges.length) throw new BadPartialRequestError(206, `with ${placed.size} of ${ranges.length} ranges`);
 }
 
-/** The bytes of ranges that lie within a span; what comes after the last of them is not read, the end of the span is. */
+/**
+ * Cuts ranges out of a span that they lie in. What comes after the last of them is not read, the end of the span is.
+ * @param ranges  sorted, not overlapping.
+ * @throws Error when the span's body ends before them.
+ */
 export async function* slices(span: Span, ranges: readonly ByteRange[]): AsyncGenerator<Buffer, void, undefined> {
   let position = span.start;
   let index = 0;
@@ -67,6 +71,7 @@ export async function* slices(span: Span, ranges: readonly ByteRange[]): AsyncGe
     if (index === ranges.length && end < span.end) return;
     position = end;
   }
+  if (index < ranges.length) throw new Error(`the bytes end at ${position}, before those wanted`);
 }
 
 /** Finds the ranges that a span gives, and notes that they came. */

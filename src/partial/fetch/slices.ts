@@ -1,3 +1,4 @@
+import { slices } from '../../http/ranges/range-order.ts';
 import type { ByteRange } from '../plan/segments.ts';
 
 export interface SlicesOfOptions {
@@ -13,23 +14,11 @@ export interface SlicesOfOptions {
  * Cuts ranges of a blob out of a stream of it.
  * @throws Error when the stream ends before them.
  */
-export async function* slicesOf(
+export function slicesOf(
   stream: AsyncIterable<Buffer>,
   { start, wanted, untilEnd = true }: SlicesOfOptions,
-): AsyncGenerator<Buffer> {
-  let position = start;
-  let index = 0;
-  for await (const bytes of stream) {
-    const end = position + bytes.length;
-    for (let range = wanted[index]; range !== undefined && range.offset < end; range = wanted[index]) {
-      const rangeEnd = range.offset + range.length;
-      const from = Math.max(range.offset, position);
-      yield bytes.subarray(from - position, Math.min(rangeEnd, end) - position);
-      if (rangeEnd > end) break;
-      index += 1;
-    }
-    position = end;
-    if (index === wanted.length && !untilEnd) return;
-  }
-  if (index < wanted.length) throw new Error(`the bytes end at ${position}, before those wanted`);
+): AsyncGenerator<Buffer, void> {
+  const ranges = wanted.map(({ offset, length }) => ({ start: offset, end: offset + length }));
+  const end = untilEnd ? (ranges.at(-1)?.end ?? start) : Infinity;
+  return slices({ start, end, body: stream }, ranges);
 }
