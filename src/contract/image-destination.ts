@@ -49,6 +49,14 @@ export type ReusedBlob =
       readonly compressionAlgorithm?: CompressionAlgorithm | undefined;
     };
 
+/** Where a layer stands in one image. */
+export interface LayerPlace {
+  /** From 0; undefined for what is no layer. */
+  readonly layerIndex: number | undefined;
+  /** Of the image, where an index says so. */
+  readonly platform: Platform | undefined;
+}
+
 export interface PutBlobPartialOptions extends WaitOptions {
   readonly cache?: BlobInfoCache | undefined;
   /** Of the image that the layer belongs to, where an index says so. */
@@ -58,6 +66,8 @@ export interface PutBlobPartialOptions extends WaitOptions {
   /** Of this blob: what is held of its bytes is taken from here. */
   readonly memory: MemoryAccount;
   readonly layerIndex?: number | undefined;
+  /** All places that are known by now, the one above included: images of an index may share a layer. */
+  readonly places?: readonly LayerPlace[] | undefined;
 }
 
 export interface PartialBlob extends UploadedBlob {

@@ -12,6 +12,8 @@ export class BlobSet {
   readonly #run: CopyRun;
   readonly #writers = new OneAtATime<Digest>();
   readonly #sizes = new Map<Digest, number>();
+  /** What each blob is to the manifests that are known by now: they share the list with its copy. */
+  readonly #uses = new Map<Digest, BlobToCopy[]>();
   readonly #copies = new Map<string, Promise<CopiedBlob>>();
   /** Of blobs that were taken to be at the destination when it refused a manifest. */
   readonly #secondCopies = new Map<string, Promise<CopiedBlob>>();
@@ -24,10 +26,12 @@ export class BlobSet {
   /** @throws ContentMismatchError where the digest came with another size before. */
   copy(blob: BlobToCopy): Promise<CopiedBlob> {
     this.#checkSize(blob.info);
+    const uses = this.#usesOf(blob);
+    uses.push(blob);
     const key = keyOf(blob);
     let copy = this.#copies.get(key);
     if (copy === undefined) {
-      copy = this.#writers.run(blob.info.digest, () => copyBlob(this.#run, blob));
+      copy = this.#writers.run(blob.info.digest, () => copyBlob(this.#run, blob, { uses }));
       this.#copies.set(key, copy);
       this.#bytes += blob.info.size;
       this.#run.emit({ type: 'planned', blobs: this.#copies.size, bytes: this.#bytes });
@@ -59,9 +63,17 @@ export class BlobSet {
   #copySecond(blob: BlobToCopy): Promise<CopiedBlob> {
     const key = keyOf(blob);
     let copy = this.#secondCopies.get(key);
-    copy ??= this.#writers.run(blob.info.digest, () => copyBlob(this.#run, blob, { isDoubted: true }));
+    copy ??= this.#writers.run(blob.info.digest, () =>
+      copyBlob(this.#run, blob, { isDoubted: true, uses: this.#usesOf(blob) }),
+    );
     this.#secondCopies.set(key, copy);
     return copy;
+  }
+
+  #usesOf({ info }: BlobToCopy): BlobToCopy[] {
+    const uses = this.#uses.get(info.digest) ?? [];
+    this.#uses.set(info.digest, uses);
+    return uses;
   }
 
   #checkSize({ digest, size }: BlobInfo): void {

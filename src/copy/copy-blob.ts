@@ -11,7 +11,7 @@ import type { BlobInfoCache } from '../contract/blob-info-cache.ts';
 import type { BlobInfo } from '../contract/blob-info.ts';
 import { BlobAttemptError, explainMismatch, PartialBlobUnavailableError } from '../contract/errors.ts';
 import type { BlobStream } from '../contract/image-source.ts';
-import type { ReusedBlob } from '../contract/image-destination.ts';
+import type { LayerPlace, ReusedBlob } from '../contract/image-destination.ts';
 import type { BlobOutcome } from '../contract/progress.ts';
 import type { CopyRun } from './copy-run.ts';
 import type { LayerContent } from './layer-content.ts';
@@ -56,16 +56,18 @@ const RANGED_BLOB = 16 * 1024 * 1024;
 const FARTHER = 3;
 const FARTHER_MS = 100;
 
+export interface CopyBlobOptions {
+  readonly uses?: readonly BlobToCopy[];
+  readonly isDoubted?: boolean;
+}
+
 /**
  * Brings one blob to the destination, down the ladder: reuse, partial, whole. Where the system has no more files to open, it waits until fewer
  * blobs are on their way, and begins again.
+ * @param options.uses  what the blob is to all manifests that name it; the list grows until the blob has its turn.
  * @param options.isDoubted  the destination may have been wrong about the blob: it is looked for itself, and nothing else is relied on.
  */
-export async function copyBlob(
-  run: CopyRun,
-  blob: BlobToCopy,
-  options: { readonly isDoubted?: boolean } = {},
-): Promise<CopiedBlob> {
+export async function copyBlob(run: CopyRun, blob: BlobToCopy, options: CopyBlobOptions = {}): Promise<CopiedBlob> {
   const { info, name } = blob;
   const weight = info.size < LIGHT_BLOB ? LIGHT_WEIGHT : 1;
   for (;;) {
@@ -90,9 +92,10 @@ function narrow(pool: Pool, capacity: number): boolean {
 
 async function copyInTurn(
   run: CopyRun,
-  blob: BlobToCopy,
-  { isDoubted = false }: { readonly isDoubted?: boolean },
+  first: BlobToCopy,
+  { isDoubted = false, uses = [first] }: CopyBlobOptions,
 ): Promise<CopiedBlob> {
+  const blob = asUsed(first, uses);
   const { info, name } = blob;
   run.emit({ type: 'blob-started', digest: info.digest, size: info.size, name });
   const copied = await climbDown(run, blob, isDoubted);
@@ -110,7 +113,19 @@ async function copyInTurn(
   return copied;
 }
 
-async function climbDown(run: CopyRun, blob: BlobToCopy, isDoubted: boolean): Promise<CopiedBlob> {
+interface UsedBlob extends BlobToCopy {
+  readonly places: readonly LayerPlace[];
+}
+
+/** A layer of any image is treated as one, and may be like the old layers at each of its places. */
+function asUsed(first: BlobToCopy, uses: readonly BlobToCopy[]): UsedBlob {
+  const layers = uses.filter(({ isConfig }) => !isConfig);
+  const { info, substitutable } = first;
+  const places = layers.map(({ layerIndex, platform }) => ({ layerIndex, platform }));
+  return { ...(layers[0] ?? first), info, substitutable, places };
+}
+
+async function climbDown(run: CopyRun, blob: UsedBlob, isDoubted: boolean): Promise<CopiedBlob> {
   const memory = run.memory.openAccount();
   await using early = !isDoubted && mayOpenEarly(run, blob) ? prefetch(run, blob.info, memory) : undefined;
   const reused = await tryReusing(run, blob, isDoubted);
@@ -171,7 +186,7 @@ interface PutOptions {
 
 async function putPartial(
   run: CopyRun,
-  blob: BlobToCopy,
+  blob: UsedBlob,
   { meter, memory }: PutOptions,
 ): Promise<CopiedBlob | undefined> {
   const { source, destination, signal } = run;
@@ -184,9 +199,9 @@ async function putPartial(
   const accessor = isWanted ? meter.measuring(source) : undefined;
   if (accessor === undefined || destination.putBlobPartial === undefined) return undefined;
   try {
-    const { layerIndex, platform } = blob;
+    const { layerIndex, platform, places } = blob;
     const { cache } = run;
-    const options = { cache, memory, layerIndex, platform, reusePieces: mayReusePieces(run), signal };
+    const options = { cache, memory, layerIndex, platform, places, reusePieces: mayReusePieces(run), signal };
     const put = await destination.putBlobPartial(accessor, blob.info, options);
     return { ...put, outcome: put.bytesReused > 0 ? 'partial' : 'copied', bytesFetched: meter.bytes };
   } catch (error) {

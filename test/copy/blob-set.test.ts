@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { BlobSet } from '../../src/copy/blob-set.ts';
 import { ImgcopyError } from '../../src/errors/imgcopy-error.ts';
-import type { ImageDestination } from '../../src/contract/image-destination.ts';
+import type { ImageDestination, PutBlobPartialOptions } from '../../src/contract/image-destination.ts';
 import { fakeRun, layerOf } from '../support/fakes.ts';
 import { randomBytes } from '../support/images.ts';
 
@@ -47,6 +47,25 @@ test('moves each digest once, and says how many there are (behaviour 19)', async
       { digest: two.info.digest, outcome: 'copied' },
     ],
   );
+});
+
+test('knows what a blob is to each manifest that names it', async () => {
+  const seen: PutBlobPartialOptions['places'][] = [];
+  const { run } = fakeRun({
+    blobs,
+    destination: {
+      putBlobPartial: async (_accessor, { digest, size }, { places }) => (
+        seen.push(places),
+        { digest, size, bytesReused: 1 }
+      ),
+    },
+  });
+  const set = new BlobSet(run);
+  const platforms = ['amd64', 'arm64'].map((architecture) => ({ os: 'linux', architecture }));
+  const asConfig = { ...one, isConfig: true, layerIndex: undefined };
+  const uses = platforms.map((platform, layerIndex) => ({ ...one, layerIndex, platform }));
+  await Promise.all([asConfig, ...uses].map((blob) => set.copy(blob)));
+  assert.deepEqual(seen, [platforms.map((platform, layerIndex) => ({ layerIndex, platform }))]);
 });
 
 test('asks for a layer once for each form of manifest that may name a substitute for it', async () => {

@@ -187,7 +187,7 @@ test('tells the destination what it may want to know of the blob', async () => {
   const reuse = { cache, canSubstitute: false, manifestMediaType: undefined, srcRef: repository, signal };
   assert.deepEqual(asked, [
     { ...reuse, emptyLayer: true, layerIndex: 3 },
-    { cache, layerIndex: 3, platform, reusePieces: true, signal },
+    { cache, layerIndex: 3, platform, places: [{ layerIndex: 3, platform }], reusePieces: true, signal },
     { ...reuse, ...substitutable, canSubstitute: true, emptyLayer: false, layerIndex: 0 },
   ]);
 });

@@ -7,8 +7,14 @@ import type { BlobInfo, RawManifest } from '../../contract/blob-info.ts';
 import type { CurrentManifest, PutBlobPartialOptions } from '../../contract/image-destination.ts';
 import type { RepositoryName } from '../../contract/image-source.ts';
 
-/** The new layer's `layerIndex` tells its predecessor, which is the most like it, and `platform` the instance of an index to look at. */
-export type OldLayersOptions = Pick<PutBlobPartialOptions, 'cache' | 'layerIndex' | 'platform' | 'reusePieces'>;
+/**
+ * The new layer's `layerIndex` tells its predecessor, which is the most like it, and `platform` the instance of an index to look at; so do all of its
+ * `places`.
+ */
+export type OldLayersOptions = Pick<
+  PutBlobPartialOptions,
+  'cache' | 'layerIndex' | 'platform' | 'places' | 'reusePieces'
+>;
 
 /** So many blobs that only the cache knows of. */
 const MAX_CACHED = 2;
@@ -33,16 +39,24 @@ export class OldLayers {
 
   /** Those that may be worth a look, best first; none where no pieces are to be reused. */
   async find(info: BlobInfo, options: OldLayersOptions): Promise<readonly Candidate[]> {
-    const { layerIndex, platform, cache, reusePieces = true } = options;
+    const { cache, reusePieces = true } = options;
     if (!reusePieces) return [];
     const mayBeChunked = isAnnotatedChunked(info) || info.size >= MIN_RANGED_BLOB;
-    const layers = await this.#layers(platform, mayBeChunked);
+    const places = options.places ?? [{ layerIndex: options.layerIndex, platform: options.platform }];
+    const images = await Promise.all(
+      places.map(async ({ platform, layerIndex = -1 }) => {
+        const found = await this.#layers(platform, mayBeChunked);
+        return { found, predecessorDigest: found[layerIndex]?.digest };
+      }),
+    );
+    const predecessors = new Set(images.map((image) => image.predecessorDigest));
+    const layers = [...new Map(images.flatMap(({ found }) => found).map((layer) => [layer.digest, layer])).values()];
     const chunked = this.#own === undefined ? [] : (cache?.chunkedBlobs(this.#own, MAX_CACHED + layers.length) ?? []);
     const knownChunked = new Set(chunked.map(({ digest }) => digest));
     const listed = layers
-      .map((old, index) => ({
+      .map((old) => ({
         info: old,
-        isPredecessor: index === layerIndex,
+        isPredecessor: predecessors.has(old.digest),
         isKnownChunked: knownChunked.has(old.digest),
       }))
       .filter((one) => one.info.size >= MIN_CHUNKED_BLOB && one.info.digest !== info.digest)

@@ -93,7 +93,7 @@ test('a layer that says nothing of chunks is not worth a request for an instance
 test('an image that cannot be read has no layers', async () => {
   const garbage = { ...image.manifest, bytes: Buffer.from('{"layers": 7}') };
   assert.deepEqual((await find({ current: garbage })).digests, []);
-  const options = { layerIndex: 0, platform, cache: undefined };
+  const options = { places: [{ layerIndex: 0, platform }], cache: undefined };
   const damaged = new ImgcopyError('manifest.json is damaged', { code: 'ERR_INVALID_MANIFEST' });
   const failing = new OldLayers(
     () => Promise.reject(damaged),
@@ -113,4 +113,23 @@ test('an image that cannot be read has no layers', async () => {
     undefined,
   );
   assert.deepEqual(await none.find(chunkedLayer, options), []);
+});
+
+test('a layer that several images share is looked for at each of its places', async () => {
+  const other = { os: 'linux', architecture: 's390x' };
+  const old = new OldLayers(
+    () => Promise.resolve(index.manifest),
+    () => Promise.resolve(image.manifest),
+    own,
+  );
+  const places = [
+    { layerIndex: 7, platform: other },
+    { layerIndex: 2, platform },
+  ];
+  const found = await old.find(chunkedLayer, { places, cache: undefined });
+  const predecessors = found.filter(({ isPredecessor }) => isPredecessor);
+  assert.deepEqual(
+    predecessors.map((candidate) => candidate.info.digest),
+    [top.digest],
+  );
 });
