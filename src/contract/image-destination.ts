@@ -28,6 +28,8 @@ export interface TryReusingBlobOptions extends WaitOptions {
   readonly layerIndex?: number | undefined;
   /** The destination was wrong about this blob: only what a look at the blob itself shows counts now. Default false. */
   readonly lookOnly?: boolean | undefined;
+  /** Only ask: nothing is mounted, opened or written, and no substitute is looked for. Default false. */
+  readonly probe?: boolean | undefined;
   /** Where the blob is read from; a destination on the same registry mounts it from there. */
   readonly srcRef?: RepositoryName | undefined;
 }
@@ -36,7 +38,8 @@ export interface TryReusingBlobOptions extends WaitOptions {
 export type CompressionOperation = 'compress' | 'decompress' | 'recompress';
 
 export type ReusedBlob =
-  | { readonly reused: false }
+  /** A probe tells where a mount may be tried from: another repository of the registry. */
+  | { readonly reused: false; readonly mountFrom?: string | undefined }
   | {
       readonly reused: true;
       readonly digest: Digest;

@@ -132,7 +132,8 @@ async function climbDown(run: CopyRun, blob: UsedBlob, isDoubted: boolean): Prom
   if (reused !== undefined) return reused;
   const meter = new Meter(run, blob.info);
   // What is fetched already has no pieces to save.
-  const partial = early?.isWhole ? undefined : await putPartial(run, blob, { meter, memory });
+  const step = early?.isWhole ? 'whole' : wayToSend(run, blob);
+  const partial = step === 'partial' ? await putPartial(run, blob, { meter, memory }) : undefined;
   const copied = partial ?? (await putWhole(run, blob, { meter, memory, early }));
   const format = annotatedFormat(blob.info);
   if (format !== undefined) run.cache.recordChunkedBlob({ digest: copied.digest, size: copied.size, format });
@@ -167,6 +168,20 @@ function mayOpenEarly(run: CopyRun, { info }: BlobToCopy): boolean {
   return destination.expectsMissing?.(info, { srcRef: source.servedFrom?.(info.digest) }) ?? false;
 }
 
+/** How a blob that the destination lacks is sent: from pieces and ranges, as far as the destination finds that worth it, or as one stream. */
+export function wayToSend(run: CopyRun, blob: BlobToCopy): 'partial' | 'whole' {
+  const { source, destination } = run;
+  const isPartial =
+    run.partial !== 'never' &&
+    !blob.isConfig &&
+    !isToBeLearnt(run, blob) &&
+    // Ranges are asked of the source alone; a layer that is kept elsewhere comes whole.
+    !isForeignLayer(blob.info) &&
+    source.getBlobAt !== undefined &&
+    destination.putBlobPartial !== undefined;
+  return isPartial ? 'partial' : 'whole';
+}
+
 /** To find substitutes for a layer later, its content has to be known: it is decompressed as it passes, from its first byte to its last. */
 function isToBeLearnt({ cache }: CopyRun, { info, substitutable }: BlobToCopy): boolean {
   return substitutable !== undefined && cache.uncompressedDigest(info.digest) === undefined;
@@ -190,13 +205,7 @@ async function putPartial(
   { meter, memory }: PutOptions,
 ): Promise<CopiedBlob | undefined> {
   const { source, destination, signal } = run;
-  const isWanted =
-    run.partial !== 'never' &&
-    !blob.isConfig &&
-    !isToBeLearnt(run, blob) &&
-    // Ranges are asked of the source alone; a layer that is kept elsewhere comes whole.
-    !isForeignLayer(blob.info);
-  const accessor = isWanted ? meter.measuring(source) : undefined;
+  const accessor = meter.measuring(source);
   if (accessor === undefined || destination.putBlobPartial === undefined) return undefined;
   try {
     const { layerIndex, platform, places } = blob;

@@ -58,6 +58,7 @@ export class BlobReuse {
   async tryReusing(info: BlobInfo, options: TryReusingBlobOptions): Promise<ReusedBlob> {
     const { cache } = options;
     const host = this.#own.registry;
+    if (options.probe === true) return this.#probe(info, options);
     if (options.lookOnly === true) return this.#look(info, options);
     this.#selfMount.recall(cache, host);
     const found = (await this.#findSame(info, options)) ?? (await this.#findSubstitute(info, options));
@@ -70,6 +71,14 @@ export class BlobReuse {
     const reused = { digest: info.digest, size: info.size, ...found };
     cache?.recordKnownLocation(reused.digest, this.#own);
     return { reused: true, ...reused };
+  }
+
+  /** A HEAD, and what the next step would be: without a POST, for that opens uploads. */
+  async #probe(info: BlobInfo, { cache, srcRef, signal }: TryReusingBlobOptions): Promise<ReusedBlob> {
+    if ((await this.#presence(info, signal)) === 'present')
+      return { reused: true, digest: info.digest, size: info.size };
+    const from = this.#mountSource(srcRef) ?? this.#lastSeen(info.digest, cache)?.repository;
+    return { reused: false, mountFrom: from === this.#own.repository ? undefined : from };
   }
 
   /** The blob itself, by HEAD alone: what else had been relied on was wrong. */
