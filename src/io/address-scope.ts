@@ -15,15 +15,23 @@ export function addressScope(hostname: string): AddressScope | undefined {
   const version = isIP(address);
   if (version === 0) return undefined;
   const family = version === 6 ? 'ipv6' : 'ipv4';
-  return SCOPES.find(([, list]) => list.check(address, family))?.[0];
+  scopes ??= readScopes();
+  return scopes.find(([, list]) => list.check(address, family))?.[0];
 }
 
+type Scopes = readonly (readonly [AddressScope, BlockList])[];
+
+/** Made when it is first wanted: that takes a millisecond and more, and few copies want it. */
+let scopes: Scopes | undefined;
+
 /** https://www.iana.org/assignments/iana-ipv4-special-registry and its IPv6 sibling; `0.0.0.0` and `::` reach this machine. */
-const SCOPES: readonly (readonly [AddressScope, BlockList])[] = [
-  ['loopback', networks(['127.0.0.0', 8], ['0.0.0.0', 8], ['::1', 128], ['::', 128])],
-  ['link-local', networks(['169.254.0.0', 16], ['fe80::', 10], ['fd00:ec2::254', 128])],
-  ['private', networks(['10.0.0.0', 8], ['172.16.0.0', 12], ['192.168.0.0', 16], ['100.64.0.0', 10], ['fc00::', 7])],
-];
+function readScopes(): Scopes {
+  return [
+    ['loopback', networks(['127.0.0.0', 8], ['0.0.0.0', 8], ['::1', 128], ['::', 128])],
+    ['link-local', networks(['169.254.0.0', 16], ['fe80::', 10], ['fd00:ec2::254', 128])],
+    ['private', networks(['10.0.0.0', 8], ['172.16.0.0', 12], ['192.168.0.0', 16], ['100.64.0.0', 10], ['fc00::', 7])],
+  ];
+}
 
 function networks(...ranges: readonly (readonly [address: string, prefix: number])[]): BlockList {
   const list = new BlockList();
