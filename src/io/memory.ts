@@ -9,6 +9,7 @@ export const SPARE_BYTES: number = 256 * 1024;
  */
 export class MemoryBudget {
   readonly #bytes: Semaphore;
+  readonly #readers: Counter = { count: 0 };
 
   /** @param bytes  in all. */
   constructor(bytes: number) {
@@ -27,18 +28,35 @@ export class MemoryBudget {
 
   /** Opens an account: all that is done for one blob takes its memory from that. */
   openAccount(): MemoryAccount {
-    return new MemoryAccount(this.#bytes);
+    return new MemoryAccount(this.#bytes, this.#readers);
   }
+}
+
+interface Counter {
+  count: number;
 }
 
 /** The memory of all that works for one blob. */
 export class MemoryAccount {
   readonly #budget: Semaphore;
+  readonly #readers: Counter;
   #held = 0;
   #isWaiting = false;
 
-  constructor(budget: Semaphore) {
+  constructor(budget: Semaphore, readers: Counter) {
     this.#budget = budget;
+    this.#readers = readers;
+  }
+
+  /** How many readers, of all blobs of the budget, read ahead now. */
+  get readers(): number {
+    return this.#readers.count;
+  }
+
+  /** Counts a reader that reads ahead, until it is disposed of. */
+  countReader(): Disposable {
+    this.#readers.count += 1;
+    return { [Symbol.dispose]: () => void (this.#readers.count -= 1) };
   }
 
   /** How many bytes it holds now. */

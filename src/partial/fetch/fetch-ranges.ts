@@ -53,10 +53,12 @@ export async function* fetchRanges(
   const leave = new AbortController();
   const signal = options.signal === undefined ? leave.signal : AbortSignal.any([options.signal, leave.signal]);
   const fetcher = new RangeFetcher(accessor, info, ranges, { memory: options.memory, signal });
+  const reader = options.memory.countReader();
   try {
     yield* fetcher.bytes();
   } finally {
     leave.abort();
+    reader[Symbol.dispose]();
     await fetcher.dropAhead();
   }
 }
@@ -67,7 +69,7 @@ class RangeFetcher {
   readonly #queue: RangeQueue;
   readonly #memory: MemoryAccount;
   readonly #signal: AbortSignal;
-  readonly #window = new RangeWindow();
+  readonly #window: RangeWindow;
   #ahead: (RangeRequest | StripedRequest)[] = [];
   /** Set once it was asked whether many ranges are answered. */
   #probe: Promise<void> | undefined;
@@ -76,6 +78,8 @@ class RangeFetcher {
   /** The first range comes from near: nothing is asked for ahead before its end shows how fast one stream is. */
   #isMeasuring = false;
   #few = false;
+  /** What was asked for ahead is being put back: until that is done, nothing more is taken, or the order would be lost. */
+  #isPuttingBack = false;
   #takesWhole: boolean;
 
   constructor(
@@ -89,6 +93,7 @@ class RangeFetcher {
     this.#queue = new RangeQueue(ranges);
     this.#memory = options.memory;
     this.#signal = options.signal;
+    this.#window = new RangeWindow({ blobs: () => options.memory.readers });
     this.#takesWhole = accessor.rangeSupport.ranges === false && accessor.getBlob !== undefined;
   }
 
@@ -140,7 +145,7 @@ class RangeFetcher {
   /** Asks for as much ahead as window and memory allow. */
   #readAhead(): void {
     if (this.#accessor.rangeSupport.isLocal || this.#signal.aborted) return;
-    while (!this.#isProbing && !this.#isMeasuring && this.#ahead.length < this.#window.size) {
+    while (!this.#isProbing && !this.#isMeasuring && !this.#isPuttingBack && this.#ahead.length < this.#window.size) {
       if (this.#window.isFast && this.#isLong()) return;
       this.#askForManyRanges();
       if (this.#mayStripe()) {
@@ -268,10 +273,20 @@ class RangeFetcher {
     yield* this.#outOfWhole(answer.stream, []);
   }
 
+  /** Puts the ranges back that come next, and after them all that was asked for ahead. */
+  async #putBack(head: readonly ByteRange[]): Promise<void> {
+    this.#isPuttingBack = true;
+    try {
+      this.#queue.putBack([head, ...(await this.dropAhead())]);
+    } finally {
+      this.#isPuttingBack = false;
+    }
+  }
+
   /** The whole blob is on its way: the rest of what is wanted is cut out of it. */
   async *#outOfWhole(stream: Readable, head: readonly ByteRange[]): AsyncGenerator<Buffer> {
     try {
-      this.#queue.putBack([head, ...(await this.dropAhead())]);
+      await this.#putBack(head);
       const rest = this.#queue.take({ bytes: Infinity, ranges: Infinity, gap: Infinity });
       yield* slicesOf(stream, { start: 0, wanted: rest?.wanted ?? [], untilEnd: false });
     } finally {
@@ -283,7 +298,7 @@ class RangeFetcher {
   async #stepDown(failure: UnansweredRanges | BrokenAnswer, refused: Batch, given: number): Promise<void> {
     dropWhole(failure);
     const { rangeSupport } = this.#accessor;
-    this.#queue.putBack([withoutFirst(refused.wanted, given), ...(await this.dropAhead())]);
+    await this.#putBack(withoutFirst(refused.wanted, given));
     this.#isProbing = false;
     this.#isMeasuring = false;
     if (refused.chunks.length === 1) {

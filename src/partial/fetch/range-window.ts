@@ -26,6 +26,9 @@ const FAST_CONNECTION = 100_000;
 /** So many ranges that are ready before their turn are enough. More of them would be fetched once more, should the run be killed. */
 const READY_ENOUGH = 3;
 const LEAST_SIZE = 4;
+/** Ranges in flight of all blobs together. More would share the same line, and all of them are lost should the run be killed. */
+const MOST_OF_ALL = 24;
+const LEAST_OF_MANY = 2;
 /** After a step back, so many windows go by before more is tried again. */
 const REST = 8;
 
@@ -49,18 +52,28 @@ export class RangeWindow {
   #bytes = 0;
   #count = 0;
 
-  /** @param options.utilization  how busy the event loop was since it was called last, from 0 to 1. */
+  readonly #blobs: () => number;
+
+  /**
+   * @param options.utilization  how busy the event loop was since it was called last, from 0 to 1.
+   * @param options.blobs  how many blobs are read by ranges now, this one included: they share the line.
+   */
   constructor(
-    options: { readonly now?: (() => number) | undefined; readonly utilization?: (() => number) | undefined } = {},
+    options: {
+      readonly now?: (() => number) | undefined;
+      readonly utilization?: (() => number) | undefined;
+      readonly blobs?: (() => number) | undefined;
+    } = {},
   ) {
     this.#now = options.now ?? nowMs;
     this.#utilization = options.utilization ?? loopUtilization();
+    this.#blobs = options.blobs ?? ((): number => 1);
     this.#since = this.#now();
   }
 
   /** Requests at a time. */
   get size(): number {
-    return Math.min(this.#size, this.#needed);
+    return Math.min(this.#size, this.#needed, Math.max(LEAST_OF_MANY, Math.floor(MOST_OF_ALL / this.#blobs())));
   }
 
   /** Requests at a time that the consumer keeps up with. */

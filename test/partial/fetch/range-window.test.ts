@@ -83,3 +83,13 @@ for (const [name, utilization, answerMs, isFast] of [
     assert.deepEqual([window.isFast, window.isOpen], [isFast, false]);
   });
 }
+
+test('many blobs at a time have fewer ranges each, and never less than two', () => {
+  let blobs = 1;
+  const window = new RangeWindow({ blobs: () => blobs });
+  assert.equal(window.size, 8);
+  blobs = 6;
+  assert.equal(window.size, 4);
+  blobs = 30;
+  assert.equal(window.size, 2);
+});
