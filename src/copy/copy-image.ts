@@ -42,15 +42,34 @@ export interface CopiedImage {
 /** Copies an image: everything below its manifest first, the manifest itself last, byte for byte. */
 export async function copyImage(prepared: PreparedRun, options: CopyImageOptions = {}): Promise<CopiedImage> {
   const run = isSerial(prepared) ? { ...prepared, pool: new SerialPool(prepared.pool) } : prepared;
-  const { source, destination, signal } = run;
   await begin(run);
+  const decision = await decideSkip(run, options);
+  return decision.kind === 'skip' ? decision.skipped : copyWanted(run, decision, options);
+}
+
+/** Whether there is anything to do, and what. */
+type Decision = { readonly kind: 'skip'; readonly skipped: CopiedImage } | ToCopy;
+
+interface ToCopy {
+  readonly kind: 'copy';
+  readonly wanted: Wanted;
+  readonly names: readonly Name[];
+  /** The instance of the source that the image is; undefined for the image itself. */
+  readonly signedAs: Digest | undefined;
+  /** The destination should have all that the manifest names: it is enough to write that. */
+  readonly isNameEnough: boolean;
+}
+
+async function decideSkip(run: PreparedRun, options: CopyImageOptions): Promise<Decision> {
+  const { source, destination, signal } = run;
   const names = await namesToWrite(run, options);
-  if (names.length === 0) return untouched(await describeCurrent(run, { digestOnly: true }), 'exists');
+  if (names.length === 0)
+    return { kind: 'skip', skipped: untouched(await describeCurrent(run, { digestOnly: true }), 'exists') };
   const { force = false } = options;
   const held = heldDigests(run, names, { force });
   const mayAskDigest = !options.platforms && !force && !run.includeForeign;
   const unchanged = mayAskDigest ? await unchangedByDigest(run, held) : undefined;
-  if (unchanged !== undefined) return unchanged;
+  if (unchanged !== undefined) return { kind: 'skip', skipped: unchanged };
 
   const root = await source.getManifest({ signal });
   checkSourceDigest(source.reference, options.sourceDigest, root.digest);
@@ -63,11 +82,19 @@ export async function copyImage(prepared: PreparedRun, options: CopyImageOptions
   const isThere = isTrusted && wanted.only === undefined && own === wanted.digest;
   const signedAs = wanted.digest === root.digest ? undefined : wanted.digest;
   if (isThere && (await isHeldByAll(held, wanted.digest)))
-    return leaveSame(run, { ...wanted, size: wanted.bytes.length }, signedAs);
+    return { kind: 'skip', skipped: await leaveSame(run, { ...wanted, size: wanted.bytes.length }, signedAs) };
+  const isNameEnough = isThere || (isTrusted && isSameRepository(run, root.digest));
+  return { kind: 'copy', wanted, names, signedAs, isNameEnough };
+}
+
+async function copyWanted(
+  run: PreparedRun,
+  { wanted, names, signedAs, isNameEnough }: ToCopy,
+  options: CopyImageOptions,
+): Promise<CopiedImage> {
   const signatures = await signaturesToCopy(run, signedAs);
   if (run.substitute) refuseSubstitution({ ...options, isSigned: signatures.length > 0 });
-  const isEnough = isThere || (isTrusted && isSameRepository(run, root.digest));
-  const named = isEnough ? await nameOnly(run, wanted, names, signatures) : undefined;
+  const named = isNameEnough ? await nameOnly(run, wanted, names, signatures) : undefined;
   return named ?? copyContent(run, wanted, names, signatures);
 }
 
