@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { glob, readFile } from 'node:fs/promises';
+import { access, glob, readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { DEFAULT_RETRY_POLICY } from '../../src/retry/attempts.ts';
 
@@ -199,3 +199,29 @@ for (const [page, phrases] of Object.entries(said)) {
     );
   });
 }
+
+/** The example in CONTRIBUTING.md of a transport that is not there. */
+const EXAMPLE = 'src/transports/oci/';
+
+/** What a path may be relative to, so that pages need not repeat it. */
+const FOLDERS = ['', 'src/', 'src/transports/registry/'];
+
+function isThere(path: string): Promise<boolean> {
+  return access(new URL(path, root)).then(
+    () => true,
+    () => false,
+  );
+}
+
+test('the files that the pages name are there', async () => {
+  const pages = ['CONTRIBUTING.md', 'README.md'];
+  for await (const page of glob('docs/*.md', { cwd: root })) pages.push(page);
+  const missing: string[] = [];
+  for (const page of pages) {
+    for (const [, path = ''] of (await read(page)).matchAll(/`((?:[a-z0-9-]+\/)+[a-z0-9.-]+\.(?:ts|js|sh))`/g)) {
+      const found = await Promise.all(FOLDERS.map((folder) => isThere(folder + path)));
+      if (!found.includes(true) && !path.startsWith(EXAMPLE)) missing.push(`${page}: ${path}`);
+    }
+  }
+  assert.deepEqual(missing, []);
+});
