@@ -16,7 +16,7 @@ const DEFAULT_JOBS = 16;
 /** In bytes a second. */
 const DEFAULT_MIN_RATE = 1024;
 const DEFAULT_TIMEOUT_MS = 60_000;
-/** Requests in flight a host, to begin with and at most. */
+/** Requests of a kind in flight to a host, to begin with. */
 const REQUESTS_PER_HOST = 16;
 /** Bodies that all copies together hold in memory, in bytes. */
 const MEMORY_BUDGET = 24 * 1024 * 1024;
