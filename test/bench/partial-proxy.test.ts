@@ -22,7 +22,7 @@ test('counts the bytes of an answer without its head, by the request', async (t)
 });
 
 test('passes headers on as they are, and counts what is uploaded', async (t) => {
-  await using registry = await startRegistry();
+  await using registry = await startRegistry({ leavesSessions: true });
   const proxy = await startCountingProxy(registry.host);
   t.after(() => proxy.close());
   const base = `http://${proxy.host}`;
@@ -42,7 +42,7 @@ test('passes headers on as they are, and counts what is uploaded', async (t) => 
 });
 
 test('cuts an upload at the registry when its client is gone', async (t) => {
-  await using registry = await startRegistry();
+  await using registry = await startRegistry({ leavesSessions: true });
   const proxy = await startCountingProxy(registry.host);
   t.after(() => proxy.close());
   const base = `http://${proxy.host}`;

@@ -79,7 +79,8 @@ test('a layer that was cut on its way into distribution 2.8, which forgets what 
   const [home, copy] = [await temporaryDirectory(t), join(await temporaryDirectory(t), 'copy')];
   const destination = referenceAt(registry, 'copy:1');
   const fetched = await cutAndRunAgain(home, destination, () => untilUploaded(registry, 'copy', cut));
-  assert.equal(fetched, 1);
+  // Beside the layer: the heads of the parts that it comes in.
+  assert.ok(fetched >= 1 && fetched < 1.001, `${fetched} of the layer came again`);
   await copyBySkopeo(skopeo, destination, `dir:${copy}`);
   await assertHoldsOnly(copy, image);
 });

@@ -76,6 +76,8 @@ test('an upload that is one stream goes on, too: only the rest is sent', async (
   child.kill('SIGKILL');
   await ended;
   source.behaveWell();
+  // The registry has noticed that the connection is gone, and kept what came.
+  await destination.idle();
   destination.reset();
   const again = await runImgcopy(args, { home });
   assert.equal(again.status, 0, again.stderr);
