@@ -9,6 +9,11 @@ export interface ImageSourceChunk {
   readonly length?: number | undefined;
 }
 
+/** A range whose length is known: at least one byte. */
+export interface BlobRange extends ImageSourceChunk {
+  readonly length: number;
+}
+
 export interface GetBlobAtOptions extends WaitOptions {
   /** Whether the readers may be left unread until other requests have brought their bytes. Default false. */
   readonly mayPause?: boolean | undefined;

@@ -3,7 +3,7 @@ import type { BlobFile } from './blob-file.ts';
 import { ContentMismatchError } from '../digest/digest.ts';
 import { assembleBlob, type AssembleBlobInput, type BlobAssembly } from '../partial/fetch/assemble-blob.ts';
 import { fetchRanges } from '../partial/fetch/fetch-ranges.ts';
-import type { ByteRange } from '../partial/plan/segments.ts';
+import type { BlobRange } from '../contract/blob-chunk-accessor.ts';
 import { PartialBlobUnavailableError } from '../contract/errors.ts';
 
 export interface AssembledFile {
@@ -40,7 +40,7 @@ export async function writeAssembled(file: BlobFile, input: AssembleInput): Prom
 async function writeOnce(
   file: BlobFile,
   input: AssembleInput,
-): Promise<Pick<AssembledFile, 'tail'> & { readonly reused: readonly ByteRange[] }> {
+): Promise<Pick<AssembledFile, 'tail'> & { readonly reused: readonly BlobRange[] }> {
   await using assembly = await assembleBlob({ ...input, offset: file.contiguous });
   // Goes on while the rest is fetched; publishing waits for it.
   void file.hashPrefix();
@@ -52,7 +52,7 @@ async function writeOnce(
 async function fetchSuspects(
   file: BlobFile,
   input: AssembleInput,
-  reused: readonly ByteRange[],
+  reused: readonly BlobRange[],
   cause: Error,
 ): Promise<void> {
   const { accessor, info, memory, signal } = input;
@@ -71,7 +71,7 @@ async function fetchSuspects(
 }
 
 /** Writes the bytes of ranges, which come one range after the other, each at its place. */
-async function writeAt(file: BlobFile, ranges: readonly ByteRange[], source: AsyncIterable<Buffer>): Promise<void> {
+async function writeAt(file: BlobFile, ranges: readonly BlobRange[], source: AsyncIterable<Buffer>): Promise<void> {
   let index = 0;
   let written = 0;
   for await (const chunk of source) {
@@ -89,6 +89,6 @@ async function writeAt(file: BlobFile, ranges: readonly ByteRange[], source: Asy
   }
 }
 
-function sumOf(ranges: readonly ByteRange[]): number {
+function sumOf(ranges: readonly BlobRange[]): number {
   return ranges.reduce((sum, { length }) => sum + length, 0);
 }

@@ -1,9 +1,4 @@
-/** Bytes of a blob from `start` up to, and without, `end`. */
-export interface ByteRange {
-  readonly start: number;
-  readonly end: number;
-}
-
+import type { ByteRange } from '../io/byte-range.ts';
 /** A set of bytes, as ranges that are sorted and do not touch. */
 export class ByteRanges {
   #ranges: readonly ByteRange[] = [];

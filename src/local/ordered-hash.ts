@@ -1,7 +1,8 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import type { Digest, DigestAlgorithm } from '../digest/digest.ts';
-import { type ByteRange, ByteRanges } from './byte-ranges.ts';
+import { ByteRanges } from './byte-ranges.ts';
+import type { ByteRange } from '../io/byte-range.ts';
 
 const READ_BACK_BYTES = 256 * 1024;
 

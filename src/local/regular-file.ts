@@ -3,7 +3,7 @@ import { type FileHandle, open, stat } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { ContentMismatchError } from '../digest/digest.ts';
 import { ImgcopyError, systemErrorCode } from '../errors/imgcopy-error.ts';
-import type { ByteRange } from './byte-ranges.ts';
+import type { ByteRange } from '../io/byte-range.ts';
 import { onRead } from './disk-error.ts';
 
 // Pieces of 256 KiB were no faster, and garbage of 20 to 30 MB more piled up before it was collected.

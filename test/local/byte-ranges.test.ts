@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type ByteRange, ByteRanges } from '../../src/local/byte-ranges.ts';
+import { ByteRanges } from '../../src/local/byte-ranges.ts';
+import type { ByteRange } from '../../src/io/byte-range.ts';
 
 const range = (start: number, end: number): ByteRange => ({ start, end });
 

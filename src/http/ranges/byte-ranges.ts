@@ -1,10 +1,5 @@
+import type { ByteRange } from '../../io/byte-range.ts';
 import type { ImageSourceChunk } from '../../contract/blob-chunk-accessor.ts';
-
-/** Bytes of a blob: `start` is the first of them, `end` the first that is none of them. */
-export interface ByteRange {
-  readonly start: number;
-  readonly end: number;
-}
 
 /**
  * The value of a `Range` header that asks for chunks, e.g. `bytes=0-4,10-`.

@@ -1,4 +1,4 @@
-import type { ByteRange } from './byte-ranges.ts';
+import type { ByteRange } from '../../io/byte-range.ts';
 
 /** What a part of a representation says of itself. */
 export interface ContentRange extends ByteRange {

@@ -1,5 +1,6 @@
 import { BadPartialRequestError } from '../../contract/errors.ts';
-import { type ByteRange, describeRange } from './byte-ranges.ts';
+import { describeRange } from './byte-ranges.ts';
+import type { ByteRange } from '../../io/byte-range.ts';
 import { RangeBodyError } from './range-errors.ts';
 
 /** How much of spans that came before their turn is kept, in bytes. */

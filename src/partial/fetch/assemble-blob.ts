@@ -2,7 +2,8 @@ import type { Readable } from 'node:stream';
 import { PartialBlobUnavailableError } from '../../contract/errors.ts';
 import { plannedBytes } from './planned-bytes.ts';
 import { fetchAll, planBlob, type BlobPlan, type PlanBlobInput } from '../plan/plan-blob.ts';
-import { complement, planFromOffset, planOf, type ByteRange } from '../plan/segments.ts';
+import { complement, planFromOffset, planOf } from '../plan/segments.ts';
+import type { BlobRange } from '../../contract/blob-chunk-accessor.ts';
 import type { ChunkedTail } from '../toc/tail.ts';
 
 export interface AssembleBlobInput extends PlanBlobInput {
@@ -15,7 +16,7 @@ export interface BlobAssembly extends AsyncDisposable {
   /** The blob from `offset` on; to be read once. */
   readonly bytes: AsyncGenerator<Buffer>;
   /** Where pieces of other blobs were used: sorted, and to be suspected when the digest is wrong. */
-  readonly reused: () => readonly ByteRange[];
+  readonly reused: () => readonly BlobRange[];
   /** The new blob's table of contents, where it was read. */
   readonly tail: ChunkedTail | undefined;
 }
@@ -44,7 +45,7 @@ function assemblyOf(
   input: AssembleBlobInput,
 ): BlobAssembly {
   const plan = planFromOffset(whole, input.offset);
-  const fallbacks: ByteRange[] = [];
+  const fallbacks: BlobRange[] = [];
   const leave = new AbortController();
   const signal = input.signal === undefined ? leave.signal : AbortSignal.any([input.signal, leave.signal]);
   const bytes = plannedBytes(plan, { ...input, oldBlobs, signal }, (range) => fallbacks.push(range));
@@ -82,6 +83,6 @@ async function* fromOffset(stream: AsyncIterable<Buffer>, offset: number): Async
   }
 }
 
-function covers(outer: ByteRange, inner: ByteRange): boolean {
+function covers(outer: BlobRange, inner: BlobRange): boolean {
   return outer.offset <= inner.offset && inner.offset + inner.length <= outer.offset + outer.length;
 }

@@ -2,13 +2,18 @@ import type { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { RangeBodyError } from '../../http/ranges/range-errors.ts';
 import { SPARE_BYTES, type MemoryAccount, type MemoryShare } from '../../io/memory.ts';
-import type { BlobChunkAccessor, RangeSupport, UnansweredRanges } from '../../contract/blob-chunk-accessor.ts';
+import type {
+  BlobChunkAccessor,
+  RangeSupport,
+  UnansweredRanges,
+  BlobRange,
+} from '../../contract/blob-chunk-accessor.ts';
 import type { BlobInfo } from '../../contract/blob-info.ts';
 import { BadPartialRequestError, PartialBlobUnavailableError } from '../../contract/errors.ts';
 import { RangeQueue, type Batch, type BatchLimits } from './range-batches.ts';
 import { dropWhole, RangeRequest, type AnsweredBatch } from './range-request.ts';
 import { RangeWindow } from './range-window.ts';
-import { MULTI_RANGE_GAP_BYTES, SINGLE_RANGE_GAP_BYTES, type ByteRange } from '../plan/segments.ts';
+import { MULTI_RANGE_GAP_BYTES, SINGLE_RANGE_GAP_BYTES } from '../plan/segments.ts';
 import { slicesOf } from './slices.ts';
 import { STRIPE_MEMORY, StripedRequest, stripedLength, stripesFor } from './striped-request.ts';
 
@@ -47,7 +52,7 @@ const ONE_RANGE = { bytes: SEGMENT_BYTES, ranges: 1, gap: SINGLE_RANGE_GAP_BYTES
 export async function* fetchRanges(
   accessor: BlobChunkAccessor,
   info: BlobInfo,
-  ranges: readonly ByteRange[],
+  ranges: readonly BlobRange[],
   options: FetchRangesOptions,
 ): AsyncGenerator<Buffer> {
   const leave = new AbortController();
@@ -85,7 +90,7 @@ class RangeFetcher {
   constructor(
     accessor: BlobChunkAccessor,
     info: BlobInfo,
-    ranges: readonly ByteRange[],
+    ranges: readonly BlobRange[],
     options: { readonly memory: MemoryAccount; readonly signal: AbortSignal },
   ) {
     this.#accessor = accessor;
@@ -136,7 +141,7 @@ class RangeFetcher {
   }
 
   /** Ends what was asked for ahead, and waits until it has let go of everything. @returns what each was to give. */
-  async dropAhead(): Promise<readonly (readonly ByteRange[])[]> {
+  async dropAhead(): Promise<readonly (readonly BlobRange[])[]> {
     const dropped = this.#ahead.splice(0);
     await Promise.all([this.#probe, ...dropped.map((request) => request.drop())]);
     return dropped.map(({ batch }) => batch.wanted);
@@ -274,7 +279,7 @@ class RangeFetcher {
   }
 
   /** Puts the ranges back that come next, and after them all that was asked for ahead. */
-  async #putBack(head: readonly ByteRange[]): Promise<void> {
+  async #putBack(head: readonly BlobRange[]): Promise<void> {
     this.#isPuttingBack = true;
     try {
       this.#queue.putBack([head, ...(await this.dropAhead())]);
@@ -284,7 +289,7 @@ class RangeFetcher {
   }
 
   /** The whole blob is on its way: the rest of what is wanted is cut out of it. */
-  async *#outOfWhole(stream: Readable, head: readonly ByteRange[]): AsyncGenerator<Buffer> {
+  async *#outOfWhole(stream: Readable, head: readonly BlobRange[]): AsyncGenerator<Buffer> {
     try {
       await this.#putBack(head);
       const rest = this.#queue.take({ bytes: Infinity, ranges: Infinity, gap: Infinity });
@@ -333,7 +338,7 @@ function brokenAnswer(error: unknown, { chunks }: Pick<Batch, 'chunks'>): Unansw
 }
 
 /** What is left of ranges once their first bytes are there. */
-function withoutFirst(ranges: readonly ByteRange[], bytes: number): readonly ByteRange[] {
+function withoutFirst(ranges: readonly BlobRange[], bytes: number): readonly BlobRange[] {
   let given = bytes;
   return ranges.flatMap(({ offset, length }) => {
     const skipped = Math.min(given, length);

@@ -2,10 +2,10 @@ import type { Digest } from '../../digest/digest.ts';
 import { ImgcopyError } from '../../errors/imgcopy-error.ts';
 import { ByteReader } from '../../io/byte-reader.ts';
 import type { MemoryAccount } from '../../io/memory.ts';
-import type { BlobChunkAccessor } from '../../contract/blob-chunk-accessor.ts';
+import type { BlobChunkAccessor, BlobRange } from '../../contract/blob-chunk-accessor.ts';
 import type { BlobInfo } from '../../contract/blob-info.ts';
 import { fetchRanges } from './fetch-ranges.ts';
-import type { ByteRange, Plan, ReuseSegment, Segment } from '../plan/segments.ts';
+import type { Plan, ReuseSegment, Segment } from '../plan/segments.ts';
 
 /** Where the pieces of a blob come from. */
 export interface PieceSources {
@@ -28,7 +28,7 @@ export interface PieceSources {
 export async function* plannedBytes(
   plan: Plan,
   sources: PieceSources,
-  onFallback?: (range: ByteRange) => void,
+  onFallback?: (range: BlobRange) => void,
 ): AsyncGenerator<Buffer> {
   const { accessor, info, memory, signal } = sources;
   const fetched = new ExactBytes(fetchRanges(accessor, info, plan.segments.filter(isFetch), { memory, signal }));
@@ -49,7 +49,7 @@ export async function* plannedBytes(
 class ReusedPieces {
   readonly #segments: readonly ReuseSegment[];
   readonly #sources: PieceSources;
-  readonly #onFallback: ((range: ByteRange) => void) | undefined;
+  readonly #onFallback: ((range: BlobRange) => void) | undefined;
   readonly #unusable = new Set<Digest>();
   #next = 0;
   #run: ExactBytes | undefined;
@@ -58,7 +58,7 @@ class ReusedPieces {
   constructor(
     segments: readonly Segment[],
     sources: PieceSources,
-    onFallback: ((range: ByteRange) => void) | undefined,
+    onFallback: ((range: BlobRange) => void) | undefined,
   ) {
     this.#segments = segments.filter((segment) => segment.kind === 'reuse');
     this.#sources = sources;

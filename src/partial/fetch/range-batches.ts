@@ -1,5 +1,4 @@
-import type { ImageSourceChunk } from '../../contract/blob-chunk-accessor.ts';
-import type { ByteRange } from '../plan/segments.ts';
+import type { BlobRange } from '../../contract/blob-chunk-accessor.ts';
 
 /** How large a request for ranges may be. */
 export interface BatchLimits {
@@ -13,9 +12,9 @@ export interface BatchLimits {
 /** A request for ranges: what to ask for, and what is wanted of it. */
 export interface Batch {
   /** Sorted, not overlapping. */
-  readonly chunks: readonly (ImageSourceChunk & ByteRange)[];
+  readonly chunks: readonly BlobRange[];
   /** Sorted; each lies in one of the chunks. */
-  readonly wanted: readonly ByteRange[];
+  readonly wanted: readonly BlobRange[];
   /** Sum of the wanted bytes. */
   readonly bytes: number;
 }
@@ -29,14 +28,14 @@ const MAX_HEADER_CHARS = 3500;
  */
 export class RangeQueue {
   /** In reverse order, for the front is what changes. */
-  #ranges: ByteRange[];
+  #ranges: BlobRange[];
 
-  constructor(ranges: readonly ByteRange[]) {
+  constructor(ranges: readonly BlobRange[]) {
     this.#ranges = ranges.filter(({ length }) => length > 0).toReversed();
   }
 
   /** The next range; undefined when nothing is left. */
-  get first(): ByteRange | undefined {
+  get first(): BlobRange | undefined {
     return this.#ranges.at(-1);
   }
 
@@ -53,15 +52,15 @@ export class RangeQueue {
   }
 
   /** Puts what batches were to give back to the front, in the order they were taken. */
-  putBack(batches: readonly (readonly ByteRange[])[]): void {
+  putBack(batches: readonly (readonly BlobRange[])[]): void {
     for (const range of batches.flat().toReversed()) this.#ranges.push(range);
   }
 }
 
 /** A batch that is being put together. */
 class OpenBatch implements Batch {
-  readonly chunks: ByteRange[] = [];
-  readonly wanted: ByteRange[] = [];
+  readonly chunks: BlobRange[] = [];
+  readonly wanted: BlobRange[] = [];
   bytes = 0;
   readonly #limits: BatchLimits;
   #asked = 0;
@@ -72,7 +71,7 @@ class OpenBatch implements Batch {
   }
 
   /** Adds as much of a range as the limits allow. @returns how many bytes these are. */
-  add(range: ByteRange): number {
+  add(range: BlobRange): number {
     const { bytes, gap, ranges } = this.#limits;
     const last = this.chunks.at(-1);
     const between = last === undefined ? Infinity : range.offset - (last.offset + last.length);

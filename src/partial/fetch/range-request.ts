@@ -1,11 +1,10 @@
 import type { MemoryShare } from '../../io/memory.ts';
 import type { Readable } from 'node:stream';
-import type { BlobChunkAccessor, UnansweredRanges } from '../../contract/blob-chunk-accessor.ts';
+import type { BlobChunkAccessor, UnansweredRanges, BlobRange } from '../../contract/blob-chunk-accessor.ts';
 import type { BlobInfo } from '../../contract/blob-info.ts';
 import { CollectedBytes } from './collected-bytes.ts';
 import type { Batch } from './range-batches.ts';
 import type { RangeTiming } from './range-window.ts';
-import type { ByteRange } from '../plan/segments.ts';
 import { slicesOf } from './slices.ts';
 import { nowMs } from '../../io/clock.ts';
 
@@ -115,7 +114,7 @@ export function dropWhole(answer: { readonly kind: string; readonly stream?: Rea
   if (answer.kind === 'whole') answer.stream?.on('error', () => undefined).destroy();
 }
 
-function startingBefore(ranges: readonly ByteRange[], from: number, end: number): readonly ByteRange[] {
+function startingBefore(ranges: readonly BlobRange[], from: number, end: number): readonly BlobRange[] {
   let to = from;
   for (let next = ranges[to]; next !== undefined && next.offset < end; next = ranges[to]) to += 1;
   return ranges.slice(from, to);

@@ -1,11 +1,11 @@
 import { slices } from '../../http/ranges/range-order.ts';
-import type { ByteRange } from '../plan/segments.ts';
+import type { BlobRange } from '../../contract/blob-chunk-accessor.ts';
 
 export interface SlicesOfOptions {
   /** Where the stream begins in the blob, in bytes. */
   readonly start: number;
   /** Sorted, not overlapping. */
-  readonly wanted: readonly ByteRange[];
+  readonly wanted: readonly BlobRange[];
   /** Whether what comes after the last of them is read, too. Default true. */
   readonly untilEnd?: boolean | undefined;
 }

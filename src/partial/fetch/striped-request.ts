@@ -1,8 +1,12 @@
-import type { BlobChunkAccessor, ImageSourceChunk, RangeAnswer } from '../../contract/blob-chunk-accessor.ts';
+import type {
+  BlobChunkAccessor,
+  ImageSourceChunk,
+  RangeAnswer,
+  BlobRange,
+} from '../../contract/blob-chunk-accessor.ts';
 import type { BlobInfo } from '../../contract/blob-info.ts';
 import { BadPartialRequestError } from '../../contract/errors.ts';
 import type { MemoryShare } from '../../io/memory.ts';
-import type { ByteRange } from '../plan/segments.ts';
 import type { Batch } from './range-batches.ts';
 import { dropWhole, type AnsweredBatch } from './range-request.ts';
 
@@ -45,7 +49,7 @@ export class StripedRequest {
   readonly #onPiece: (full: number) => void;
   readonly #abort = new AbortController();
 
-  constructor(accessor: BlobChunkAccessor, info: BlobInfo, range: ByteRange, options: StripedRequestOptions) {
+  constructor(accessor: BlobChunkAccessor, info: BlobInfo, range: BlobRange, options: StripedRequestOptions) {
     const { shares, signal, onPiece } = options;
     this.#shares = shares;
     this.#onPiece = onPiece;
@@ -90,7 +94,7 @@ export class StripedRequest {
   }
 }
 
-function piecesOf({ offset, length }: ByteRange): readonly ByteRange[] {
+function piecesOf({ offset, length }: BlobRange): readonly BlobRange[] {
   const count = Math.ceil(length / PIECE_BYTES);
   return Array.from({ length: count }, (_, index) => ({
     offset: offset + index * PIECE_BYTES,

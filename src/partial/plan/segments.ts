@@ -1,15 +1,8 @@
+import type { BlobRange } from '../../contract/blob-chunk-accessor.ts';
 import type { Digest } from '../../digest/digest.ts';
 
-/** A stretch of bytes of a blob: at least one byte long. */
-export interface ByteRange {
-  /** In bytes, from the start of the blob. */
-  readonly offset: number;
-  /** In bytes. */
-  readonly length: number;
-}
-
 /** Bytes that the destination has in another blob. */
-export interface ReuseSegment extends ByteRange {
+export interface ReuseSegment extends BlobRange {
   readonly kind: 'reuse';
   /** The old blob that holds them. */
   readonly blob: Digest;
@@ -18,12 +11,12 @@ export interface ReuseSegment extends ByteRange {
 }
 
 /** Bytes that have to come from the source. */
-export interface FetchSegment extends ByteRange {
+export interface FetchSegment extends BlobRange {
   readonly kind: 'fetch';
 }
 
 /** Bytes that have come from the source already: the blob's end, with its table of contents. */
-export interface HaveSegment extends ByteRange {
+export interface HaveSegment extends BlobRange {
   readonly kind: 'have';
   /** `length` bytes. */
   readonly bytes: Buffer;
@@ -79,8 +72,8 @@ export function coalesceFetches(plan: Plan, gapBytes: number = MULTI_RANGE_GAP_B
 /**
  * The stretches that were reused, neighbours joined: what is still to be fetched when the whole turns out to have the wrong digest.
  */
-export function complement(plan: Plan): readonly ByteRange[] {
-  const ranges: ByteRange[] = [];
+export function complement(plan: Plan): readonly BlobRange[] {
+  const ranges: BlobRange[] = [];
   for (const segment of plan.segments) {
     if (segment.kind !== 'reuse') continue;
     const last = ranges.at(-1);
@@ -123,7 +116,7 @@ export function planOf(segments: readonly Segment[]): Plan {
  *
  * @throws Error where they do not: who made them is wrong.
  */
-export function assertTiling(ranges: readonly ByteRange[], size: number): void {
+export function assertTiling(ranges: readonly BlobRange[], size: number): void {
   let end = 0;
   for (const range of ranges) {
     if (range.offset !== end || range.length < 1 || !Number.isSafeInteger(range.length)) {
@@ -134,6 +127,6 @@ export function assertTiling(ranges: readonly ByteRange[], size: number): void {
   if (end !== size) throw new Error(`ranges end at ${end}, not at ${size}`);
 }
 
-function endOf(range: ByteRange): number {
+function endOf(range: BlobRange): number {
   return range.offset + range.length;
 }

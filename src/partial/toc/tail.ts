@@ -35,11 +35,10 @@
 import { buffer } from 'node:stream/consumers';
 import type { ChunkedFormat } from '../../manifest/layer-compression.ts';
 import { Semaphore } from '../../io/semaphore.ts';
-import type { BlobChunkAccessor, UnansweredRanges } from '../../contract/blob-chunk-accessor.ts';
+import type { BlobChunkAccessor, UnansweredRanges, BlobRange } from '../../contract/blob-chunk-accessor.ts';
 import type { BlobInfo, WaitOptions } from '../../contract/blob-info.ts';
 import { estargzPieces } from './estargz.ts';
 import type { Piece } from './piece-list.ts';
-import type { ByteRange } from '../plan/segments.ts';
 import { annotatedTail, FOOTER_BYTES, positionInFooter, type TailPosition, type TailPromise } from './tail-position.ts';
 import { UnusableTailError } from './unusable-tail-error.ts';
 import { zstdChunkedPieces } from './zstd-chunked.ts';
@@ -183,7 +182,7 @@ function assertReadable(position: TailPosition, info: BlobInfo): void {
 async function readRange(
   accessor: BlobChunkAccessor,
   info: BlobInfo,
-  range: ByteRange,
+  range: BlobRange,
   { signal }: WaitOptions,
 ): Promise<Buffer | UnansweredRanges> {
   const answer = await accessor.getBlobAt(info, [range], { signal });

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import type { HttpResponse } from '../../../src/http/send/send.ts';
-import type { ByteRange } from '../../../src/http/ranges/byte-ranges.ts';
+import type { ByteRange } from '../../../src/io/byte-range.ts';
 import type { BlobInfo } from '../../../src/contract/blob-info.ts';
 import type { ImageSourceChunk } from '../../../src/contract/blob-chunk-accessor.ts';
 import { digestOf } from '../../../src/digest/digest.ts';

@@ -1,4 +1,5 @@
-import { type ByteRange, formatRange } from '../../../src/http/ranges/byte-ranges.ts';
+import { formatRange } from '../../../src/http/ranges/byte-ranges.ts';
+import type { ByteRange } from '../../../src/io/byte-range.ts';
 import { readRanges, type ReadRangesOptions } from '../../../src/http/ranges/range-reader.ts';
 import type { HttpResponse } from '../../../src/http/send/send.ts';
 import type { ImageSourceChunk } from '../../../src/contract/blob-chunk-accessor.ts';

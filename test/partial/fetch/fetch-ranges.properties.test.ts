@@ -6,8 +6,7 @@ import { isAbort } from '../../../src/errors/imgcopy-error.ts';
 import { MemoryBudget } from '../../../src/io/memory.ts';
 import { Semaphore } from '../../../src/io/semaphore.ts';
 import { fetchRanges } from '../../../src/partial/fetch/fetch-ranges.ts';
-import type { ByteRange } from '../../../src/partial/plan/segments.ts';
-import type { ImageSourceChunk } from '../../../src/contract/blob-chunk-accessor.ts';
+import type { ImageSourceChunk, BlobRange } from '../../../src/contract/blob-chunk-accessor.ts';
 import { BadPartialRequestError, PartialBlobUnavailableError } from '../../../src/contract/errors.ts';
 import { randomBytes } from '../../support/images.ts';
 import { infoOf } from '../../support/registry-transport.ts';
@@ -29,7 +28,7 @@ const ladders: fc.Arbitrary<Ladder> = fc.record({
 });
 
 /** From a few bytes to more than a segment, far apart or near. */
-const ranges: fc.Arbitrary<readonly ByteRange[]> = fc
+const ranges: fc.Arbitrary<readonly BlobRange[]> = fc
   .array(
     fc.record({
       gap: fc.oneof(fc.nat(300), fc.nat(40_000), fc.nat(3 * MB)),
@@ -54,7 +53,7 @@ function answerOf({ many, one }: Ladder, chunks: readonly ImageSourceChunk[]): M
   return typeof answer === 'number' ? new BadPartialRequestError(answer, '') : answer;
 }
 
-function bytesOf(wanted: readonly ByteRange[]): Buffer {
+function bytesOf(wanted: readonly BlobRange[]): Buffer {
   return Buffer.concat(wanted.map(({ offset, length }) => blob.subarray(offset, offset + length)));
 }
 

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { RangeBodyError } from '../../../src/http/ranges/range-errors.ts';
 import { MemoryBudget } from '../../../src/io/memory.ts';
 import { fetchRanges } from '../../../src/partial/fetch/fetch-ranges.ts';
-import type { ByteRange } from '../../../src/partial/plan/segments.ts';
+import type { BlobRange } from '../../../src/contract/blob-chunk-accessor.ts';
 import { BadPartialRequestError, PartialBlobUnavailableError } from '../../../src/contract/errors.ts';
 import { randomBytes } from '../../support/images.ts';
 import { MemoryAccessor, type MemoryAccessorOptions, type MemoryAnswer } from '../../support/memory-accessor.ts';
@@ -17,15 +17,15 @@ const info = infoOf(blob);
 /** Far apart, so that each is asked for by itself. */
 const scattered = rangesEvery(100_000, 40);
 
-function rangesEvery(step: number, count: number, length = 10): readonly ByteRange[] {
+function rangesEvery(step: number, count: number, length = 10): readonly BlobRange[] {
   return Array.from({ length: count }, (_, index) => ({ offset: index * step, length }));
 }
 
-function bytesOf(ranges: readonly ByteRange[]): Buffer {
+function bytesOf(ranges: readonly BlobRange[]): Buffer {
   return Buffer.concat(ranges.map(({ offset, length }) => blob.subarray(offset, offset + length)));
 }
 
-async function fetchAll(accessor: MemoryAccessor, ranges: readonly ByteRange[], budget = 48 * MiB): Promise<Buffer> {
+async function fetchAll(accessor: MemoryAccessor, ranges: readonly BlobRange[], budget = 48 * MiB): Promise<Buffer> {
   const memory = new MemoryBudget(budget).openAccount();
   const pieces: Buffer[] = [];
   for await (const piece of fetchRanges(accessor, info, ranges, { memory })) pieces.push(piece);

@@ -5,7 +5,8 @@ import { digestOf } from '../../../src/digest/digest.ts';
 import { ImgcopyError } from '../../../src/errors/imgcopy-error.ts';
 import { MemoryBudget } from '../../../src/io/memory.ts';
 import { plannedBytes } from '../../../src/partial/fetch/planned-bytes.ts';
-import { planOf, type ByteRange, type Plan, type Segment } from '../../../src/partial/plan/segments.ts';
+import { planOf, type Plan, type Segment } from '../../../src/partial/plan/segments.ts';
+import type { BlobRange } from '../../../src/contract/blob-chunk-accessor.ts';
 import { BadPartialRequestError } from '../../../src/contract/errors.ts';
 import { randomBytes } from '../../support/images.ts';
 import { MemoryAccessor, type MemoryAccessorOptions } from '../../support/memory-accessor.ts';
@@ -50,7 +51,7 @@ function make(pieces: readonly Piece[]): Made {
 
 interface Run {
   readonly bytes: Buffer;
-  readonly fallbacks: readonly ByteRange[];
+  readonly fallbacks: readonly BlobRange[];
   readonly source: MemoryAccessor;
   readonly own: MemoryAccessor;
 }
@@ -66,7 +67,7 @@ async function run(
   const memory = new MemoryBudget(options.budget ?? 48_000_000).openAccount();
   const source = new MemoryAccessor(blob, options.source);
   const own = new MemoryAccessor(known, options.own);
-  const fallbacks: ByteRange[] = [];
+  const fallbacks: BlobRange[] = [];
   const sources = { accessor: source, info: infoOf(blob), own, oldBlobs, memory };
   const parts: Buffer[] = [];
   try {

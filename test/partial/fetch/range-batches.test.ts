@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { RangeQueue, type Batch, type BatchLimits } from '../../../src/partial/fetch/range-batches.ts';
-import type { ByteRange } from '../../../src/partial/plan/segments.ts';
+import type { BlobRange } from '../../../src/contract/blob-chunk-accessor.ts';
 
 const unlimited: BatchLimits = { bytes: Infinity, ranges: Infinity, gap: 0 };
 
-function range(offset: number, length: number): ByteRange {
+function range(offset: number, length: number): BlobRange {
   return { offset, length };
 }
 
@@ -89,7 +89,7 @@ test('batches give every wanted byte once, within their limits, whatever these a
   fc.assert(
     fc.property(ranges, limits, (wanted, limit) => {
       const batches = takeAll(new RangeQueue(wanted), limit);
-      const bytes = (list: readonly ByteRange[]): number[] =>
+      const bytes = (list: readonly BlobRange[]): number[] =>
         list.flatMap(({ offset, length }) => Array.from({ length }, (_, at) => offset + at));
       assert.deepEqual(bytes(batches.flatMap((batch) => batch.wanted)), bytes(wanted));
       for (const batch of batches) {

@@ -7,10 +7,10 @@ import {
   coalesceFetches,
   complement,
   planOf,
-  type ByteRange,
   type Plan,
   type Segment,
 } from '../../../src/partial/plan/segments.ts';
+import type { BlobRange } from '../../../src/contract/blob-chunk-accessor.ts';
 
 const blob = digestOf(Buffer.from('old'));
 
@@ -32,7 +32,7 @@ function short({ segments }: Plan): string {
   return segments.map(({ kind, length }) => `${kind[0]}${length}`).join(' ');
 }
 
-function range(offset: number, length: number): ByteRange {
+function range(offset: number, length: number): BlobRange {
   return { offset, length };
 }
 
