@@ -4,7 +4,7 @@ import type { CopyEvent } from '../../src/index.ts';
 import { buildImage } from '../support/images.ts';
 import { assertCopied, copyTo, openScene } from './partial-copies.ts';
 
-const SIZE = 300e6;
+const SIZE = 400e6;
 
 /** Sparse: zeros, with a mark every so often that tells where in the blob it stands. */
 function sparseBlob(): Buffer {

@@ -29,12 +29,15 @@ const SEGMENT_BYTES = 1024 * 1024;
 const LONG_RANGE = 8 * 1024 * 1024;
 const STREAMED_BYTES = 2 * LONG_RANGE;
 
-/** A range as long as this is read in stripes where many ranges are answered by one request: so many at the most, and not worth it below. */
+/**
+ * A blob as large as this is read in stripes where many ranges are answered by one request. Of a smaller one, single ranges are few enough,
+ * and less of them is lost when the run is killed: what waits in the sockets' buffers of many long answers was up to 40 % of 200 MB.
+ */
+const STRIPED_BLOB = 256 * 1024 * 1024;
+/** Shorter ranges of it are not worth stripes. */
 const STRIPED_RANGE = 32 * 1024 * 1024;
-const MOST_STRIPES = 16;
+const MOST_STRIPES = 8;
 const FEWEST_STRIPES = 4;
-/** From here on it is worth a request of its own to learn whether many ranges are answered. */
-const PROBED_RANGE = 2 * STRIPED_RANGE;
 
 /** The ladder of requests: many ranges, then few and larger ones, then one a request, then the whole blob. */
 const MANY_RANGES = { bytes: SEGMENT_BYTES, ranges: 200, gap: MULTI_RANGE_GAP_BYTES };
@@ -183,11 +186,12 @@ class RangeFetcher {
   /** Whether what comes next is best read in stripes. */
   #mayStripe(): boolean {
     return (
-      !this.#few &&
-      !this.#window.isOpen &&
-      this.#accessor.rangeSupport.multiRange === true &&
-      (this.#queue.first?.length ?? 0) >= STRIPED_RANGE
+      !this.#few && !this.#window.isOpen && this.#accessor.rangeSupport.multiRange === true && this.#isWorthStripes()
     );
+  }
+
+  #isWorthStripes(): boolean {
+    return this.#info.size >= STRIPED_BLOB && (this.#queue.first?.length ?? 0) >= STRIPED_RANGE;
   }
 
   /** Opens as many stripes as are worth it, and there is memory for. One set of them at a time: they fill the line. */
@@ -215,7 +219,7 @@ class RangeFetcher {
   #askForManyRanges(): void {
     if (this.#probe !== undefined || this.#accessor.rangeSupport.multiRange !== undefined) return;
     const { offset, length } = this.#queue.first ?? { offset: 0, length: 0 };
-    if (length < PROBED_RANGE) return;
+    if (!this.#isWorthStripes()) return;
     this.#probe = this.#probeRanges([offset, offset + length - 1]).catch(() => undefined);
   }
 

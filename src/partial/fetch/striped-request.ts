@@ -25,7 +25,7 @@ const MOST_HELD = STRIPE_MEMORY / 2;
 const PIECE_BYTES = 512 * 1024;
 /** What a stripe asks for, in bytes: bodies over 4 MiB keep no place at their host while they wait to be read. */
 const LEAST_STRIPE = 5 * 1024 * 1024;
-const LARGEST_STRIPE = 32 * 1024 * 1024;
+const LARGEST_STRIPE = 16 * 1024 * 1024;
 
 /** How many stripes a range is worth. */
 export function stripesFor(length: number): number {
