@@ -1,17 +1,12 @@
 import type { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
-import { RangeBodyError } from '../../http/ranges/range-errors.ts';
 import { SPARE_BYTES, type MemoryAccount, type MemoryShare } from '../../io/memory.ts';
-import type {
-  BlobChunkAccessor,
-  RangeSupport,
-  UnansweredRanges,
-  BlobRange,
-} from '../../contract/blob-chunk-accessor.ts';
+import type { BlobChunkAccessor, BlobRange, UnansweredRanges } from '../../contract/blob-chunk-accessor.ts';
 import type { BlobInfo } from '../../contract/blob-info.ts';
-import { BadPartialRequestError, PartialBlobUnavailableError } from '../../contract/errors.ts';
+import { PartialBlobUnavailableError } from '../../contract/errors.ts';
 import { RangeQueue, type Batch, type BatchLimits } from './range-batches.ts';
 import { dropWhole, RangeRequest, type AnsweredBatch } from './range-request.ts';
+import { brokenAnswer, learnRefusal, type BrokenAnswer } from './refused-ranges.ts';
 import { RangeWindow } from './range-window.ts';
 import { MULTI_RANGE_GAP_BYTES, SINGLE_RANGE_GAP_BYTES } from '../plan/segments.ts';
 import { slicesOf } from './slices.ts';
@@ -217,9 +212,10 @@ class RangeFetcher {
 
   /** Finds out beside the first ranges of a very long one whether many ranges are answered: two bytes do for that. */
   #askForManyRanges(): void {
+    const { first } = this.#queue;
     if (this.#probe !== undefined || this.#accessor.rangeSupport.multiRange !== undefined) return;
-    const { offset, length } = this.#queue.first ?? { offset: 0, length: 0 };
-    if (!this.#isWorthStripes()) return;
+    if (first === undefined || !this.#isWorthStripes()) return;
+    const { offset, length } = first;
     this.#probe = this.#probeRanges([offset, offset + length - 1]).catch(() => undefined);
   }
 
@@ -324,23 +320,6 @@ class RangeFetcher {
   }
 }
 
-/** An answer that began, and went wrong in a way that other ranges may be spared. */
-interface BrokenAnswer {
-  readonly kind: 'broken';
-  readonly reason: RangeBodyError;
-}
-
-/** @throws the error where asking in another way would not help. */
-function brokenAnswer(error: unknown, { chunks }: Pick<Batch, 'chunks'>): UnansweredRanges | BrokenAnswer {
-  if (error instanceof BadPartialRequestError) return { kind: 'refused', reason: error };
-  if (!(error instanceof RangeBodyError)) throw error;
-  const isRestRefused = error.cause instanceof BadPartialRequestError;
-  // Other bytes than were asked for, or no multipart that can be read: the server may be better at single ranges.
-  const isFalseMultipart = chunks.length > 1 && error.code !== 'ERR_SHORT_RANGE';
-  if (isRestRefused || isFalseMultipart) return { kind: 'broken', reason: error };
-  throw error;
-}
-
 /** What is left of ranges once their first bytes are there. */
 function withoutFirst(ranges: readonly BlobRange[], bytes: number): readonly BlobRange[] {
   let given = bytes;
@@ -349,11 +328,4 @@ function withoutFirst(ranges: readonly BlobRange[], bytes: number): readonly Blo
     given -= skipped;
     return skipped === length ? [] : [{ offset: offset + skipped, length: length - skipped }];
   });
-}
-
-/** Notes that ranges are refused, where that is about ranges: a 416 or 403, say, may be about this one blob, or this one request. */
-export function learnRefusal(rangeSupport: RangeSupport, failure: UnansweredRanges | BrokenAnswer): void {
-  const isAboutRanges =
-    failure.kind === 'whole' || (failure.kind === 'refused' && [400, 501].includes(failure.reason.status));
-  if (isAboutRanges) rangeSupport.report({ ranges: false });
 }

@@ -5,7 +5,7 @@ import type { BlobChunkAccessor, UnansweredRanges } from '../../contract/blob-ch
 import type { BlobInfo, WaitOptions } from '../../contract/blob-info.ts';
 import { PartialBlobUnavailableError } from '../../contract/errors.ts';
 import { BudgetedAccessor, TailMemory } from '../toc/budgeted-accessor.ts';
-import { learnRefusal } from '../fetch/fetch-ranges.ts';
+import { learnRefusal } from '../fetch/refused-ranges.ts';
 import { isWorthwhile, planFromTails } from './plan-from-tails.ts';
 import { dropWhole } from '../fetch/range-request.ts';
 import {
