@@ -17,7 +17,7 @@ export interface BlobFileOptions {
   readonly size?: number | undefined;
   /** The name in the directory under which a blob of this digest is published. */
   readonly finalName: (digest: Digest) => string;
-  /** Whether to go on with what an earlier run left of this blob, where digest and size are given. Default false: from zero. */
+  /** Whether to resume from what an earlier run left of this blob, where digest and size are given. Default false: from zero. */
   readonly resume?: boolean | undefined;
   /** Ends the waiting of everything but `keep` and the disposal. */
   readonly signal?: AbortSignal | undefined;

@@ -139,7 +139,7 @@ async function hashFront(
 }
 
 /**
- * Whether nobody can go on with an upload. What an earlier attempt sent was not hashed here: where the registry says no to the upload as such, in
+ * Whether nobody can resume an upload. What an earlier attempt sent was not hashed here: where the registry says no to the upload as such, in
  * whatever words, that may be why.
  */
 function isHopeless(error: unknown, session: UploadSession | undefined): boolean {

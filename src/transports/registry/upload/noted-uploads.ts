@@ -11,7 +11,7 @@ const MIN_NOTED_BYTES = 4 * 1024 * 1024;
 export const MIN_LEFT_BYTES: number = 16 * 1024 * 1024;
 
 /**
- * The uploads of one repository that are noted down, so that a later run can go on with them when this one is cut short. While one is under way it
+ * The uploads of one repository that are noted down, so that a later run can resume them when this one is cut short. While one is under way it
  * belongs to this run.
  */
 export class NotedUploads {
@@ -65,7 +65,7 @@ export class NotedUploads {
     return (await this.#open()).leave({ ...this.#target(info), location, offset: received });
   }
 
-  /** Drops the note of an upload that is closed, cancelled, or holds what must not be gone on with. */
+  /** Drops the note of an upload that is closed, cancelled, or holds what must not be resumed. */
   async forget(info: BlobInfo): Promise<void> {
     const location = this.#noted.get(info.digest);
     if (location === undefined) return;

@@ -117,13 +117,13 @@ export class UploadSession implements AsyncDisposable {
     return status.offset;
   }
 
-  /** Notes the upload, so that a later run can go on with it should this one die. */
+  /** Notes the upload, so that a later run can resume it should this one die. */
   async note(info: BlobInfo): Promise<void> {
     this.#notedAs = info;
     await this.#parts.noted.note(info, this.#location);
   }
 
-  /** Drops the note: no other run may go on with this upload. */
+  /** Drops the note: no other run may resume this upload. */
   async unnote(): Promise<void> {
     const info = this.#notedAs;
     this.#notedAs = undefined;

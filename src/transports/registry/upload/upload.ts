@@ -27,7 +27,7 @@ export async function sendRest(session: UploadSession, body: Buffer | Readable, 
 }
 
 /**
- * Sends a whole stream. A later run can go on with the upload, should this one be killed.
+ * Sends a whole stream. A later run can resume the upload, should this one be killed.
  *
  * @param stream  verifies its own end: the upload is closed only after it ended well.
  * @throws BlobAttemptError when another attempt with a new stream may succeed. The upload is cancelled on any failure.
