@@ -67,7 +67,8 @@ const PROGRESS = 1024 * 1024;
 
 /**
  * The tries of one piece of work: a request, the rest of a body, a blob. All that is tried again goes through here, so that each wait is told and
- * each budget counted in one way.
+ * each budget counted in one way. One exception: the rest of an answer to ranges (http/ranges/range-resume.ts) counts for itself, as any new byte
+ * is progress there; it shares the delays alone.
  */
 export class Attempts {
   readonly #options: AttemptsOptions;
