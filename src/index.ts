@@ -22,7 +22,15 @@ export type { PartialMode } from './copy/copy-run.ts';
 export type { ImageDescription, LayerDescription, ManifestDescription } from './library/inspect-image.ts';
 export { login, logout, type LoginResult, type LogoutResult } from './library/login.ts';
 export { cachePath, cacheStats, clearCache, type CacheStats } from './cache/cache-file.ts';
-export { duringOperation, ImgcopyError, isAbort, type ErrorKind, type Side } from './errors/imgcopy-error.ts';
+export {
+  duringOperation,
+  endName,
+  ImgcopyError,
+  isAbort,
+  type CopyEnd,
+  type ErrorKind,
+  type Side,
+} from './errors/imgcopy-error.ts';
 export { homeDirectory } from './io/home-directory.ts';
 export { escapeUnprintable, printable, printableJson } from './errors/printable.ts';
 export { parseCreds } from './auth/credentials.ts';

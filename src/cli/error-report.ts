@@ -1,6 +1,6 @@
 import { styleText } from 'node:util';
 import type { CommanderError } from 'commander';
-import { ImgcopyError, printable, type ErrorKind } from '../index.ts';
+import { endName, ImgcopyError, printable, type ErrorKind } from '../index.ts';
 
 const STATUS: Readonly<Record<ErrorKind, number>> = {
   failed: 1,
@@ -39,7 +39,7 @@ export function formatError(failure: unknown, { stack, sides, columns = Infinity
   const [error, ...others] = causesOf(failure);
   const lines = [`imgcopy: ${printable(messageOf(error))}`];
   const sideOf = (cause: unknown): string =>
-    sides && cause instanceof ImgcopyError && cause.side !== undefined ? `${cause.side}: ` : '';
+    sides && cause instanceof ImgcopyError && cause.side !== undefined ? `${endName(cause)}: ` : '';
   for (const cause of others) {
     const message = printable(messageOf(cause));
     const isNews = !lines.some((line) => line.includes(message));

@@ -3,8 +3,10 @@ import type { Digest } from '../digest/digest.ts';
 /** What became of a blob. */
 export type BlobOutcome = 'reused' | 'mounted' | 'substituted' | 'partial' | 'copied';
 
-/** What a copy reports while it runs. Sizes are in bytes. */
-export type CopyEvent =
+/** What a copy reports while it runs, and for which destination where that has an id. Sizes are in bytes. */
+export type CopyEvent = { readonly destinationId?: string | undefined } & CopyEventOf;
+
+type CopyEventOf =
   | { readonly type: 'started'; readonly source: string; readonly destination: string }
   | {
       readonly type: 'manifest';

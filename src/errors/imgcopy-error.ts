@@ -27,6 +27,8 @@ export class ImgcopyError extends Error {
   readonly side: Side | undefined;
   readonly request: string | undefined;
   readonly hint: string | undefined;
+  /** Which destination `side` is, in a copy that has an id for it. Noted by `forDestination`. */
+  destinationId: string | undefined;
 
   constructor(message: string, options: ImgcopyErrorOptions) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -37,6 +39,30 @@ export class ImgcopyError extends Error {
     this.side = options.side ?? cause?.side;
     this.request = options.request ?? cause?.request;
     this.hint = options.hint ?? cause?.hint;
+    this.destinationId = cause?.destinationId;
+  }
+}
+
+/** Where something happened: at the source, or at a destination, which may have an id of its own. */
+export interface CopyEnd {
+  readonly side?: Side | undefined;
+  readonly destinationId?: string | undefined;
+}
+
+/** What messages call an end of a copy: a destination by its id, where it has one. */
+export function endName({ side, destinationId }: CopyEnd): string | undefined {
+  return side === 'destination' ? (destinationId ?? side) : side;
+}
+
+/** Does the work for one destination of a copy: an error of that side says which one it happened at. */
+export async function forDestination<T>(id: string | undefined, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    for (let cause = error; cause instanceof Error; cause = cause.cause) {
+      if (cause instanceof ImgcopyError && cause.side === 'destination') cause.destinationId ??= id;
+    }
+    throw error;
   }
 }
 

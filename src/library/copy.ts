@@ -4,7 +4,7 @@ import type { PreparedRun } from '../copy/copy-run.ts';
 import type { ImageDestination } from '../contract/image-destination.ts';
 import type { ImageSource } from '../contract/image-source.ts';
 import type { CopyEvent } from '../contract/progress.ts';
-import { ImgcopyError } from '../errors/imgcopy-error.ts';
+import { forDestination, ImgcopyError } from '../errors/imgcopy-error.ts';
 import type { RequestObserver } from '../http/send/send.ts';
 import type { CopyOptions, CopyResult } from './options.ts';
 import { cannotBe } from './questions.ts';
@@ -43,23 +43,27 @@ export async function copyBetween(
     const job: CopyJob = { shared, options, tally, signal };
     const ends = await resolveEnds(job, from, to);
     await using source = await openSource(job, ends);
-    await using destination = await openDestination(job, ends, source.end);
-    const { reference: sourceReference } = source.end;
-    const { reference: destinationReference } = destination.end;
-    tally.emit({ type: 'started', source: sourceReference, destination: destinationReference });
-    const copied = await copyImage(prepareRun(job, source.end, destination.end), {
-      ...options,
-      sourceDigest: ends.source.name?.digest,
-      destinationDigest: ends.destination.name?.digest,
-    });
-    return {
-      ...tally.result(copied),
-      source: sourceReference,
-      destination: destinationReference,
-      reference: ends.destination.name?.pinned(copied.digest) ?? `${destinationReference}@${copied.digest}`,
-      durationMs: Math.round(nowMs() - started),
-    };
+    const copied = await forDestination(options.destinationId, () => copyTo(job, ends, source.end));
+    return { ...copied, durationMs: Math.round(nowMs() - started) };
   });
+}
+
+async function copyTo(job: CopyJob, ends: Ends, source: ImageSource): Promise<Omit<CopyResult, 'durationMs'>> {
+  const { options, tally } = job;
+  await using destination = await openDestination(job, ends, source);
+  const { reference } = destination.end;
+  tally.emit({ type: 'started', source: source.reference, destination: reference });
+  const copied = await copyImage(prepareRun(job, source, destination.end), {
+    ...options,
+    sourceDigest: ends.source.name?.digest,
+    destinationDigest: ends.destination.name?.digest,
+  });
+  return {
+    ...tally.result(copied),
+    source: source.reference,
+    destination: reference,
+    reference: ends.destination.name?.pinned(copied.digest) ?? `${reference}@${copied.digest}`,
+  };
 }
 
 /** Reads the names, completes the destination's, and refuses what cannot be copied. Nothing is opened. */
@@ -160,7 +164,8 @@ class Tally {
 
   readonly emit = (event: CopyEvent): void => {
     if (event.type === 'retry') this.#retries += 1;
-    this.#options.onEvent?.(event);
+    const { destinationId, onEvent } = this.#options;
+    onEvent?.(destinationId === undefined ? event : { ...event, destinationId });
   };
 
   readonly observer: RequestObserver = {
@@ -179,10 +184,12 @@ class Tally {
     blobs,
     skipped,
   }: CopiedImage): Omit<CopyResult, 'source' | 'destination' | 'reference' | 'durationMs'> {
+    const { destinationId } = this.#options;
     const count = (...outcomes: string[]): number => blobs.filter(({ outcome }) => outcomes.includes(outcome)).length;
     const sum = (of: (blob: CopiedImage['blobs'][number]) => number): number =>
       blobs.reduce((total, blob) => total + of(blob), 0);
     return {
+      ...(destinationId !== undefined && { destinationId }),
       digest,
       mediaType,
       size,

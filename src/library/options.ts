@@ -52,6 +52,11 @@ export interface ImageQueryOptions extends ImageQuestionOptions, CopierOptions {
 export interface CopyOptions {
   readonly source?: EndpointOptions | undefined;
   readonly destination?: EndpointOptions | undefined;
+  /**
+   * What to call the destination, where one source feeds several: events, errors and the result carry it, and messages name it. Default: none, and
+   * messages say `destination`.
+   */
+  readonly destinationId?: string | undefined;
   /** Only these; one copies that image alone, several an index of just these. Default: all. */
   readonly platforms?: readonly Platform[] | undefined;
   /** Keep the source's index as it is, although not all its instances are copied. Default false. */
@@ -80,6 +85,8 @@ export interface CopyOptions {
 export interface CopyResult {
   readonly source: string;
   readonly destination: string;
+  /** As the options gave it. */
+  readonly destinationId?: string | undefined;
   /** The destination pinned by digest, e.g. `docker://host/name@sha256:…`. */
   readonly reference: string;
   readonly digest: Digest;

@@ -2,7 +2,15 @@ import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { createCopier, type ImageDestination, type ImageSource } from '../../src/index.ts';
+import { formatError } from '../../src/cli/error-report.ts';
+import { describeRetry } from '../../src/cli/progress/plain-progress.ts';
+import {
+  createCopier,
+  ImgcopyError,
+  type CopyEvent,
+  type ImageDestination,
+  type ImageSource,
+} from '../../src/index.ts';
 import { fakeRun, type FakeRunOptions } from '../support/fakes.ts';
 import { buildImage } from '../support/images.ts';
 import { startRegistry } from '../support/registry.ts';
@@ -73,4 +81,44 @@ test('leaves objects open where the copy fails, and makes no directory for a sou
   await assert.rejects(copier.copy(broken.source, broken.destination), /the generator is broken/);
   assert.deepEqual(await readdir(path), []);
   assert.equal(broken.disposals(), 0);
+});
+
+test('one source feeds two destinations, and events, results and errors say which one', async (t) => {
+  const { env } = await openHome(t);
+  await using first = await startRegistry();
+  await using second = await startRegistry();
+  second.behave({ match: { method: 'PUT', path: /manifests/ }, status: 403 });
+  first.behave({ match: { method: 'PUT', path: /manifests/, times: 1 }, status: 503 });
+  const { source } = ownObjects();
+  const events: CopyEvent[] = [];
+  await using copier = createCopier({ env, retryDelayMs: 1 });
+  const [mirrored, failed] = await Promise.allSettled(
+    [first, second].map((registry, index) =>
+      copier.copy(source, at(registry, 'app:v1'), {
+        destination: { plainHttp: true },
+        destinationId: `mirror ${index + 1}`,
+        onEvent: (event) => void events.push(event),
+      }),
+    ),
+  );
+  assert.equal(mirrored?.status === 'fulfilled' && mirrored.value.destinationId, 'mirror 1');
+  assert.ok(failed?.status === 'rejected' && failed.reason instanceof ImgcopyError);
+  assert.deepEqual([failed.reason.side, failed.reason.destinationId], ['destination', 'mirror 2']);
+  assert.match(formatError(failed.reason, { stack: false, sides: true }), /^ {2}mirror 2: PUT .*: 403/m);
+  for (const id of ['mirror 1', 'mirror 2']) {
+    const own = events.filter((event) => event.destinationId === id && event.type === 'blob-done');
+    assert.equal(own.length, image.blobs.size);
+  }
+  const retry = events.find((event) => event.type === 'retry');
+  assert.ok(retry?.type === 'retry');
+  assert.match(describeRetry(retry, { withRequest: true }), /^mirror 1: PUT .*503/);
+});
+
+test('an error of the source belongs to no destination', async (t) => {
+  const { path, env } = await openHome(t);
+  const failure = new ImgcopyError('the generator is broken', { code: 'ERR_BROKEN', side: 'source' });
+  const { source } = ownObjects({ source: { getManifest: () => Promise.reject(failure) } });
+  await using copier = createCopier({ env });
+  const copying = copier.copy(source, `dir:${join(path, 'image')}`, { destinationId: 'mirror' });
+  await assert.rejects(copying, { side: 'source', destinationId: undefined });
 });

@@ -12,6 +12,7 @@ interface FailedEvent {
   readonly message: string;
   readonly hint?: string | undefined;
   readonly side?: Side | undefined;
+  readonly destinationId?: string | undefined;
   readonly request?: string | undefined;
 }
 
@@ -37,8 +38,8 @@ export function openJsonProgress(): Progress {
 function failedEvent(error: unknown): FailedEvent {
   const message = error instanceof Error ? error.message : String(error);
   if (error instanceof ImgcopyError) {
-    const { code, kind, hint, side, request } = error;
-    return { type: 'failed', code, kind, message, hint, side, request };
+    const { code, kind, hint, side, destinationId, request } = error;
+    return { type: 'failed', code, kind, message, hint, side, destinationId, request };
   }
   return { type: 'failed', code: isAbort(error) ? 'ERR_INTERRUPTED' : 'ERR_FAILED', kind: 'failed', message };
 }

@@ -1,4 +1,4 @@
-import { printable, type CopyEvent } from '../../index.ts';
+import { endName, printable, type CopyEvent } from '../../index.ts';
 import { formatBytes, formatDuration, formatTimeLeft, shortDigest } from '../format.ts';
 import { CopyState } from './copy-state.ts';
 import type { Progress, ProgressOptions } from './progress.ts';
@@ -55,11 +55,11 @@ export function describeState(state: CopyState, now: number): string | undefined
 
 /** A request that is sent again. The request itself is named once. */
 export function describeRetry(
-  { side, what, why, delayMs }: Extract<CopyEvent, { type: 'retry' }>,
+  { what, why, delayMs, ...end }: Extract<CopyEvent, { type: 'retry' }>,
   { withRequest }: { readonly withRequest: boolean },
 ): string {
   const reason = why.startsWith(`${what}: `) ? why.slice(what.length + 2) : why;
-  return `${side}: ${withRequest ? `${what}: ` : ''}${reason}; retrying in ${formatDuration(delayMs)}`;
+  return `${endName(end)}: ${withRequest ? `${what}: ` : ''}${reason}; retrying in ${formatDuration(delayMs)}`;
 }
 
 function describeEvent(event: CopyEvent, state: CopyState, verbose: boolean): string | undefined {
