@@ -23,7 +23,7 @@ export function subsetIndex(bytes: Buffer, keep: (entry: Descriptor, position: n
   const kept = parseIndex(bytes).manifests.map((entry, position) => keep(entry, position));
   if (!kept.includes(true)) throw new Error('an index cannot be left without entries');
   if (!kept.includes(false)) return bytes;
-  return rewrite(bytes, 'manifests', (entries) => entries.filter((_, position) => kept[position]));
+  return rewriteList(bytes, 'manifests', (entries) => entries.filter((_, position) => kept[position]));
 }
 
 /**
@@ -41,7 +41,7 @@ export function inlineIndexes(bytes: Buffer, indexes: ReadonlyMap<Digest, Buffer
   if (size > MAX_MANIFEST_BYTES) {
     throw new InvalidManifestError(`with the indexes in it, it has ${size} bytes, more than ${MAX_MANIFEST_BYTES}`);
   }
-  return rewrite(bytes, 'manifests', (entries) =>
+  return rewriteList(bytes, 'manifests', (entries) =>
     entries.flatMap((entry, position) => {
       const index = inner[position];
       if (index === undefined) return [entry];
@@ -82,7 +82,7 @@ function parseIndex(bytes: Buffer): ImageIndex {
   return index;
 }
 
-type JsonObject = Record<string, unknown>;
+export type JsonObject = Record<string, unknown>;
 
 function replaceDescriptors(
   bytes: Buffer,
@@ -98,7 +98,7 @@ function replaceDescriptors(
 ): Buffer {
   const byPosition = descriptors.map(({ digest }) => replacements.get(digest));
   if (byPosition.every((replacement) => replacement === undefined)) return bytes;
-  return rewrite(bytes, list, (entries) =>
+  return rewriteList(bytes, list, (entries) =>
     entries.map((entry, position) => {
       const replacement = byPosition[position];
       return replacement === undefined ? entry : replaceDescriptor(entry, replacement);
@@ -125,11 +125,15 @@ const BLOB_ANNOTATIONS: readonly string[] = [
   'io.containers.estargz.',
 ];
 
-/** The document with one of its lists changed, in the layout it had. */
-function rewrite(bytes: Buffer, list: string, change: (entries: readonly JsonObject[]) => JsonObject[]): Buffer {
+/** A JSON document with one of its lists changed, in the layout it had. A list that is not there counts as empty. */
+export function rewriteList(
+  bytes: Buffer,
+  list: string,
+  change: (entries: readonly JsonObject[]) => readonly JsonObject[],
+): Buffer {
   const text = bytes.toString('utf8');
   const document = JSON.parse(text) as JsonObject;
-  document[list] = change(document[list] as readonly JsonObject[]);
+  document[list] = change((document[list] ?? []) as readonly JsonObject[]);
   const indent = /^\s*\{\r?\n([ \t]+)"/.exec(text)?.[1];
   const end = text.slice(text.trimEnd().length);
   return Buffer.from(JSON.stringify(document, null, indent) + end);
