@@ -20,7 +20,7 @@ export type {
 export type { EndpointOptions } from './contract/endpoint-options.ts';
 export type { PartialMode } from './copy/copy-run.ts';
 export type { ImageDescription, LayerDescription, ManifestDescription } from './library/inspect-image.ts';
-export { login, logout, type LoginResult, type LogoutResult } from './library/login.ts';
+export { checkLogin, login, logout, type LoginCheck, type LoginResult, type LogoutResult } from './library/login.ts';
 export { cachePath, cacheStats, clearCache, type CacheStats } from './cache/cache-file.ts';
 export {
   duringOperation,

@@ -66,11 +66,18 @@ function addQueryCommands(program: Command, context: CommandContext): void {
 function addLoginCommands(program: Command, signal: AbortSignal): void {
   const login = program
     .command('login')
-    .summary('store credentials for a registry')
+    .summary('store or check credentials for a registry')
     .description(
       'Checks a user name and password with a registry and saves them where docker and podman look. Prompts for anything missing when run in a terminal.',
     )
-    .argument('<registry>', 'HOST[:PORT]; Docker Hub is docker.io')
+    .argument('<registry>', 'HOST[:PORT]; Docker Hub is docker.io. With --check also HOST[:PORT]/NAME')
+    .addOption(
+      new Option(
+        '--check',
+        'store nothing: print which credentials a copy would use, where they come from, and whether the registry accepts them',
+      ),
+    )
+    .addOption(new Option('--json', 'with --check: print one JSON object'))
     .action(async (registry: string, flags: LoginFlags) => {
       const { runLogin } = await import('./login-command.ts');
       await runLogin(registry, flags, signal);

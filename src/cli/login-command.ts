@@ -1,5 +1,15 @@
 import { text } from 'node:stream/consumers';
-import { printable, ImgcopyError, login, logout } from '../index.ts';
+import {
+  checkLogin,
+  duringOperation,
+  ImgcopyError,
+  login,
+  logout,
+  printable,
+  printableJson,
+  type EndpointOptions,
+  type LoginCheck,
+} from '../index.ts';
 import { logRequest } from './debug-log.ts';
 import { patienceOf, type EndpointFlags, type PatienceFlags } from './endpoint-flags.ts';
 import { ask, askSecret, canAsk } from './prompt.ts';
@@ -12,23 +22,76 @@ export interface LoginFlags
     PatienceFlags {
   readonly passwordStdin?: boolean;
   readonly caFile?: string;
+  readonly check?: boolean;
+  readonly json?: boolean;
 }
 
 /** imgcopy login REGISTRY */
 export async function runLogin(registry: string, flags: LoginFlags, signal: AbortSignal): Promise<void> {
+  if (flags.check) return await runCheck(registry, flags, signal);
+  if (flags.json) throw usage('--json goes with --check', 'leave out --json');
   const user = await readUser(flags, signal);
-  const { authfile, tlsVerify, plainHttp, certDir, caFile } = flags;
-  const result = await within(flags, signal, (limited) =>
-    login(registry, user, {
-      ...patienceOf(flags),
-      endpoint: { authFile: authfile, tlsVerify, plainHttp, certDir, caFile },
-      signal: limited,
-      onWarning: warn,
-      ...(flags.debug && { onRequest: logRequest }),
-    }),
-  );
+  const result = await within(flags, signal, (limited) => login(registry, user, queryOptions(flags, limited)));
   if (!result.checked) warn(`${result.registry} does not require a login; the password was not checked`);
   say(`logged in to ${result.registry} as ${user.username}; the credentials are in ${result.storedIn}`);
+}
+
+/** imgcopy login --check REGISTRY: what would be sent there, and whether the registry takes it. A refusal ends with status 4. */
+async function runCheck(registry: string, flags: LoginFlags, signal: AbortSignal): Promise<void> {
+  const isGiven = flags.username !== undefined || flags.password !== undefined || flags.passwordStdin;
+  const given = isGiven ? { ...(await readUser(flags, signal)), credentialsFrom: '--username' } : {};
+  const check = await within(flags, signal, (limited) => checkLogin(registry, queryOptions(flags, limited, given)));
+  process.stdout.write(flags.json ? `${printableJson(toJson(check))}\n` : table(check));
+  if (check.error !== undefined) throw duringOperation(`checking the credentials for ${registry}`, check.error);
+}
+
+function toJson({ registry, credentials, from, searched, problems, answer }: LoginCheck): object {
+  return { registry, credentials: credentials ?? null, from: from ?? null, searched, problems, answer };
+}
+
+const ANSWERS: Readonly<Record<LoginCheck['answer'], string>> = {
+  accepted: 'accepted by the registry',
+  anonymous: 'the registry gives access without credentials, though maybe not to every image',
+  unchecked: 'the registry asks for no credentials, so they were not checked',
+  refused: 'refused by the registry',
+};
+
+function table({ registry, credentials, from, searched, answer }: LoginCheck): string {
+  const rows = [
+    ['registry', registry],
+    ['credentials', credentials === undefined ? 'none' : [KINDS[credentials.kind], userOf(credentials)].join('')],
+    ...(from === undefined ? [] : [['from', from]]),
+    ...(searched.length === 0 ? [] : [['not in', searched.join(', ')]]),
+    ['answer', ANSWERS[answer]],
+  ] as const;
+  return rows.map(([name = '', value = '']) => `${name.padEnd(11)}  ${printable(value)}\n`).join('');
+}
+
+type CheckedCredentials = NonNullable<LoginCheck['credentials']>;
+
+const KINDS: Readonly<Record<CheckedCredentials['kind'], string>> = {
+  password: 'user name and password',
+  'identity-token': 'identity token',
+  'registry-token': 'registry token',
+};
+
+function userOf({ username }: CheckedCredentials): string {
+  return username === undefined || username === '' ? '' : `, user ${username}`;
+}
+
+function queryOptions(
+  flags: LoginFlags,
+  signal: AbortSignal,
+  given: EndpointOptions = {},
+): NonNullable<Parameters<typeof login>[2]> {
+  const { authfile, tlsVerify, plainHttp, certDir, caFile } = flags;
+  return {
+    ...patienceOf(flags),
+    endpoint: { authFile: authfile, tlsVerify, plainHttp, certDir, caFile, ...given },
+    signal,
+    onWarning: warn,
+    ...(flags.debug && { onRequest: logRequest }),
+  };
 }
 
 /** imgcopy logout REGISTRY */
@@ -55,7 +118,11 @@ async function readUser(
 async function asked(what: string, option: string, question: () => Promise<string>): Promise<string> {
   const answer = canAsk() ? await question() : '';
   if (answer !== '') return answer;
-  throw new ImgcopyError(`login needs ${what}`, { code: 'ERR_USAGE', kind: 'usage', hint: `give it with ${option}` });
+  throw usage(`login needs ${what}`, `give it with ${option}`);
+}
+
+function usage(message: string, hint: string): ImgcopyError {
+  return new ImgcopyError(message, { code: 'ERR_USAGE', kind: 'usage', hint });
 }
 
 function warn(message: string): void {

@@ -1,4 +1,4 @@
-import { NO_CREDENTIALS } from '../auth/credential-search.ts';
+import { type CredentialSearch, NO_CREDENTIALS } from '../auth/credential-search.ts';
 import type { BasicCredentials } from '../auth/credentials.ts';
 import { duringOperation, ImgcopyError } from '../errors/imgcopy-error.ts';
 import type { QueryOptions } from './options.ts';
@@ -6,7 +6,9 @@ import { openOptions } from './questions.ts';
 import { homeDirectory } from '../io/home-directory.ts';
 import { SharedResources } from './shared-resources.ts';
 import { parseRegistryReference } from '../reference/registry-reference.ts';
+import type { RepositoryName } from '../contract/image-source.ts';
 import { registryEndpoint } from '../transports/registry/registry-endpoint.ts';
+import type { OpenOptions } from '../transports/transport.ts';
 
 export interface LoginResult {
   /** `host[:port]`; Docker Hub is docker.io. */
@@ -15,6 +17,28 @@ export interface LoginResult {
   readonly storedIn: string;
   /** False where the registry let everybody in, and so said nothing of the credentials. */
   readonly checked: boolean;
+}
+
+/** Which credentials a copy would send to a registry, and what the registry says to them. No secret is in it. */
+export interface LoginCheck {
+  /** `host[:port]`; Docker Hub is docker.io. */
+  readonly registry: string;
+  /** Undefined: none were found, so the registry is asked anonymously. */
+  readonly credentials:
+    { readonly kind: 'password' | 'identity-token' | 'registry-token'; readonly username?: string } | undefined;
+  /** The option, variable, file or credential helper that they come from. */
+  readonly from: string | undefined;
+  /** The auth files that were read and have no credentials for this registry. */
+  readonly searched: readonly string[];
+  /** What went wrong in the search: a helper that failed, a file that cannot be read. */
+  readonly problems: readonly string[];
+  /**
+   * `accepted`: the registry took the credentials. `anonymous`: there are none, and the registry lets everybody in, if only to read.
+   * `unchecked`: there are some, and the registry asked for none. `refused`: 401 or 403, by the registry or its token server.
+   */
+  readonly answer: 'accepted' | 'anonymous' | 'unchecked' | 'refused';
+  /** The refusal, of kind `denied`. */
+  readonly error?: ImgcopyError;
 }
 
 export interface LogoutResult {
@@ -38,7 +62,8 @@ export async function login(
   const credentials: BasicCredentials = { kind: 'basic', ...user };
   await using shared = new SharedResources(options);
   try {
-    const checked = await isAsked(host, credentials, { shared, options });
+    const search = { ...NO_CREDENTIALS, credentials, isGiven: true };
+    const checked = await isAsked(host, search, { shared, options });
     const { storeCredentials } = await import('../auth/store-credentials.ts');
     const storedIn = await storeCredentials({
       registry: host,
@@ -53,6 +78,48 @@ export async function login(
   } catch (error) {
     throw duringOperation(`logging in to ${host}`, error);
   }
+}
+
+/**
+ * Looks for the credentials that a copy would send to a registry, and shows them to it. Nothing is stored.
+ *
+ * @param registry  `host[:port]`, or `host[:port]/name` for a repository that may have credentials of its own.
+ * @throws ImgcopyError where the registry cannot be asked, or an auth file is broken; a refusal is part of the result.
+ */
+export async function checkLogin(registry: string, options: QueryOptions = {}): Promise<LoginCheck> {
+  const place = parsePlace(registry);
+  await using shared = new SharedResources(options);
+  try {
+    const search = await searchFor(place, openOptions(shared, options));
+    const found = { registry: place.registry, ...described(search) };
+    try {
+      const asked = await isAsked(place.registry, search, { shared, options });
+      const answer = found.credentials === undefined ? 'anonymous' : asked ? 'accepted' : 'unchecked';
+      return { ...found, answer };
+    } catch (error) {
+      if (!(error instanceof ImgcopyError) || error.kind !== 'denied') throw error;
+      return { ...found, answer: 'refused', error };
+    }
+  } catch (error) {
+    throw duringOperation(`checking the credentials for ${registry}`, error);
+  }
+}
+
+async function searchFor(place: Place, options: OpenOptions): Promise<CredentialSearch> {
+  const { credentials = NO_CREDENTIALS } = registryEndpoint(place, options);
+  return 'find' in credentials ? credentials.find() : credentials;
+}
+
+function described({
+  credentials,
+  from,
+  searched,
+  problems,
+}: CredentialSearch): Pick<LoginCheck, 'credentials' | 'from' | 'searched' | 'problems'> {
+  if (credentials === undefined) return { credentials, from, searched, problems };
+  const kind = credentials.kind === 'basic' ? 'password' : credentials.kind;
+  const username = credentials.kind === 'registry-token' ? undefined : credentials.username;
+  return { credentials: { kind, ...(username !== undefined && { username }) }, from, searched, problems };
 }
 
 /** Removes the credentials for a registry. */
@@ -77,7 +144,7 @@ export async function logout(
 /** Shows the credentials to the registry, if it wants to see any. @returns whether it did. */
 async function isAsked(
   registry: string,
-  credentials: BasicCredentials,
+  search: CredentialSearch,
   { shared, options }: { readonly shared: SharedResources; readonly options: QueryOptions },
 ): Promise<boolean> {
   let asked = false;
@@ -96,17 +163,27 @@ async function isAsked(
     credentials: {
       find: () => {
         asked = true;
-        return Promise.resolve({ ...NO_CREDENTIALS, credentials, isGiven: true });
+        return Promise.resolve(search);
       },
-      areAtHand: () => Promise.resolve(true),
+      areAtHand: () => Promise.resolve(search.credentials !== undefined),
     },
   });
   await pingRegistry(reached, { signal: open.signal });
   return asked;
 }
 
+/** A registry, or a repository of it. */
+type Place = Pick<RepositoryName, 'registry'> & Partial<RepositoryName>;
+
+function parsePlace(text: string): Place {
+  const path = withoutScheme(text);
+  if (!path.includes('/')) return { registry: parseRegistry(text) };
+  const { registry, repository } = parseRegistryReference(path, text);
+  return { registry, repository };
+}
+
 function parseRegistry(text: string): string {
-  const host = text.replace(/^(?:https?|docker):\/\//, '').replace(/\/$/, '');
+  const host = withoutScheme(text);
   const reference = host.includes('/') || host === '' ? undefined : parseRegistryReference(`${host}/name`, text);
   // Docker Hub puts library/ before the name; a text that is no host has become a part of it.
   if (reference !== undefined && /^(?:library\/)?name$/.test(reference.repository)) return reference.registry;
@@ -115,4 +192,8 @@ function parseRegistry(text: string): string {
     kind: 'usage',
     hint: 'a host has a dot or a port in its name, or is localhost; Docker Hub is docker.io',
   });
+}
+
+function withoutScheme(text: string): string {
+  return text.replace(/^(?:https?|docker):\/\//, '').replace(/\/$/, '');
 }

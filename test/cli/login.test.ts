@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { createCliHome, type CliHome } from '../support/cli.ts';
@@ -82,4 +82,128 @@ describe('login', { concurrency: 4 }, () => {
       assert.match(stderr, /hint: /);
     });
   }
+});
+
+describe('login --check', { concurrency: 4 }, () => {
+  /** An auth file with this entry for a registry. */
+  async function fileWith(name: string, host: string, entry: object): Promise<string> {
+    const path = join(home.path, `${name}.json`);
+    await writeFile(path, JSON.stringify({ auths: { [host]: entry } }));
+    return path;
+  }
+
+  function entryOf(password: string): object {
+    return { auth: Buffer.from(`bob:${password}`).toString('base64') };
+  }
+
+  for (const kind of ['basic', 'bearer'] as const) {
+    test(`it names the file and the user that a ${kind} registry accepts, and stores nothing`, async () => {
+      await using registry = await startLocked(kind);
+      const authfile = await fileWith(`check-${kind}`, registry.host, entryOf('s3cret'));
+      const stored = await readFile(authfile, 'utf8');
+
+      const { status, stdout, stderr } = await home.run(['login', '--check', '--authfile', authfile, registry.host]);
+
+      assert.deepEqual([status, stderr], [0, '']);
+      assert.equal(
+        stdout,
+        `registry     ${registry.host}\n` +
+          'credentials  user name and password, user bob\n' +
+          `from         ${authfile}\n` +
+          'answer       accepted by the registry\n',
+      );
+      assert.equal(await readFile(authfile, 'utf8'), stored);
+    });
+
+    test(`credentials that a ${kind} registry refuses end with status 4, and the secret is nowhere`, async () => {
+      await using registry = await startLocked(kind);
+      const authfile = await fileWith(`check-${kind}-wrong`, registry.host, entryOf('wr0ng'));
+
+      const check = ['login', '--check', '--json', '--authfile', authfile];
+
+      const { status, stdout, stderr } = await home.run([...check, registry.host]);
+
+      assert.equal(status, 4);
+      assert.deepEqual(JSON.parse(stdout), {
+        registry: registry.host,
+        credentials: { kind: 'password', username: 'bob' },
+        from: authfile,
+        searched: [],
+        problems: [],
+        answer: 'refused',
+      });
+      assert.match(stderr, /^imgcopy: checking the credentials for .*\n {2}.*401.*\n {2}hint: .* \[ERR_/);
+      for (const secret of ['wr0ng', Buffer.from('bob:wr0ng').toString('base64')])
+        assert.ok(!`${stdout}${stderr}`.includes(secret));
+    });
+  }
+
+  test('without credentials it says where it looked, and that the registry wants some', async () => {
+    await using registry = await startLocked('basic');
+    const authfile = await fileWith('check-none', 'other.test', entryOf('s3cret'));
+    const { status, stdout, stderr } = await home.run(['login', '--check', '--authfile', authfile, registry.host]);
+    assert.equal(status, 4);
+    assert.match(stdout, /^credentials {2}none$/m);
+    assert.ok(stdout.includes(`not in       ${authfile}\n`), stdout);
+    assert.match(stderr, /hint: log in with imgcopy login /);
+  });
+
+  test('without credentials it says that a registry gives tokens to everybody', async () => {
+    const auth = { kind: 'bearer', username: 'bob', password: 's3cret', anonymousPull: true } as const;
+    await using registry = await startRegistry({ auth });
+    const { status, stdout } = await home.run(['login', '--check', '--json', registry.host]);
+    assert.equal(status, 0);
+    assert.partialDeepStrictEqual(JSON.parse(stdout), { credentials: null, from: null, answer: 'anonymous' });
+  });
+
+  test('credentials that the registry does not ask for are not called accepted', async () => {
+    await using registry = await startRegistry();
+    const authfile = await fileWith('check-open', registry.host, entryOf('s3cret'));
+    const { status, stdout } = await home.run(['login', '--check', '--json', '--authfile', authfile, registry.host]);
+    assert.equal(status, 0);
+    assert.partialDeepStrictEqual(JSON.parse(stdout), { from: authfile, answer: 'unchecked' });
+  });
+
+  test('credentials on the command line are checked, and not stored', async () => {
+    await using registry = await startLocked('bearer');
+    const authfile = join(home.path, 'check-given.json');
+    const { status, stdout } = await home.run(
+      ['login', '--check', '--json', '-u', 'bob', '--password-stdin', '--authfile', authfile, registry.host],
+      { input: 's3cret\n' },
+    );
+    assert.equal(status, 0);
+    assert.partialDeepStrictEqual(JSON.parse(stdout), { from: '--username', answer: 'accepted' });
+    await assert.rejects(readFile(authfile), { code: 'ENOENT' });
+  });
+
+  test('a repository gets the credentials of its namespace', async () => {
+    await using registry = await startLocked('bearer');
+    const authfile = join(home.path, 'check-namespace.json');
+    const auths = { [registry.host]: entryOf('wr0ng'), [`${registry.host}/team`]: entryOf('s3cret') };
+    await writeFile(authfile, JSON.stringify({ auths }));
+    const check = ['login', '--check', '--authfile', authfile];
+    assert.equal((await home.run([...check, `${registry.host}/team/app`])).status, 0);
+    assert.equal((await home.run([...check, registry.host])).status, 4);
+  });
+
+  test('a credential helper that fails is named, with its own words', async () => {
+    await using registry = await startLocked('basic');
+    const authfile = join(home.path, 'check-helper.json');
+    await writeFile(authfile, JSON.stringify({ credHelpers: { [registry.host]: 'not-there' } }));
+    const { status, stdout } = await home.run(['login', '--check', '--json', '--authfile', authfile, registry.host]);
+    assert.equal(status, 4);
+    const { problems } = JSON.parse(stdout) as { problems: readonly string[] };
+    assert.match(problems.join(), /docker-credential-not-there: is not installed/);
+  });
+
+  test('a registry that cannot be reached is no refusal', async () => {
+    const { status, stderr } = await home.run(['login', '--check', '--plain-http', '127.0.0.1:1']);
+    assert.equal(status, 1, stderr);
+    assert.match(stderr, /ERR_CONNECTION_REFUSED/);
+  });
+
+  test('--json without --check is refused', async () => {
+    const { status, stderr } = await home.run(['login', '--json', '-u', 'bob', '-p', 'x', 'registry.test']);
+    assert.equal(status, 2, stderr);
+  });
 });

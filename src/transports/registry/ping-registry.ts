@@ -27,6 +27,8 @@ export async function pingRegistry(
 
 function refusal(error: RegistryError): RegistryError {
   const { message, status, codes, side = 'source', kind } = error;
+  // What a 401 lacks is known already: credentials, or better ones.
+  if (status === 401) return error;
   const hint =
     kind === 'denied'
       ? 'check user name and password; many registries want an access token for a password'
