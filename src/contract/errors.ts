@@ -64,6 +64,16 @@ export class BlobAttemptError extends ImgcopyError {
   }
 }
 
+/** For transports whose images have no tags: `tag` was given where a manifest is read or put. */
+export function refuseTag(reference: string, tag: string | undefined, side: Side): void {
+  if (tag === undefined) return;
+  throw new ImgcopyError(`${reference} has no tags, so no image is called ${tag} there`, {
+    code: 'ERR_USAGE',
+    kind: 'usage',
+    side,
+  });
+}
+
 /** Adds to an error of wrong content what the server said of its encoding, which is the likely cause. Any other error is handed back as it is. */
 export function explainMismatch(error: unknown, contentEncoding: string | undefined): unknown {
   if (!(error instanceof ContentMismatchError) || contentEncoding === undefined) return error;

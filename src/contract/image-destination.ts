@@ -149,7 +149,7 @@ export interface ImageDestination extends AsyncDisposable {
 
   /**
    * What is there under the destination's name now, or under `tag`. Asked again, the same answer comes without a new request.
-   * @throws where the destination cannot be reached, or limits its rate.
+   * @throws where the destination cannot be reached, or limits its rate; of kind `usage` for a tag where there are none.
    */
   currentManifest(options?: CurrentManifestOptions): Promise<ManifestPresence>;
 
@@ -187,7 +187,7 @@ export interface ImageDestination extends AsyncDisposable {
   /**
    * Stores a manifest byte for byte: under the destination's name, under `tag`, or by `instanceDigest`. A name that `currentManifest` found to
    * hold it already is not written again.
-   * @throws MissingBlobsError when blobs that it names turn out not to be there.
+   * @throws MissingBlobsError when blobs that it names turn out not to be there; an error of kind `usage` for a tag where there are none.
    */
   putManifest(manifest: RawManifest, options?: PutManifestOptions): Promise<void>;
 
@@ -195,7 +195,10 @@ export interface ImageDestination extends AsyncDisposable {
    * Stores the image's signatures, or those of an instance. Called after putManifest, or alone where the image is there already; for the image
    * itself with an empty list as well. With the commit, the signatures that were not put are gone. Absent where there is no place for signatures.
    */
-  putSignaturesWithFormat?(signatures: readonly Buffer[], options?: PutManifestOptions): Promise<void>;
+  putSignaturesWithFormat?(
+    signatures: readonly Buffer[],
+    options?: Pick<PutManifestOptions, 'instanceDigest' | 'signal'>,
+  ): Promise<void>;
 
   /**
    * Makes the image visible under its name, where putManifest has not done so, and removes what it replaced. The last call. Where

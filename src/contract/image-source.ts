@@ -27,6 +27,8 @@ export interface GetBlobOptions extends WaitOptions {
 export interface GetManifestOptions extends WaitOptions {
   /** An instance of the index, instead of the image's own manifest. */
   readonly instanceDigest?: Digest | undefined;
+  /** Another image of the same repository, instead of the source's own. It need not be there. */
+  readonly tag?: string | undefined;
   /** As the instance's descriptor says, in bytes: no more than that is read. */
   readonly size?: number | undefined;
 }
@@ -58,9 +60,10 @@ export interface ImageSource extends AsyncDisposable {
   getManifestDigest?(options?: WaitOptions): Promise<Digest | undefined>;
 
   /**
-   * The image's manifest, or one of its instances. Bytes are checked against the digest they were asked by (instance, or reference with a
+   * The image's manifest, or one of its instances, or what `tag` names beside it. Bytes are checked against the digest they were asked by (instance, or reference with a
    * digest); asked again, the same answer comes without a new request.
-   * @throws ImgcopyError of kind `not-found` where the image does not exist, `integrity` where digest and bytes disagree;
+   * @throws ImgcopyError of kind `not-found` where the image does not exist, `integrity` where digest and bytes disagree, `usage` for a tag where there
+   *   are none;
    *   of kind `integrity` or of code ERR_ANSWER_TOO_LARGE where there are more than `size` bytes.
    */
   getManifest(options?: GetManifestOptions): Promise<RawManifest>;
@@ -69,7 +72,7 @@ export interface ImageSource extends AsyncDisposable {
   getBlobSize?(digest: Digest, options?: WaitOptions): Promise<number>;
 
   /** The signatures stored beside the image, each as its file's bytes. Absent where the transport has no place for them. */
-  getSignaturesWithFormat?(options?: GetManifestOptions): Promise<readonly Buffer[]>;
+  getSignaturesWithFormat?(options?: Pick<GetManifestOptions, 'instanceDigest' | 'signal'>): Promise<readonly Buffer[]>;
 
   /**
    * A blob from its first byte on. The stream is not verified; who consumes it verifies. Lost connections are taken up again at

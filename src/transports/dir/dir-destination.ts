@@ -6,6 +6,7 @@ import { manifestDigest } from '../../manifest/parse-manifest.ts';
 import { OldLayers } from '../../partial/plan/old-layers.ts';
 import type { Candidate } from '../../partial/plan/plan-blob.ts';
 import type { BlobChunkAccessor } from '../../contract/blob-chunk-accessor.ts';
+import { refuseTag } from '../../contract/errors.ts';
 import type { BlobInfo, RawManifest, WaitOptions } from '../../contract/blob-info.ts';
 import type {
   CurrentManifestOptions,
@@ -101,8 +102,9 @@ export class DirDestination implements ImageDestination {
     }
   }
 
-  async currentManifest({ digestOnly, signal }: CurrentManifestOptions = {}): Promise<ManifestPresence> {
+  async currentManifest({ tag, digestOnly, signal }: CurrentManifestOptions = {}): Promise<ManifestPresence> {
     signal?.throwIfAborted();
+    refuseTag(this.reference, tag, 'destination');
     if (digestOnly) return await imagePresence(this.#directory, { digestOnly });
     this.#current ??= imagePresence(this.#directory);
     return await this.#current;
@@ -144,8 +146,9 @@ export class DirDestination implements ImageDestination {
     }
   }
 
-  async putManifest(manifest: RawManifest, { instanceDigest, signal }: PutManifestOptions = {}): Promise<void> {
+  async putManifest(manifest: RawManifest, { instanceDigest, tag, signal }: PutManifestOptions = {}): Promise<void> {
     signal?.throwIfAborted();
+    refuseTag(this.reference, tag, 'destination');
     if (instanceDigest === undefined) {
       this.#manifest = manifest;
       return;

@@ -8,6 +8,7 @@ import type {
   RangeAnswer,
   RangeSupport,
 } from '../../contract/blob-chunk-accessor.ts';
+import { refuseTag } from '../../contract/errors.ts';
 import type { BlobInfo, RawManifest, WaitOptions } from '../../contract/blob-info.ts';
 import type { BlobStream, GetBlobOptions, GetManifestOptions, ImageSource } from '../../contract/image-source.ts';
 import { LocalBlobStore } from '../../local/blob-store.ts';
@@ -54,8 +55,9 @@ export class DirSource implements ImageSource {
     return Promise.resolve(this.#manifest.digest);
   }
 
-  async getManifest({ instanceDigest, size, signal }: GetManifestOptions = {}): Promise<RawManifest> {
+  async getManifest({ instanceDigest, tag, size, signal }: GetManifestOptions = {}): Promise<RawManifest> {
     signal?.throwIfAborted();
+    refuseTag(this.reference, tag, 'source');
     if (instanceDigest === undefined || instanceDigest === this.#manifest.digest) return this.#manifest;
     const known = this.#instances.get(instanceDigest);
     if (known !== undefined) return await known;

@@ -114,11 +114,12 @@ export class RegistrySource implements ImageSource {
     return (await this.#client.headManifest(this.#name, options))?.digest;
   }
 
-  async getManifest({ instanceDigest, size, signal }: GetManifestOptions = {}): Promise<RawManifest> {
-    const name = instanceDigest ?? this.#name;
+  async getManifest({ instanceDigest, tag, size, signal }: GetManifestOptions = {}): Promise<RawManifest> {
+    const name = instanceDigest ?? tag ?? this.#name;
+    const expected = instanceDigest ?? (tag === undefined ? this.#digest : undefined);
     let manifest = this.#manifests.get(name);
     if (manifest === undefined) {
-      manifest = this.#fetchManifest(name, instanceDigest ?? this.#digest, { maxBytes: size, signal });
+      manifest = this.#fetchManifest(name, expected, { maxBytes: size, signal });
       manifest.catch(() => this.#manifests.delete(name));
       this.#manifests.set(name, manifest);
     }

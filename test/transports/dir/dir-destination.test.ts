@@ -42,6 +42,18 @@ test('writes an index with its instances', async (t) => {
   await assertHoldsOnly(directory, index);
 });
 
+test('says that a directory has no tags, and keeps nothing that was put under one', async (t) => {
+  const directory = join(await temporaryDirectory(t), 'image');
+  {
+    await using destination = await beginDirDestination(directory);
+    const refusal = { code: 'ERR_USAGE', kind: 'usage', side: 'destination', message: /^dir:.* has no tags/ };
+    await assert.rejects(destination.currentManifest({ tag: 'v1', digestOnly: true }), refusal);
+    await assert.rejects(destination.putManifest(newer.manifest, { tag: 'v1' }), refusal);
+    await destination.commit();
+  }
+  await assert.rejects(readdir(directory), { code: 'ENOENT' });
+});
+
 test('tells which image is there, if all of it is', async (t) => {
   const directory = await temporaryDirectory(t);
   const index = indexOf(older, newer);

@@ -35,6 +35,14 @@ test('reads the instances of an index, each once', async (t) => {
   assert.deepEqual(await source.getManifest({ instanceDigest: first!.digest }), first, 'asked again, it is remembered');
 });
 
+test('says that a directory has no tags', async (t) => {
+  const directory = await temporaryDirectory(t);
+  await writeImage(directory, image);
+  await using source = await openDirSource(directory);
+  const refusal = { code: 'ERR_USAGE', kind: 'usage', side: 'source', message: /^dir:.* has no tags/ };
+  await assert.rejects(source.getManifest({ tag: 'v1' }), refusal);
+});
+
 test('gives the digest of a signed schema 1 manifest by its payload', async (t) => {
   const directory = await temporaryDirectory(t);
   const signed = buildSchema1({ layers: [layer, null], signed: true });

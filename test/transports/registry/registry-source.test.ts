@@ -30,6 +30,22 @@ test('reads a manifest by tag, by digest, and an instance by its digest', async 
   }
 });
 
+test('reads what another tag of the repository names, whatever the source itself is', async () => {
+  await using registry = await startRegistry();
+  registry.seed('app', 'v1', image);
+  registry.seed('app', 'signed', index);
+  await using access = openAccess();
+  for (const name of ['app:v1', `app@${image.manifest.digest}`]) {
+    registry.reset();
+    const source = await sourceAt(access, registry, name);
+    assert.deepEqual(await source.getManifest({ tag: 'signed' }), index.manifest);
+    assert.deepEqual(await source.getManifest({ tag: 'signed' }), index.manifest);
+    assert.deepEqual(await source.getManifest(), image.manifest);
+    assert.equal(registry.count({ path: /manifests\/signed/ }), 1);
+    await assert.rejects(source.getManifest({ tag: 'missing' }), { kind: 'not-found', side: 'source' });
+  }
+});
+
 test('asks once for each manifest, however many want it, and again after a failure', async () => {
   await using registry = await startRegistry();
   await using access = openAccess();

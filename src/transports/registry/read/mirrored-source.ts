@@ -110,15 +110,16 @@ export class MirroredSource implements ImageSource {
   }
 
   async getManifest(options: GetManifestOptions = {}): Promise<RawManifest> {
-    const { instanceDigest } = options;
-    const what = instanceDigest === undefined ? 'the manifest' : `manifest ${instanceDigest}`;
+    const { instanceDigest, tag } = options;
+    const other = instanceDigest ?? tag;
+    const what = other === undefined ? 'the manifest' : `manifest ${other}`;
     const { answer, mirror, source } = await this.#ask(
       instanceDigest,
       what,
       (one) => one.getManifest(options),
       options,
     );
-    if (instanceDigest === undefined) this.#first = source;
+    if (other === undefined) this.#first = source;
     this.#served.set(answer.digest, mirror);
     return answer;
   }

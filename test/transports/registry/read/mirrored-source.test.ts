@@ -57,6 +57,18 @@ for (const [how, rule] of Object.entries(failures)) {
   });
 }
 
+test('reads another tag from the next address where the first one lacks it, and the image still from the first', async () => {
+  await using mirror = await startRegistry();
+  await using upstream = await startRegistry();
+  await using access = openAccess();
+  mirror.seed('mirror/app', 'v1', image);
+  upstream.seed('app', 'signed', image);
+  await using source = await mirrored(access, [mirror, upstream]);
+  assert.equal((await source.getManifest({ tag: 'signed' })).digest, image.manifest.digest);
+  assert.equal((await source.getManifest()).digest, image.manifest.digest);
+  assert.deepEqual(source.servedFrom(), { registry: mirror.host, repository: 'mirror/app' });
+});
+
 test('reads one blob from the next address where the first one lacks it, and all else from the first', async () => {
   await using mirror = await startRegistry();
   await using upstream = await startRegistry();

@@ -27,8 +27,9 @@ export class BoxSource implements ImageSource {
     this.#blobs = new LocalBlobStore({ directory: this.#path, fileOf, reference });
   }
 
-  async getManifest({ instanceDigest }: GetManifestOptions = {}): Promise<RawManifest> {
-    const own = isDigest(this.#which) ? this.#which : (await readTags(this.#path))[this.#which];
+  async getManifest({ instanceDigest, tag }: GetManifestOptions = {}): Promise<RawManifest> {
+    const which = tag ?? this.#which;
+    const own = isDigest(which) ? which : (await readTags(this.#path))[which];
     const digest = instanceDigest ?? own;
     const bytes = digest && (await readFile(join(this.#path, fileOf(digest))).catch(() => undefined));
     if (digest === undefined || bytes === undefined) {
