@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { buildImage } from '../support/images.ts';
 import { listen } from '../support/http-servers.ts';
-import { runImgcopy } from '../support/imgcopy-command.ts';
+import { builtProgram, runImgcopy } from '../support/imgcopy-command.ts';
 import { startRegistry } from '../support/registry.ts';
 
 const options = { timeout: 60_000 };
@@ -37,15 +37,15 @@ async function startCounter(t: TestContext): Promise<{ readonly port: number; re
 }
 
 test('begins a connection to each registry before the program is loaded', options, async (t) => {
-  const home = await openHome(t);
+  const env = { HOME: await openHome(t) };
   const [from, to] = [await startCounter(t), await startCounter(t)];
   const args = [`0.0.0.0:${from.port}/app:1`, '-q', `docker://0.0.0.0:${to.port}/app:1`];
-  const { status } = await runImgcopy(args, { home, preload: withoutProgram });
+  const { status } = await runImgcopy(args, { env, file: builtProgram, preload: withoutProgram });
   assert.deepEqual([status, from.connections(), to.connections()], [99, 1, 1]);
 });
 
 test('begins none for what may not be a registry, is this machine, or is behind a proxy', options, async (t) => {
-  const home = await openHome(t);
+  const env = { HOME: await openHome(t) };
   const { port, connections } = await startCounter(t);
   const name = `0.0.0.0:${port}/app:1`;
   const cases: readonly (readonly string[])[] = [
@@ -56,20 +56,20 @@ test('begins none for what may not be a registry, is this machine, or is behind 
     ['copy', `dir:${port}/app`, `./0.0.0.0:${port}/app`],
   ];
   for (const args of cases) {
-    const { status } = await runImgcopy(args, { home, preload: withoutProgram });
+    const { status } = await runImgcopy(args, { env, file: builtProgram, preload: withoutProgram });
     assert.deepEqual([status, connections()], [99, 0], args.join(' '));
   }
   const proxied = `process.env.https_proxy = 'http://127.0.0.1:1'; ${withoutProgram}`;
-  await runImgcopy(['inspect', name], { home, preload: proxied });
+  await runImgcopy(['inspect', name], { env, file: builtProgram, preload: proxied });
   assert.equal(connections(), 0);
 });
 
 test('sends its first request over the connection that was begun early', options, async (t) => {
-  const home = await openHome(t);
+  const env = { HOME: await openHome(t) };
   await using registry = await startRegistry();
   registry.seed('app', '1', buildImage({ layers: { count: 1, size: 100 } }));
   const args = ['digest', '--plain-http', `0.0.0.0:${registry.host.split(':')[1]}/app:1`];
-  const { status, stderr } = await runImgcopy(args, { home });
+  const { status, stderr } = await runImgcopy(args, { env, file: builtProgram });
   const connections = new Set(registry.requests.map(({ connection }) => connection));
   assert.deepEqual([status, stderr, [...connections]], [0, '', [1]]);
 });

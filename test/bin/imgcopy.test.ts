@@ -4,16 +4,14 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
-
-const command = fileURLToPath(new URL('../../bin/imgcopy.js', import.meta.url));
+import { builtProgram } from '../support/imgcopy-command.ts';
 
 test('wants the version of Node.js that package.json names', async () => {
   const { engines } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8')) as {
     engines: { node: string };
   };
   const [, major, minor] = /^>=(\d+)\.(\d+)\.0$/.exec(engines.node) ?? [];
-  assert.match(await readFile(command, 'utf8'), new RegExp(`needed = \\[${major}, ${minor}\\]`));
+  assert.match(await readFile(builtProgram, 'utf8'), new RegExp(`needed = \\[${major}, ${minor}\\]`));
 });
 
 for (const version of ['10.24.1', '20.20.2', '22.18.9']) {
@@ -29,10 +27,10 @@ test('compiled code is never kept below the working directory, whatever the vari
   const cwd = await mkdtemp(join(tmpdir(), 'imgcopy-cwd-'));
   try {
     for (const env of [{ XDG_CACHE_HOME: 'cache', HOME: '' }, { HOME: 'home' }, { XDG_CACHE_HOME: '', HOME: '' }]) {
-      const { status } = spawnSync(process.execPath, [command, '--version'], { cwd, env });
+      const { status } = spawnSync(process.execPath, [builtProgram, '--version'], { cwd, env });
       assert.deepEqual({ status, files: await readdir(cwd) }, { status: 0, files: [] });
     }
-    spawnSync(process.execPath, [command, '--version'], {
+    spawnSync(process.execPath, [builtProgram, '--version'], {
       cwd,
       env: { XDG_CACHE_HOME: 'cache', HOME: join(cwd, 'home') },
     });
@@ -45,5 +43,5 @@ test('compiled code is never kept below the working directory, whatever the vari
 function runOn(version: string): { status: number | null; stdout: string; stderr: string } {
   const pretend = `Object.defineProperty(process.versions, 'node', { value: '${version}' })`;
   const preload = `data:text/javascript,${encodeURIComponent(pretend)}`;
-  return spawnSync(process.execPath, ['--import', preload, command, '--version'], { encoding: 'utf8' });
+  return spawnSync(process.execPath, ['--import', preload, builtProgram, '--version'], { encoding: 'utf8' });
 }

@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { digestHex, type Digest } from '../../src/digest/digest.ts';
 import { selfSignedCertificate } from '../support/certificate.ts';
-import { createCliHome, type CliHome } from '../support/cli.ts';
+import { createCliHome, type CliHome } from '../support/imgcopy-command.ts';
 import { buildImage, buildIndex, type TestImage } from '../support/images.ts';
 import { startRegistry, type TestRegistry } from '../support/registry.ts';
 import { filesOf } from '../transports/dir/image-directory.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { createCliHome } from '../support/cli.ts';
+import { createCliHome } from '../support/imgcopy-command.ts';
 import { buildImage } from '../support/images.ts';
 import { startRegistry } from '../support/registry.ts';
 

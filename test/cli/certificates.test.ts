@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createCliHome } from '../support/cli.ts';
+import { createCliHome } from '../support/imgcopy-command.ts';
 import { writeAuthority } from '../support/certificate-files.ts';
 import { selfSignedCertificate } from '../support/certificate.ts';
 import { buildImage } from '../support/images.ts';

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { createCliHome, type CliHome } from '../support/cli.ts';
+import { createCliHome, type CliHome } from '../support/imgcopy-command.ts';
 import { buildImage, buildIndex } from '../support/images.ts';
 import { startRegistry, type TestRegistry } from '../support/registry.ts';
 import { assertHoldsOnly } from '../transports/dir/image-directory.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { createCliHome, type CliHome } from '../support/cli.ts';
+import { createCliHome, type CliHome } from '../support/imgcopy-command.ts';
 import { buildImage } from '../support/images.ts';
 import { startRegistry, type TestRegistry } from '../support/registry.ts';
 
@@ -68,7 +68,8 @@ describe('an interruption', { concurrency: true }, () => {
 
     child.kill('SIGTERM');
 
-    assert.deepEqual(await result, { status: 143, stdout: '', stderr: 'imgcopy: terminated\n' });
+    const { status, stdout, stderr } = await result;
+    assert.deepEqual({ status, stdout, stderr }, { status: 143, stdout: '', stderr: 'imgcopy: terminated\n' });
   });
 
   test('a copy that takes longer than --command-timeout fails', async () => {

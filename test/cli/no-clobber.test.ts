@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { createCliHome, type CliHome } from '../support/cli.ts';
+import { createCliHome, type CliHome } from '../support/imgcopy-command.ts';
 import { buildImage, randomBytes } from '../support/images.ts';
 import { startRegistry, type TestRegistry } from '../support/registry.ts';
 

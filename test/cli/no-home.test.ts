@@ -3,9 +3,10 @@ import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { buildImage } from '../support/images.ts';
+import { runImgcopy } from '../support/imgcopy-command.ts';
 import { startRegistry } from '../support/registry.ts';
 import { assertHoldsOnly } from '../transports/dir/image-directory.ts';
-import { run, skip, STRANGER, workingDirectory } from './stranger.ts';
+import { skip, STRANGER, workingDirectory } from './stranger.ts';
 
 const image = buildImage({ layers: { count: 2, size: 2_000 } });
 
@@ -15,7 +16,10 @@ for (const HOME of ['', 'relative']) {
     registry.seed('app', '1', image);
     const cwd = await workingDirectory(t);
     for (const destination of [`${registry.host}/copy:1`, 'dir:out']) {
-      const { status, stderr } = await run(['-q', `${registry.host}/app:1`, destination], { env: { HOME }, cwd });
+      const { status, stderr } = await runImgcopy(['-q', `${registry.host}/app:1`, destination], {
+        env: { HOME },
+        cwd,
+      });
       assert.deepEqual({ status, stderr }, { status: 0, stderr: '' });
     }
     assert.deepEqual(await readdir(cwd), ['out']);
@@ -30,7 +34,11 @@ test('a user without any home copies all the same, with credentials of a variabl
   const auths = { [registry.host]: { auth: Buffer.from('bob:s3cret').toString('base64') } };
   const env = { DOCKER_AUTH_CONFIG: JSON.stringify({ auths }) };
   for (const destination of [`${registry.host}/copy:1`, 'dir:out']) {
-    const { status, stderr } = await run(['-q', `${registry.host}/app:1`, destination], { env, cwd, uid: STRANGER });
+    const { status, stderr } = await runImgcopy(['-q', `${registry.host}/app:1`, destination], {
+      env,
+      cwd,
+      uid: STRANGER,
+    });
     assert.deepEqual({ status, stderr }, { status: 0, stderr: '' });
   }
   await assertHoldsOnly(join(cwd, 'out'), image);
@@ -39,10 +47,10 @@ test('a user without any home copies all the same, with credentials of a variabl
 test('commands that need a place say that there is none', { skip }, async (t) => {
   await using registry = await startRegistry();
   const cwd = await workingDirectory(t);
-  const cache = await run(['cache', 'path'], { env: {}, cwd, uid: STRANGER });
+  const cache = await runImgcopy(['cache', 'path'], { env: {}, cwd, uid: STRANGER });
   assert.equal(cache.status, 2);
   assert.match(cache.stderr, /no home directory\n {2}hint: set XDG_CACHE_HOME .*\[ERR_NO_HOME\]/);
-  const login = await run(['login', '-u', 'bob', '-p', 'x', registry.host], { env: {}, cwd, uid: STRANGER });
+  const login = await runImgcopy(['login', '-u', 'bob', '-p', 'x', registry.host], { env: {}, cwd, uid: STRANGER });
   assert.equal(login.status, 2, login.stderr);
   assert.match(login.stderr, /no home directory\n {2}hint: .*--authfile.*\[ERR_NO_HOME\]/);
 });
@@ -62,7 +70,7 @@ for (const [what, options, variables, tells] of unopened) {
     const cwd = await workingDirectory(t);
     await mkdir(join(cwd, 'home'));
     const env = { HOME: join(cwd, 'home'), ...variables };
-    const { status, stderr } = await run(['-q', ...options, 'registry.test/app:1', 'dir:out'], { env, cwd });
+    const { status, stderr } = await runImgcopy(['-q', ...options, 'registry.test/app:1', 'dir:out'], { env, cwd });
     assert.notEqual(status, 0);
     assert.match(stderr, tells);
     assert.doesNotMatch(stderr, /suppressed/i);

@@ -4,12 +4,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { buildImage } from '../support/images.ts';
+import { program } from '../support/imgcopy-command.ts';
 import { startRegistry } from '../support/registry.ts';
 
-const program = fileURLToPath(new URL('../support/cli-process.ts', import.meta.url));
 const image = buildImage({ layers: { count: 80, size: 1_100_000 } });
 
 for (const [files, jobs] of [

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { createCliHome, type CliHome } from '../support/cli.ts';
+import { createCliHome, type CliHome } from '../support/imgcopy-command.ts';
 import { buildArtifact, buildImage, buildIndex } from '../support/images.ts';
 import { startRegistry, type TestRegistry } from '../support/registry.ts';
 import { writeImage } from '../transports/dir/image-directory.ts';
@@ -33,7 +33,8 @@ after(async () => {
 describe('questions about images', { concurrency: 4 }, () => {
   for (const verb of ['tags', 'ls', 'list-tags']) {
     test(`${verb} prints the tags, one a line`, async () => {
-      assert.deepEqual(await home.run([verb, name]), { status: 0, stdout: '1\nindex\n', stderr: '' });
+      const { status, stdout, stderr } = await home.run([verb, name]);
+      assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: '1\nindex\n', stderr: '' });
     });
   }
 

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { runImgcopy } from '../support/imgcopy-command.ts';
+import { bundle, runImgcopy } from '../support/imgcopy-command.ts';
 import { startRegistry, type TestRegistry } from '../support/registry.ts';
 import { checked, commandLine, commandOutput, table } from './printing.ts';
 
@@ -33,7 +33,11 @@ export async function perform(stage: Stage, args: readonly string[], maxWidth?: 
   const { source, mirror, folder } = stage;
   for (const registry of [source, mirror]) registry.reset();
   commandLine(args);
-  const { status, signal, stdout, stderr } = await runImgcopy(args, { home: join(folder, 'home'), cwd: folder });
+  const { status, signal, stdout, stderr } = await runImgcopy(args, {
+    env: { ...process.env, XDG_CACHE_HOME: '', XDG_STATE_HOME: '', HOME: join(folder, 'home') },
+    cwd: folder,
+    file: bundle,
+  });
   commandOutput(stderr + stdout, maxWidth);
   if (status !== 0) throw new Error(`imgcopy ended with ${signal ?? `status ${status}`}`);
   await Promise.all([source.idle(), mirror.idle()]);

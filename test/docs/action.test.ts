@@ -7,6 +7,7 @@ import { delimiter, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { buildImage, buildIndex } from '../support/images.ts';
+import { builtProgram } from '../support/imgcopy-command.ts';
 import { startRegistry } from '../support/registry.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -31,7 +32,7 @@ test('the action copies the platforms that it is given, and its output is the di
   );
   const folder = await mkdtemp(join(tmpdir(), 'imgcopy-action-'));
   try {
-    const command = `#!/usr/bin/env bash\nexec '${process.execPath}' '${join(root, 'bin/imgcopy.js')}' "$@"\n`;
+    const command = `#!/usr/bin/env bash\nexec '${process.execPath}' '${builtProgram}' "$@"\n`;
     await writeFile(join(folder, 'imgcopy'), command);
     await chmod(join(folder, 'imgcopy'), 0o755);
     const env = {

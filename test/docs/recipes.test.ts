@@ -9,6 +9,7 @@ import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { selfSignedCertificate } from '../support/certificate.ts';
 import { buildImage, buildIndex, type TestImage } from '../support/images.ts';
+import { builtProgram } from '../support/imgcopy-command.ts';
 import { startRegistry, type RegistryOptions, type TestRegistry } from '../support/registry.ts';
 
 /** What a recipe needs to run, and what is there afterwards. */
@@ -181,7 +182,7 @@ ${replacements.join('\n')}
 args=()
 for argument; do args+=("$(moved "$argument")"); done
 [[ -v DOCKER_AUTH_CONFIG ]] && DOCKER_AUTH_CONFIG=$(moved "$DOCKER_AUTH_CONFIG")
-exec '${process.execPath}' '${join(root, 'bin/imgcopy.js')}' "\${args[@]}"
+exec '${process.execPath}' '${builtProgram}' "\${args[@]}"
 `;
   const secret = '#!/usr/bin/env bash\necho secret\n';
   await mkdir(folder);

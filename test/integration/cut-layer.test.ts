@@ -29,16 +29,16 @@ async function cutAndRunAgain(home: string, destination: string, received: () =>
   source.seed('app', '1', image);
   const args = [referenceAt(source, 'app:1'), destination];
   holdFrom(source, digest, cut);
-  const { child, ended } = startImgcopy(args, { home });
-  await Promise.race([ended, received()]);
+  const { child, result } = startImgcopy(args, { env: { HOME: home } });
+  await Promise.race([result, received()]);
   child.kill('SIGKILL');
-  const { signal, stderr } = await ended;
+  const { signal, stderr } = await result;
   assert.equal(signal, 'SIGKILL', stderr);
 
   source.behaveWell();
   await source.idle();
   source.reset();
-  const again = await runImgcopy(args, { home });
+  const again = await runImgcopy(args, { env: { HOME: home } });
   assert.equal(again.status, 0, again.stderr);
   return bytesSentOf(source, digest) / layer.length;
 }

@@ -92,10 +92,10 @@ for (const { when, arrange, reached, preload, holds = older } of moments) {
     const args = [`docker://${registry.host}/app:2`, `dir:${directory}`];
 
     arrange?.(registry);
-    const { child, ended } = startImgcopy(args, { home, preload });
-    await Promise.race([ended, reached?.(registry, directory) ?? ended]);
+    const { child, result } = startImgcopy(args, { env: { HOME: home }, preload });
+    await Promise.race([result, reached?.(registry, directory) ?? result]);
     child.kill('SIGKILL');
-    const { signal, stderr } = await ended;
+    const { signal, stderr } = await result;
     assert.equal(signal, 'SIGKILL', stderr);
     assert.equal(await isWhole(directory, holds), true);
 
@@ -104,7 +104,7 @@ for (const { when, arrange, reached, preload, holds = older } of moments) {
       missing.set(digest, length - (await presentBytes(directory, digest, length)));
     registry.behaveWell();
     registry.reset();
-    const again = await runImgcopy(args, { home });
+    const again = await runImgcopy(args, { env: { HOME: home } });
     assert.equal(again.status, 0, again.stderr);
     assert.equal(await isWhole(directory, newer), true);
     await assertHoldsOnly(directory, newer);

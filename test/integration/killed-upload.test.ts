@@ -31,13 +31,13 @@ async function killAndRunAgain(
 ): Promise<number> {
   const { host, home, received } = options;
   const args = ['--plain-http', `docker://${source.host}/app:1`, `docker://${host}/app:1`];
-  const { child, ended } = startImgcopy(args, { home });
+  const { child, result } = startImgcopy(args, { env: { HOME: home } });
   while (child.exitCode === null && (await received()) < 0.7 * large.length - 2 * MB) await sleep(pollMs);
   child.kill('SIGKILL');
-  assert.equal((await ended).signal, 'SIGKILL');
+  assert.equal((await result).signal, 'SIGKILL');
   source.behaveWell();
   source.reset();
-  const again = await runImgcopy(args, { home });
+  const again = await runImgcopy(args, { env: { HOME: home } });
   assert.equal(again.status, 0, again.stderr);
   return bytesSentOf(source, digest) / large.length;
 }
@@ -71,15 +71,15 @@ test('an upload that is one stream goes on, too: only the rest is sent', async (
   source.behave({ match: { path: new RegExp(`/blobs/${layer}$`) }, stallAfterBytes: 7 * MB });
   const home = await temporaryDirectory(t);
   const args = ['--plain-http', `docker://${source.host}/app:1`, `docker://${destination.host}/app:1`];
-  const { child, ended } = startImgcopy(args, { home });
+  const { child, result } = startImgcopy(args, { env: { HOME: home } });
   await destination.until(() => destination.sessions.some(({ bytes }) => bytes >= 6 * MB));
   child.kill('SIGKILL');
-  await ended;
+  await result;
   source.behaveWell();
   // The registry has noticed that the connection is gone, and kept what came.
   await destination.idle();
   destination.reset();
-  const again = await runImgcopy(args, { home });
+  const again = await runImgcopy(args, { env: { HOME: home } });
   assert.equal(again.status, 0, again.stderr);
   const sent = destination.select({ method: 'PATCH' }).reduce((sum, { bodyBytes }) => sum + bodyBytes, 0);
   assert.ok(sent > 0 && sent <= 4 * MB, `${sent}`);
