@@ -192,6 +192,12 @@ export interface ImageDestination extends AsyncDisposable {
   putManifest(manifest: RawManifest, options?: PutManifestOptions): Promise<void>;
 
   /**
+   * Takes note of a manifest with a subject that is there already: with the commit, it is listed among what refers to its subject. putManifest does the
+   * same. Absent where nothing has to be done for that.
+   */
+  noteReferrer?(manifest: RawManifest): void;
+
+  /**
    * Stores the image's signatures, or those of an instance. Called after putManifest, or alone where the image is there already; for the image
    * itself with an empty list as well. With the commit, the signatures that were not put are gone. Absent where there is no place for signatures.
    */
@@ -201,7 +207,8 @@ export interface ImageDestination extends AsyncDisposable {
   ): Promise<void>;
 
   /**
-   * Makes the image visible under its name, where putManifest has not done so, and removes what it replaced. The last call. Where
+   * Makes the image visible under its name, where putManifest has not done so, and removes what it replaced. Manifests with a subject are listed among what
+   * refers to that, where the place does not do so by itself. The last call. Where
    * signatures alone were put, they become those of the image that is there, and what an interrupted run left beside it is removed.
    */
   commit(options?: WaitOptions): Promise<void>;

@@ -272,7 +272,10 @@ async function leaveSame(
 ): Promise<CopiedImage> {
   const { destination, signal } = run;
   const { bytes } = same;
-  await copySignatures(run, bytes && { ...same, bytes }, signedAs);
+  const image = bytes && { ...same, bytes };
+  await copySignatures(run, image, signedAs);
+  // The run that wrote it may have ended before it was listed.
+  if (image !== undefined) destination.noteReferrer?.(image);
   await destination.commit({ signal });
   return untouched(same, 'same');
 }

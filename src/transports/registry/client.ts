@@ -15,11 +15,14 @@ import {
   type RequestKind,
   type Send,
 } from '../../http/index.ts';
-import { MANIFEST_ACCEPT } from '../../manifest/media-types.ts';
+import type { Descriptor } from '../../manifest/descriptor.ts';
+import { MANIFEST_ACCEPT, MediaType } from '../../manifest/media-types.ts';
 import { MAX_MANIFEST_BYTES } from '../../manifest/parse-manifest.ts';
+import { parseReferrersPage } from '../../manifest/referrers-index.ts';
 import type { RawManifest, WaitOptions } from '../../contract/blob-info.ts';
 import { toRegistryError } from './registry-error.ts';
 import { delayedAbort } from './delayed-abort.ts';
+import { nextPage } from './read/link-header.ts';
 import { nowMs } from '../../io/clock.ts';
 
 /** What a HEAD says of a manifest; a registry may leave each of them out. */
@@ -27,6 +30,16 @@ export interface ManifestHead {
   readonly digest: Digest | undefined;
   readonly mediaType: string | undefined;
 }
+
+/** Some of the manifests that refer to another one. */
+export interface ReferrersPage {
+  readonly manifests: readonly Descriptor[];
+  /** Where the next page is; undefined for the last one. */
+  readonly next: URL | undefined;
+}
+
+/** Registries without pages list all referrers in one answer. In bytes. */
+const MAX_PAGE_BYTES = 32 * 1024 * 1024;
 
 export interface RegistryClientOptions {
   /** `scheme://host[:port]` of the registry. */
@@ -126,18 +139,49 @@ export class RegistryClient {
     return response.status === 405 ? undefined : manifestHead(response);
   }
 
-  /** Stores a manifest under a tag or its digest. */
+  /**
+   * Stores a manifest under a tag or its digest.
+   * @returns the subject, where the registry says that it lists the manifest among what refers to that.
+   */
   async putManifest(
     reference: string,
     { bytes, mediaType }: Pick<RawManifest, 'bytes' | 'mediaType'>,
     options: WaitOptions = {},
-  ): Promise<void> {
+  ): Promise<{ readonly subject: string | undefined }> {
     const request = this.#request('PUT', `manifests/${reference}`, {
       ...options,
       body: bytes,
       headers: { 'content-type': mediaType },
     });
-    await dumpBody(await this.#expect(request, [200, 201, 202, 204]));
+    const response = await this.#expect(request, [200, 201, 202, 204]);
+    await dumpBody(response);
+    return { subject: header(response, 'oci-subject') || undefined };
+  }
+
+  /**
+   * A page of the manifests that refer to another one.
+   *
+   * @param options.page  as the page before says; default: the first.
+   * @returns undefined where the registry has no such list, in whatever way it says so: 404 (distribution), 400 (Quay), 401 (Harbor), 406, or 200 with
+   *   something else (sigstore-js#1187).
+   */
+  async getReferrers(
+    subject: Digest,
+    options: WaitOptions & { readonly page?: URL | undefined } = {},
+  ): Promise<ReferrersPage | undefined> {
+    const { page, ...call } = options;
+    const request = {
+      ...this.#request('GET', `referrers/${subject}`, {
+        ...call,
+        headers: { accept: MediaType.ociIndex },
+        answerBody: { maxBytes: MAX_PAGE_BYTES },
+      }),
+      ...(page && { url: page }),
+    };
+    const response = await this.#expect(request, [200, 400, 401, 403, 404, 405, 406, 410, 501]);
+    const bytes = await readBody(response, request, MAX_PAGE_BYTES);
+    const manifests = response.status === 200 ? parseReferrersPage(bytes) : undefined;
+    return manifests && { manifests, next: nextPage(response, request.url) };
   }
 
   async headBlob(
@@ -327,7 +371,7 @@ export class RegistryClient {
 /** Of a request to a path below the repository; an upload's own URL comes with an empty one. */
 function kindOf(method: HttpRequest['method'], path: string): RequestKind {
   const isRead = method === 'GET' || method === 'HEAD';
-  if (path.startsWith('manifests/')) return isRead ? 'manifest-read' : 'manifest-write';
+  if (/^(?:manifests|referrers)\//.test(path)) return isRead ? 'manifest-read' : 'manifest-write';
   return isRead && path !== '' ? 'blob-read' : 'blob-write';
 }
 

@@ -8,6 +8,9 @@ import { MissingBlobsError } from '../../contract/errors.ts';
 import type { RegistryClient } from './client.ts';
 import { RegistryError } from './registry-error.ts';
 
+/** Who lists a manifest among those that refer to its subject: a registry with a referrers API, or clients where there is none. */
+export type Listing = 'registry' | 'client' | 'unknown';
+
 /** The manifests of a repository by their names. Each name is looked at once, and written only where it holds something else. */
 export class NamedManifests {
   readonly #client: RegistryClient;
@@ -36,21 +39,28 @@ export class NamedManifests {
    *
    * @throws MissingBlobsError where the registry lacks what the manifest names.
    */
-  async put(name: string, manifest: RawManifest, { signal }: WaitOptions = {}): Promise<void> {
-    if (await this.#holds(name, manifest)) return;
+  async put(name: string, manifest: RawManifest, { signal }: WaitOptions = {}): Promise<Listing> {
+    if (await this.#holds(name, manifest)) return 'unknown';
+    const listing = await this.#write(name, manifest, signal);
+    this.#wholes.set(name, Promise.resolve({ state: 'present', manifest }));
+    return listing;
+  }
+
+  async #write(name: string, manifest: RawManifest, signal: AbortSignal | undefined): Promise<Listing> {
     try {
-      await this.#client.putManifest(name, manifest, { signal });
+      const { subject } = await this.#client.putManifest(name, manifest, { signal });
+      return subject === undefined ? 'client' : 'registry';
     } catch (error) {
       if (refusesForeignUrl(error, manifest)) throw foreignUrlRefused(error);
       if (lacksBlobs(error)) throw new MissingBlobsError(error, { hint: missingBlobsHint(manifest) });
       if (!isRefusal(error)) throw error;
       const found = await this.#askDigest(name, signal);
       if (found?.digest !== manifest.digest) {
-        if (found !== undefined && isImmutable(error)) throw notReplaced(name, found, error);
+        if (found !== undefined && isTagImmutable(error)) throw notReplaced(name, found, error);
         throw mayLackBlobs(error) ? new MissingBlobsError(error, { isSuspicion: true }) : error;
       }
+      return 'unknown';
     }
-    this.#wholes.set(name, Promise.resolve({ state: 'present', manifest }));
   }
 
   async #holds(name: string, { digest }: RawManifest): Promise<boolean> {
@@ -155,7 +165,9 @@ function isRefusal(error: unknown): error is RegistryError {
 }
 
 /** ECR answers 400 TAG_INVALID, Harbor 412, others 409: "already exists", "immutable". */
-function isImmutable({ status, message }: RegistryError): boolean {
+export function isTagImmutable(error: unknown): error is RegistryError {
+  if (!(error instanceof RegistryError)) return false;
+  const { status, message } = error;
   return status === 409 || status === 412 || /immutable|already exists/i.test(message);
 }
 

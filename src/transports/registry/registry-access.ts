@@ -1,5 +1,6 @@
 import { Authorizer } from '../../auth/authenticate.ts';
 import type { CredentialSource } from '../../auth/credential-search.ts';
+import { OneAtATime } from '../../io/one-at-a-time.ts';
 import { shareOfOpenFiles } from '../../io/open-files.ts';
 import type { UploadState } from '../../cache/upload-state.ts';
 import type { Side } from '../../errors/imgcopy-error.ts';
@@ -122,6 +123,9 @@ export class RegistryAccess implements AsyncDisposable {
     this.#selfMounts.set(origin, selfMount);
     return selfMount;
   }
+
+  /** Who writes to referrers tags, one at a time for each. */
+  readonly tagWriters: OneAtATime<string> = new OneAtATime();
 
   get policy(): RetryPolicy {
     return this.#options.policy;

@@ -4,6 +4,7 @@ import type { UploadState } from '../../cache/upload-state.ts';
 import { OldLayers } from '../../partial/plan/old-layers.ts';
 import type { Candidate } from '../../partial/plan/plan-blob.ts';
 import type { RequestObserver, RetryPolicy } from '../../http/index.ts';
+import type { OneAtATime } from '../../io/one-at-a-time.ts';
 import { verifiedStream } from '../../digest/verified-stream.ts';
 import { parseManifest } from '../../manifest/parse-manifest.ts';
 import { formatRegistryReference, type RegistryReference } from '../../reference/registry-reference.ts';
@@ -28,6 +29,7 @@ import { BlobReuse } from './blob-reuse.ts';
 import { registryBlobRanges } from './read/blob-ranges.ts';
 import { RegistryClient } from './client.ts';
 import { NamedManifests } from './named-manifests.ts';
+import { ReferrersTags } from './referrers-tags.ts';
 import { NotedUploads } from './upload/noted-uploads.ts';
 import { uploadAssembled } from './upload/assembled-upload.ts';
 import type { RegistryAccess } from './registry-access.ts';
@@ -69,6 +71,7 @@ export async function openRegistryDestination(
     limits: access.uploadLimits(origin),
     selfMount: access.selfMount(origin),
     uploadState: access.uploadState,
+    writers: access.tagWriters,
   });
 }
 
@@ -82,6 +85,8 @@ interface DestinationParts {
   readonly selfMount: SelfMount;
   /** Opens the file that notes interrupted uploads. */
   readonly uploadState: () => Promise<UploadState>;
+  /** Who writes to referrers tags, in this process. */
+  readonly writers: OneAtATime<string>;
 }
 
 /** docker:// as a destination. */
@@ -98,6 +103,7 @@ export class RegistryDestination implements ImageDestination {
   readonly #uploads: Uploads;
   readonly #oldLayers: OldLayers;
   readonly #manifests: NamedManifests;
+  readonly #referrersTags: ReferrersTags;
   #current: Promise<ManifestPresence> | undefined;
 
   constructor(client: RegistryClient, reference: RegistryReference, options: DestinationParts) {
@@ -110,6 +116,7 @@ export class RegistryDestination implements ImageDestination {
     this.#reuse = new BlobReuse(client, this.repository, { uploads: this.#uploads, selfMount: options.selfMount });
     this.#own = registryBlobRanges(client, { ...options, registry: options.address.registry });
     this.#manifests = new NamedManifests(client);
+    this.#referrersTags = new ReferrersTags(client, options);
     this.#oldLayers = new OldLayers(
       async () => {
         const presence = await this.currentManifest();
@@ -183,11 +190,17 @@ export class RegistryDestination implements ImageDestination {
   }
 
   async putManifest(manifest: RawManifest, { instanceDigest, tag, signal }: PutManifestOptions = {}): Promise<void> {
-    await this.#manifests.put(instanceDigest ?? tag ?? this.#name, manifest, { signal });
+    const listing = await this.#manifests.put(instanceDigest ?? tag ?? this.#name, manifest, { signal });
+    this.#referrersTags.note(manifest, listing);
   }
 
-  async commit(): Promise<void> {
-    // The manifest's PUT has made the image visible.
+  noteReferrer(manifest: RawManifest): void {
+    this.#referrersTags.note(manifest, 'unknown');
+  }
+
+  /** Manifests are visible with their PUT; what refers to others may have to be listed there. */
+  async commit({ signal }: WaitOptions = {}): Promise<void> {
+    await this.#referrersTags.write({ signal });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

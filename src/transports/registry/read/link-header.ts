@@ -1,3 +1,5 @@
+import { atOrigin, resolveUrl, type HttpResponse } from '../../../http/index.ts';
+
 /** A link to another page, and what that is to this one. */
 export interface Link {
   readonly target: string;
@@ -34,4 +36,15 @@ export function parseLinks(header: string): readonly Link[] {
     }
     links.push({ target, rel });
   }
+}
+
+/**
+ * Where the next page of a list is, undefined for the last one. Only the path and query of a Link count: behind a TLS proxy a registry may believe that it has another scheme or host.
+ */
+export function nextPage({ headers }: Pick<HttpResponse, 'headers'>, url: URL): URL | undefined {
+  const links = parseLinks([headers['link'] ?? []].flat().join(', '));
+  // A registry that names no relation means the next page.
+  const link = links.find(({ rel }) => rel?.includes('next')) ?? links.find(({ rel }) => rel === undefined);
+  const next = link && resolveUrl(link.target, url);
+  return next && atOrigin(next, url.origin);
 }

@@ -1,14 +1,7 @@
 import { ImgcopyError } from '../../../errors/imgcopy-error.ts';
-import {
-  atOrigin,
-  readBody,
-  requestTarget,
-  resolveUrl,
-  type HttpRequest,
-  type HttpResponse,
-} from '../../../http/index.ts';
+import { readBody, requestTarget, type HttpRequest } from '../../../http/index.ts';
 import type { WaitOptions } from '../../../contract/blob-info.ts';
-import { parseLinks } from './link-header.ts';
+import { nextPage } from './link-header.ts';
 import type { ReachedRegistry } from '../registry-access.ts';
 import { toRegistryError } from '../registry-error.ts';
 
@@ -67,13 +60,4 @@ function parseAnswer(body: Buffer): Readonly<Record<string, unknown>> | undefine
   } catch {
     return undefined;
   }
-}
-
-/** Only the path and query of a Link count: behind a TLS proxy a registry may believe that it has another scheme or host. */
-function nextPage({ headers }: HttpResponse, url: URL): URL | undefined {
-  const links = parseLinks([headers['link'] ?? []].flat().join(', '));
-  // A registry that names no relation means the next page.
-  const link = links.find(({ rel }) => rel?.includes('next')) ?? links.find(({ rel }) => rel === undefined);
-  const next = link && resolveUrl(link.target, url);
-  return next && atOrigin(next, url.origin);
 }
