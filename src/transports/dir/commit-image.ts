@@ -6,7 +6,7 @@ import { isTemporaryName } from '../../local/target-directory.ts';
 import { parseManifest } from '../../manifest/parse-manifest.ts';
 import type { RawManifest } from '../../contract/blob-info.ts';
 import { imageFiles } from './image-files.ts';
-import { isLayoutName, MANIFEST_FILE, signedManifestFile, VERSION_FILE } from './layout.ts';
+import { imagePlace, isLayoutName, MANIFEST_FILE, signedManifestFile, VERSION_FILE } from './layout.ts';
 import { type VersionFile, versionFor } from './layout-version.ts';
 import { listSignatures, readSignatures, signatureFileName } from './signature-files.ts';
 
@@ -24,7 +24,7 @@ export interface ImageToCommit {
  */
 export async function commitImage(directory: string, version: VersionFile, image: ImageToCommit): Promise<void> {
   const { bytes, mediaType } = image.manifest;
-  const files = await imageFiles(directory, parseManifest(bytes, mediaType));
+  const files = await imageFiles(imagePlace(directory), parseManifest(bytes, mediaType));
   const names = files.map((file) => file.name);
   await version.raiseTo(versionFor(names));
   const isUnchanged = await hasBytes(join(directory, MANIFEST_FILE), bytes);

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { LocalBlobStore } from '../../local/blob-store.ts';
 import { replaceFile } from '../../local/durable-files.ts';
@@ -23,9 +24,17 @@ import type {
 } from '../../contract/image-destination.ts';
 import { commitImage } from './commit-image.ts';
 import { imagePresence } from './image-files.ts';
-import { blobFileName, isLayoutName, MANIFEST_FILE, manifestFileName, VERSION_FILE } from './layout.ts';
+import {
+  blobFileName,
+  imagePlace,
+  isLayoutName,
+  MANIFEST_FILE,
+  manifestFileName,
+  readImageManifest,
+  VERSION_FILE,
+} from './layout.ts';
 import { readVersion, VersionFile, versionFor } from './layout-version.ts';
-import { readImageManifest, readInstanceManifest } from './manifest-file.ts';
+import { readManifestFile } from './manifest-file.ts';
 import { signatureFileName } from './signature-files.ts';
 import { openTargetDirectory, type TargetDirectory, type TargetLayout } from '../../local/target-directory.ts';
 
@@ -105,8 +114,8 @@ export class DirDestination implements ImageDestination {
   async currentManifest({ tag, digestOnly, signal }: CurrentManifestOptions = {}): Promise<ManifestPresence> {
     signal?.throwIfAborted();
     refuseTag(this.reference, tag, 'destination');
-    if (digestOnly) return await imagePresence(this.#directory, { digestOnly });
-    this.#current ??= imagePresence(this.#directory);
+    if (digestOnly) return await this.#presence({ digestOnly });
+    this.#current ??= this.#presence();
     return await this.#current;
   }
 
@@ -199,8 +208,13 @@ export class DirDestination implements ImageDestination {
     return this.#written.target.path;
   }
 
+  #presence(options?: { readonly digestOnly: boolean }): Promise<ManifestPresence> {
+    const directory = this.#directory;
+    return imagePresence(imagePlace(directory), () => readImageManifest(directory), options);
+  }
+
   async #instance(digest: Digest): Promise<RawManifest> {
-    const stored = await readInstanceManifest(this.#directory, digest);
+    const stored = await readManifestFile(join(this.#directory, manifestFileName(digest)), { digest });
     if (stored === undefined) throw new Error(`there is no manifest ${digest} in ${this.reference}`);
     return stored.raw;
   }

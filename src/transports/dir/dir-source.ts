@@ -1,4 +1,5 @@
 import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { onRead } from '../../local/disk-error.ts';
 import type { Digest } from '../../digest/digest.ts';
 import { ImgcopyError, systemErrorCode } from '../../errors/imgcopy-error.ts';
@@ -12,10 +13,10 @@ import { refuseTag } from '../../contract/errors.ts';
 import type { BlobInfo, RawManifest, WaitOptions } from '../../contract/blob-info.ts';
 import type { BlobStream, GetBlobOptions, GetManifestOptions, ImageSource } from '../../contract/image-source.ts';
 import { LocalBlobStore } from '../../local/blob-store.ts';
-import { blobFileName, manifestFileName } from './layout.ts';
+import { blobFileName, manifestFileName, readImageManifest } from './layout.ts';
 import { resolveLocalPath } from '../../local/local-path.ts';
 import { readVersion } from './layout-version.ts';
-import { readImageManifest, readInstanceManifest } from './manifest-file.ts';
+import { readManifestFile } from './manifest-file.ts';
 import { readSignatures } from './signature-files.ts';
 
 /**
@@ -89,7 +90,7 @@ export class DirSource implements ImageSource {
   }
 
   async #readInstance(digest: Digest, size: number | undefined): Promise<RawManifest> {
-    const stored = await readInstanceManifest(this.#directory, digest, { size });
+    const stored = await readManifestFile(join(this.#directory, manifestFileName(digest)), { digest, size });
     if (stored !== undefined) return stored.raw;
     throw new ImgcopyError(`${this.reference} lacks manifest ${digest}: there is no file ${manifestFileName(digest)}`, {
       code: 'ERR_MANIFEST_NOT_FOUND',

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { Digest } from '../../digest/digest.ts';
 import type { Descriptor } from '../../manifest/descriptor.ts';
 import { ContentMismatchError } from '../../digest/digest.ts';
 import { isFileOfSize } from '../../local/regular-file.ts';
@@ -6,11 +7,21 @@ import type { ManifestPresence } from '../../contract/image-destination.ts';
 import { MAX_INDEX_DEPTH } from '../../manifest/manifest.ts';
 import { isManifestType } from '../../manifest/media-types.ts';
 import { InvalidManifestError, type Manifest } from '../../manifest/parse-manifest.ts';
-import { blobFileName, manifestFileName } from './layout.ts';
-import { readImageManifest, readInstanceManifest } from './manifest-file.ts';
+import { readManifestFile, type StoredManifest } from './manifest-file.ts';
 
-/** A file that an image needs beside its `manifest.json`. */
+/** Where the files of images lie. */
+export interface ImagePlace {
+  /** Absolute. */
+  readonly directory: string;
+  /** The path of a blob's file, relative to the directory. */
+  readonly blobFile: (digest: Digest) => string;
+  /** The path of an instance's manifest, relative to the directory. */
+  readonly manifestFile: (digest: Digest) => string;
+}
+
+/** A file that an image needs beside its own manifest. */
 export interface ImageFile {
+  /** Relative to the directory. */
   readonly name: string;
   /** In bytes; undefined where the manifest does not say it (schema 1). */
   readonly size: number | undefined;
@@ -18,17 +29,19 @@ export interface ImageFile {
 
 /**
  * Whether a directory holds an image. One that lacks some of its files counts as absent, for it will be replaced.
+ * @param read  reads the image's own manifest.
  * @param options.digestOnly  the manifest will do, whatever else is there.
  */
 export async function imagePresence(
-  directory: string,
+  place: ImagePlace,
+  read: () => Promise<StoredManifest | undefined>,
   { digestOnly = false }: { readonly digestOnly?: boolean | undefined } = {},
 ): Promise<ManifestPresence> {
   try {
-    const stored = await readImageManifest(directory);
+    const stored = await read();
     if (stored === undefined) return { state: 'absent' };
-    const files = digestOnly ? [] : await imageFiles(directory, stored.manifest);
-    const present = await Promise.all(files.map(({ name, size }) => isFileOfSize(join(directory, name), size)));
+    const files = digestOnly ? [] : await imageFiles(place, stored.manifest);
+    const present = await Promise.all(files.map(({ name, size }) => isFileOfSize(join(place.directory, name), size)));
     return present.every(Boolean) ? { state: 'present', manifest: stored.raw } : { state: 'absent' };
   } catch (error) {
     if (error instanceof InvalidManifestError || error instanceof ContentMismatchError)
@@ -42,28 +55,27 @@ export async function imagePresence(
  * the same.
  * @throws InvalidManifestError, ContentMismatchError for an instance's manifest that is not what its name says.
  */
-export async function imageFiles(directory: string, manifest: Manifest, depth = 0): Promise<readonly ImageFile[]> {
+export async function imageFiles(place: ImagePlace, manifest: Manifest, depth = 0): Promise<readonly ImageFile[]> {
+  const { blobFile } = place;
   if (manifest.kind === 'schema1') {
-    return manifest.layers.map(({ digest }) => ({ name: blobFileName(digest), size: undefined }));
+    return manifest.layers.map(({ digest }) => ({ name: blobFile(digest), size: undefined }));
   }
   if (manifest.kind === 'image') {
     const { config, layers } = manifest;
-    return (config === undefined ? layers : [config, ...layers]).map(blobFile);
+    const blobs = config === undefined ? layers : [config, ...layers];
+    return blobs.map(({ digest, size }) => ({ name: blobFile(digest), size }));
   }
-  const files = await Promise.all(manifest.manifests.map((entry) => filesOfEntry(directory, entry, depth)));
+  const files = await Promise.all(manifest.manifests.map((entry) => filesOfEntry(place, entry, depth)));
   return files.flat();
 }
 
-async function filesOfEntry(directory: string, entry: Descriptor, depth: number): Promise<readonly ImageFile[]> {
-  if (!isManifestType(entry.mediaType)) return [blobFile(entry)];
-  const own = { name: manifestFileName(entry.digest), size: entry.size };
+async function filesOfEntry(place: ImagePlace, entry: Descriptor, depth: number): Promise<readonly ImageFile[]> {
+  const { digest, mediaType, size } = entry;
+  if (!isManifestType(mediaType)) return [{ name: place.blobFile(digest), size }];
+  const own = { name: place.manifestFile(digest), size };
   const stored =
     depth < MAX_INDEX_DEPTH
-      ? await readInstanceManifest(directory, entry.digest, { declaredMediaType: entry.mediaType })
+      ? await readManifestFile(join(place.directory, own.name), { digest, mediaType })
       : undefined;
-  return stored === undefined ? [own] : [own, ...(await imageFiles(directory, stored.manifest, depth + 1))];
-}
-
-function blobFile({ digest, size }: Descriptor): ImageFile {
-  return { name: blobFileName(digest), size };
+  return stored === undefined ? [own] : [own, ...(await imageFiles(place, stored.manifest, depth + 1))];
 }

@@ -1,4 +1,7 @@
+import { join } from 'node:path';
 import { type Digest, digestAlgorithm, digestHex } from '../../digest/digest.ts';
+import type { ImagePlace } from './image-files.ts';
+import { readManifestFile, type StoredManifest } from './manifest-file.ts';
 
 /** The image's own manifest: the directory holds an image from the moment on that this is there. */
 export const MANIFEST_FILE = 'manifest.json';
@@ -34,4 +37,17 @@ export function signedManifestFile(name: string): string | undefined {
   const match = SIGNATURE_FILE.exec(name);
   if (match === null) return undefined;
   return match[1] === undefined ? MANIFEST_FILE : `${match[1]}.manifest.json`;
+}
+
+/** Where the files of an image lie in a directory of this layout. */
+export function imagePlace(directory: string): ImagePlace {
+  return { directory, blobFile: blobFileName, manifestFile: manifestFileName };
+}
+
+/**
+ * Reads the image's own manifest; undefined where there is none.
+ * @throws InvalidManifestError
+ */
+export async function readImageManifest(directory: string): Promise<StoredManifest | undefined> {
+  return await readManifestFile(join(directory, MANIFEST_FILE));
 }

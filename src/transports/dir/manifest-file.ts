@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { readRegularFile } from '../../local/regular-file.ts';
 import { ContentMismatchError, type Digest, digestAlgorithm } from '../../digest/digest.ts';
 import {
@@ -9,46 +8,37 @@ import {
   parseManifest,
 } from '../../manifest/parse-manifest.ts';
 import type { RawManifest } from '../../contract/blob-info.ts';
-import { MANIFEST_FILE, manifestFileName } from './layout.ts';
 
-/** A manifest as it lies in a directory, and what it says. */
+/** A manifest as it lies in a file, and what it says. */
 export interface StoredManifest {
   readonly raw: RawManifest;
   readonly manifest: Manifest;
 }
 
-/**
- * Reads the image's own manifest; undefined where there is none.
- * @throws InvalidManifestError
- */
-export async function readImageManifest(directory: string): Promise<StoredManifest | undefined> {
-  const bytes = await readManifestBytes(join(directory, MANIFEST_FILE));
-  if (bytes === undefined) return undefined;
-  const manifest = parseManifest(bytes);
-  const { mediaType } = manifest;
-  return { raw: { bytes, mediaType, digest: manifestDigest(bytes, mediaType) }, manifest };
+/** What is known of a manifest before it is read. */
+export interface ExpectedManifest {
+  readonly digest?: Digest | undefined;
+  readonly mediaType?: string | undefined;
+  /** In bytes. */
+  readonly size?: number | undefined;
 }
 
 /**
- * Reads the manifest of an instance; undefined where it is not there.
- * @param options  what the index says of it; the size in bytes.
+ * Reads a manifest; undefined where there is no file.
  * @throws InvalidManifestError, or ContentMismatchError when its bytes are not those of the digest.
  */
-export async function readInstanceManifest(
-  directory: string,
-  digest: Digest,
-  {
-    declaredMediaType,
-    size,
-  }: { readonly declaredMediaType?: string | undefined; readonly size?: number | undefined } = {},
+export async function readManifestFile(
+  path: string,
+  { digest: expected, mediaType: declared, size }: ExpectedManifest = {},
 ): Promise<StoredManifest | undefined> {
-  const path = join(directory, manifestFileName(digest));
   const bytes = await readManifestBytes(path, size);
   if (bytes === undefined) return undefined;
-  const manifest = parseManifest(bytes, declaredMediaType);
+  const manifest = parseManifest(bytes, declared);
   const { mediaType } = manifest;
-  const found = manifestDigest(bytes, mediaType, digestAlgorithm(digest));
-  if (found !== digest) throw new ContentMismatchError(`manifest ${path} does not match its digest`, digest, found);
+  const digest = manifestDigest(bytes, mediaType, expected && digestAlgorithm(expected));
+  if (expected !== undefined && digest !== expected) {
+    throw new ContentMismatchError(`manifest ${path} does not match its digest`, expected, digest);
+  }
   return { raw: { bytes, mediaType, digest }, manifest };
 }
 
