@@ -5,7 +5,7 @@ import { onDisk } from '../../local/disk-error.ts';
 import { isTemporaryName } from '../../local/target-directory.ts';
 import { parseManifest } from '../../manifest/parse-manifest.ts';
 import type { RawManifest } from '../../contract/blob-info.ts';
-import { imageFiles } from './image-files.ts';
+import { imageFiles } from '../../local/image-files.ts';
 import { imagePlace, isLayoutName, MANIFEST_FILE, signedManifestFile, VERSION_FILE } from './layout.ts';
 import { type VersionFile, versionFor } from './layout-version.ts';
 import { listSignatures, readSignatures, signatureFileName } from './signature-files.ts';

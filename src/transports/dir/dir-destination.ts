@@ -23,7 +23,7 @@ import type {
   UploadedBlob,
 } from '../../contract/image-destination.ts';
 import { commitImage } from './commit-image.ts';
-import { imagePresence } from './image-files.ts';
+import { imagePresence } from '../../local/image-files.ts';
 import {
   blobFileName,
   imagePlace,
@@ -34,7 +34,7 @@ import {
   VERSION_FILE,
 } from './layout.ts';
 import { readVersion, VersionFile, versionFor } from './layout-version.ts';
-import { readManifestFile } from './manifest-file.ts';
+import { readManifestFile } from '../../local/manifest-file.ts';
 import { signatureFileName } from './signature-files.ts';
 import { openTargetDirectory, type TargetDirectory, type TargetLayout } from '../../local/target-directory.ts';
 

@@ -16,7 +16,7 @@ import { LocalBlobStore } from '../../local/blob-store.ts';
 import { blobFileName, manifestFileName, readImageManifest } from './layout.ts';
 import { resolveLocalPath } from '../../local/local-path.ts';
 import { readVersion } from './layout-version.ts';
-import { readManifestFile } from './manifest-file.ts';
+import { readManifestFile } from '../../local/manifest-file.ts';
 import { readSignatures } from './signature-files.ts';
 
 /**

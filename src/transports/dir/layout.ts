@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { type Digest, digestAlgorithm, digestHex } from '../../digest/digest.ts';
-import type { ImagePlace } from './image-files.ts';
-import { readManifestFile, type StoredManifest } from './manifest-file.ts';
+import type { ImagePlace } from '../../local/image-files.ts';
+import { readManifestFile, type StoredManifest } from '../../local/manifest-file.ts';
 
 /** The image's own manifest: the directory holds an image from the moment on that this is there. */
 export const MANIFEST_FILE = 'manifest.json';

@@ -1,13 +1,13 @@
-import { readRegularFile } from '../../local/regular-file.ts';
-import { ContentMismatchError, type Digest, digestAlgorithm } from '../../digest/digest.ts';
+import { readRegularFile } from './regular-file.ts';
+import { ContentMismatchError, type Digest, digestAlgorithm } from '../digest/digest.ts';
 import {
   InvalidManifestError,
   type Manifest,
   manifestDigest,
   MAX_MANIFEST_BYTES,
   parseManifest,
-} from '../../manifest/parse-manifest.ts';
-import type { RawManifest } from '../../contract/blob-info.ts';
+} from '../manifest/parse-manifest.ts';
+import type { RawManifest } from '../contract/blob-info.ts';
 
 /** A manifest as it lies in a file, and what it says. */
 export interface StoredManifest {

@@ -1,12 +1,12 @@
 import { join } from 'node:path';
-import type { Digest } from '../../digest/digest.ts';
-import type { Descriptor } from '../../manifest/descriptor.ts';
-import { ContentMismatchError } from '../../digest/digest.ts';
-import { isFileOfSize } from '../../local/regular-file.ts';
-import type { ManifestPresence } from '../../contract/image-destination.ts';
-import { MAX_INDEX_DEPTH } from '../../manifest/manifest.ts';
-import { isManifestType } from '../../manifest/media-types.ts';
-import { InvalidManifestError, type Manifest } from '../../manifest/parse-manifest.ts';
+import type { Digest } from '../digest/digest.ts';
+import type { Descriptor } from '../manifest/descriptor.ts';
+import { ContentMismatchError } from '../digest/digest.ts';
+import { isFileOfSize } from './regular-file.ts';
+import type { ManifestPresence } from '../contract/image-destination.ts';
+import { MAX_INDEX_DEPTH } from '../manifest/manifest.ts';
+import { isManifestType } from '../manifest/media-types.ts';
+import { InvalidManifestError, type Manifest } from '../manifest/parse-manifest.ts';
 import { readManifestFile, type StoredManifest } from './manifest-file.ts';
 
 /** Where the files of images lie. */
