@@ -1,4 +1,5 @@
-import { resolve } from 'node:path';
+import { realpath } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 import { ImgcopyError } from '../errors/imgcopy-error.ts';
 
 /**
@@ -23,4 +24,15 @@ export function refuseReplacedBytes(path: string): void {
       hint: 'rename the directory, or reach it by a symbolic link in a directory whose path is UTF-8',
     },
   );
+}
+
+/** The same for all paths of one place, which need not exist: absolute, without symbolic links. */
+export async function placeOfPath(path: string): Promise<string> {
+  const absolute = resolve(path);
+  try {
+    return await realpath(absolute);
+  } catch {
+    const parent = dirname(absolute);
+    return parent === absolute ? absolute : join(await placeOfPath(parent), basename(absolute));
+  }
 }

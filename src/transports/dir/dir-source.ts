@@ -1,8 +1,6 @@
-import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { onRead } from '../../local/disk-error.ts';
 import type { Digest } from '../../digest/digest.ts';
-import { ImgcopyError, systemErrorCode } from '../../errors/imgcopy-error.ts';
+import { ImgcopyError } from '../../errors/imgcopy-error.ts';
 import type {
   GetBlobAtOptions,
   ImageSourceChunk,
@@ -15,6 +13,7 @@ import type { BlobStream, GetBlobOptions, GetManifestOptions, ImageSource } from
 import { LocalBlobStore } from '../../local/blob-store.ts';
 import { blobFileName, manifestFileName, readImageManifest } from './layout.ts';
 import { resolveLocalPath } from '../../local/local-path.ts';
+import { listImageDirectory } from '../../local/source-directory.ts';
 import { readVersion } from './layout-version.ts';
 import { readManifestFile } from '../../local/manifest-file.ts';
 import { readSignatures } from './signature-files.ts';
@@ -27,7 +26,7 @@ import { readSignatures } from './signature-files.ts';
  */
 export async function openDirSource(path: string): Promise<DirSource> {
   const directory = resolveLocalPath(path);
-  const names = await listDirectory(path);
+  const names = await listImageDirectory(path, `dir:${path}`);
   await readVersion(directory);
   const stored = await readImageManifest(directory);
   if (stored === undefined) throw notAnImage(path, names);
@@ -97,21 +96,6 @@ export class DirSource implements ImageSource {
       kind: 'not-found',
       side: 'source',
       hint: 'the directory holds only some of the platforms; name them with --platform',
-    });
-  }
-}
-
-async function listDirectory(path: string): Promise<readonly string[]> {
-  try {
-    return await onRead(path, () => readdir(path));
-  } catch (error) {
-    const code = systemErrorCode(error);
-    if (code !== 'ENOENT' && code !== 'ENOTDIR') throw error;
-    throw new ImgcopyError(`dir:${path} ${code === 'ENOENT' ? 'does not exist' : 'is not a directory'}`, {
-      code: 'ERR_NOT_AN_IMAGE',
-      kind: 'not-found',
-      side: 'source',
-      cause: error,
     });
   }
 }

@@ -1,6 +1,5 @@
-import { realpath } from 'node:fs/promises';
-import { resolve } from 'node:path';
 import { isDigest, type Digest } from '../../digest/digest.ts';
+import { placeOfPath } from '../../local/local-path.ts';
 import { InvalidReferenceError } from '../../reference/reference-errors.ts';
 import type { ImageDestination } from '../../contract/image-destination.ts';
 import type { ImageSource } from '../../contract/image-source.ts';
@@ -52,7 +51,7 @@ class DirName implements ImageName {
   }
 
   async place(): Promise<string> {
-    return `dir:${await realpath(this.#path).catch(() => resolve(this.#path))}`;
+    return `dir:${await placeOfPath(this.#path)}`;
   }
 
   async openSource(): Promise<ImageSource> {
