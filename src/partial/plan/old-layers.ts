@@ -1,3 +1,4 @@
+import type { Digest } from '../../digest/digest.ts';
 import { ImgcopyError } from '../../errors/imgcopy-error.ts';
 import type { Descriptor, Platform } from '../../manifest/descriptor.ts';
 import { type Manifest, parseManifest } from '../../manifest/parse-manifest.ts';
@@ -19,20 +20,24 @@ export type OldLayersOptions = Pick<
 /** So many blobs that only the cache knows of. */
 const MAX_CACHED = 2;
 
-/** The layers of the image that the destination holds now, and those that the cache knows of: where pieces of a new layer may be found. */
+/** The layers of images that the destination holds now, and those that the cache knows of: where pieces of a new layer may be found. */
 export class OldLayers {
-  readonly #current: () => Promise<CurrentManifest | undefined>;
+  readonly #images: () => Promise<readonly CurrentManifest[]>;
   readonly #getManifest: (entry: Descriptor) => Promise<Pick<RawManifest, 'bytes' | 'mediaType'>>;
   readonly #own: RepositoryName | undefined;
   readonly #instances = new Map<string, Promise<readonly Descriptor[]>>();
+  #manifests: Promise<readonly Manifest[]> | undefined;
 
-  /** @param getManifest  fetches an instance of an index at the destination. */
+  /**
+   * @param images  that may be like the new one, the most like it first; asked for once.
+   * @param getManifest  fetches an instance of an index at the destination.
+   */
   constructor(
-    current: () => Promise<CurrentManifest | undefined>,
+    images: () => Promise<readonly CurrentManifest[]>,
     getManifest: (entry: Descriptor) => Promise<Pick<RawManifest, 'bytes' | 'mediaType'>>,
     own: RepositoryName | undefined,
   ) {
-    this.#current = current;
+    this.#images = images;
     this.#getManifest = getManifest;
     this.#own = own;
   }
@@ -43,13 +48,20 @@ export class OldLayers {
     if (!reusePieces) return [];
     const mayBeChunked = isAnnotatedChunked(info) || info.size >= MIN_RANGED_BLOB;
     const places = options.places ?? [{ layerIndex: options.layerIndex, platform: options.platform }];
+    const manifests = await (this.#manifests ??= this.#readManifests());
     const images = await Promise.all(
-      places.map(async ({ platform, layerIndex = -1 }) => {
-        const found = await this.#layers(platform, mayBeChunked);
-        return { found, predecessorDigest: found[layerIndex]?.digest };
-      }),
+      manifests.flatMap((manifest, rank) =>
+        places.map(async ({ platform, layerIndex = -1 }) => {
+          const found = await this.#layers(manifest, platform, mayBeChunked);
+          return { found, rank, predecessorDigest: found[layerIndex]?.digest };
+        }),
+      ),
     );
-    const predecessors = new Set(images.map((image) => image.predecessorDigest));
+    /** By digest, the rank of the image in which the layer is at the new one's place. */
+    const predecessors = new Map<Digest | undefined, number>();
+    for (const { predecessorDigest, rank } of images) {
+      if (!predecessors.has(predecessorDigest)) predecessors.set(predecessorDigest, rank);
+    }
     const layers = [...new Map(images.flatMap(({ found }) => found).map((layer) => [layer.digest, layer])).values()];
     const chunked = this.#own === undefined ? [] : (cache?.chunkedBlobs(this.#own, MAX_CACHED + layers.length) ?? []);
     const knownChunked = new Set(chunked.map(({ digest }) => digest));
@@ -67,26 +79,31 @@ export class OldLayers {
       .filter(({ digest }) => !isListed(digest))
       .slice(0, MAX_CACHED)
       .map(({ digest, size }) => ({ info: { digest, size }, isPredecessor: false, isKnownChunked: true }));
-    return [...listed.toSorted((one, other) => Number(other.isPredecessor) - Number(one.isPredecessor)), ...cached];
+    const order = (one: Candidate): number => {
+      const rank = predecessors.get(one.info.digest);
+      return rank === undefined ? 2 : Math.min(rank, 1);
+    };
+    // Of many images, most have nothing to do with the new one; a layer of about its size may.
+    const distance = (one: Candidate): number =>
+      manifests.length > 1 ? Math.abs(Math.log(one.info.size / info.size)) : 0;
+    const sorted = listed.toSorted((one, other) => order(one) - order(other) || distance(one) - distance(other));
+    return [...sorted, ...cached];
   }
 
   /** @param mayAsk  whether an instance of an index is worth a request of its own. */
-  async #layers(platform: Platform | undefined, mayAsk: boolean): Promise<readonly Descriptor[]> {
-    const manifest = await this.#currentManifest();
-    if (manifest?.kind === 'image') return manifest.layers;
-    const entry = manifest?.kind === 'index' && platform ? predecessor(manifest.manifests, platform) : undefined;
+  async #layers(manifest: Manifest, platform: Platform | undefined, mayAsk: boolean): Promise<readonly Descriptor[]> {
+    if (manifest.kind === 'image') return manifest.layers;
+    const entry = manifest.kind === 'index' && platform ? predecessor(manifest.manifests, platform) : undefined;
     return entry === undefined || !mayAsk ? [] : this.#layersOf(entry);
   }
 
-  /** Undefined where there is none, or it cannot be read: what is damaged will be replaced. */
-  async #currentManifest(): Promise<Manifest | undefined> {
-    try {
-      const current = await this.#current();
-      return current?.bytes && parseManifest(current.bytes, current.mediaType);
-    } catch (error) {
-      if (error instanceof ImgcopyError) return undefined;
-      throw error;
-    }
+  /** Without those that cannot be read: what is damaged will be replaced. */
+  async #readManifests(): Promise<readonly Manifest[]> {
+    const images = await orNone(() => this.#images());
+    const manifests = images.map(({ bytes, mediaType }) =>
+      orNone(() => Promise.resolve(bytes === undefined ? [] : [parseManifest(bytes, mediaType)])),
+    );
+    return (await Promise.all(manifests)).flat();
   }
 
   #layersOf(entry: Descriptor): Promise<readonly Descriptor[]> {
@@ -103,6 +120,15 @@ export class OldLayers {
       this.#instances.set(entry.digest, layers);
     }
     return layers;
+  }
+}
+
+async function orNone<T>(read: () => Promise<readonly T[]>): Promise<readonly T[]> {
+  try {
+    return await read();
+  } catch (error) {
+    if (error instanceof ImgcopyError) return [];
+    throw error;
   }
 }
 

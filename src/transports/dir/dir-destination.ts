@@ -99,7 +99,7 @@ export class DirDestination implements ImageDestination {
     try {
       const version = new VersionFile(path, await readVersion(path));
       const oldLayers = new OldLayers(
-        () => readImageManifest(path).then((stored) => stored?.raw),
+        () => readImageManifest(path).then((stored) => (stored === undefined ? [] : [stored.raw])),
         ({ digest }) => this.#instance(digest),
         undefined,
       );

@@ -120,7 +120,7 @@ export class RegistryDestination implements ImageDestination {
     this.#oldLayers = new OldLayers(
       async () => {
         const presence = await this.currentManifest();
-        return presence.state === 'present' ? presence.manifest : undefined;
+        return presence.state === 'present' ? [presence.manifest] : [];
       },
       ({ digest, size }) => client.getManifest(digest, { maxBytes: size }),
       this.repository,

@@ -47,7 +47,7 @@ async function find({
     asked += 1;
     return Promise.resolve(image.manifest);
   };
-  const oldLayers = new OldLayers(() => Promise.resolve(current), getManifest, own);
+  const oldLayers = new OldLayers(() => Promise.resolve(current === undefined ? [] : [current]), getManifest, own);
   const options = { layerIndex, platform, cache };
   const found = await Promise.all(Array.from({ length: times }, () => oldLayers.find(info, options)));
   return { digests: found[0]!.map((candidate) => candidate.info.digest), asked };
@@ -102,13 +102,13 @@ test('an image that cannot be read has no layers', async () => {
   );
   assert.deepEqual(await failing.find(chunkedLayer, options), []);
   const gone = new OldLayers(
-    () => Promise.resolve(index.manifest),
+    () => Promise.resolve([index.manifest]),
     () => Promise.reject(damaged),
     undefined,
   );
   assert.deepEqual(await gone.find(chunkedLayer, options), []);
   const none = new OldLayers(
-    () => Promise.resolve(undefined),
+    () => Promise.resolve([]),
     () => Promise.reject(damaged),
     undefined,
   );
@@ -118,7 +118,7 @@ test('an image that cannot be read has no layers', async () => {
 test('a layer that several images share is looked for at each of its places', async () => {
   const other = { os: 'linux', architecture: 's390x' };
   const old = new OldLayers(
-    () => Promise.resolve(index.manifest),
+    () => Promise.resolve([index.manifest]),
     () => Promise.resolve(image.manifest),
     own,
   );
@@ -131,5 +131,25 @@ test('a layer that several images share is looked for at each of its places', as
   assert.deepEqual(
     predecessors.map((candidate) => candidate.info.digest),
     [top.digest],
+  );
+});
+
+test('of several images, the first one’s layer at the same place comes first, then those of about the same size', async () => {
+  const like = (seed: string, size: number): { readonly image: RawManifest; readonly digest: string } => {
+    const bytes = randomBytes(seed, size);
+    const built = buildImage({ layers: [bytes, bytes.subarray(1)], layerAnnotations: [eStargz, undefined], platform });
+    return { image: built.manifest, digest: digestOf(bytes) };
+  };
+  const [first, far, near] = [like('first', 5 * MiB), like('far', 9 * MiB), like('near', 2 * MiB + 7)];
+  const damaged = { ...image.manifest, bytes: Buffer.from('{') };
+  const old = new OldLayers(
+    () => Promise.resolve([damaged, first.image, far.image, near.image]),
+    () => Promise.reject(new Error('no index is asked for')),
+    undefined,
+  );
+  const found = await old.find(chunkedLayer, { layerIndex: 0, platform, cache: undefined });
+  assert.deepEqual(
+    found.map((candidate) => candidate.info.digest),
+    [first.digest, near.digest, far.digest],
   );
 });
