@@ -34,7 +34,7 @@ export interface ChunkedBlob {
 }
 
 /** Something a host was seen to do or not to do, by name, e.g. `multi-range`, `self-mount`. */
-export type HostAbility = 'multi-range' | 'ranges' | 'self-mount';
+export type HostAbility = 'multi-range' | 'ranges' | 'self-mount' | 'tags-at-once';
 
 /**
  * Facts that help later copies: a hint, never the truth. Only what was verified on this machine is recorded. No method throws, and none

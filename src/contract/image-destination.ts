@@ -102,6 +102,8 @@ export interface PutManifestOptions extends WaitOptions {
   readonly instanceDigest?: Digest | undefined;
   /** A further tag to store it under, instead of the destination's own name. */
   readonly tag?: string | undefined;
+  /** A hint: the same manifest will be put under these tags next. A registry may write them with the same request. */
+  readonly nextTags?: readonly string[] | undefined;
 }
 
 export interface CurrentManifestOptions extends WaitOptions {

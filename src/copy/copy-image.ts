@@ -171,8 +171,10 @@ async function nameOnly(
 ): Promise<CopiedImage | undefined> {
   const { destination, signal } = run;
   const { digest, mediaType, bytes } = manifest;
+  // It knows whether the registry takes several tags with one request.
+  if (names.length > 1) await run.openCache();
   try {
-    await putNames(names, (tag) => destination.putManifest(manifest, { tag, signal }));
+    await putNames(names, (tag, nextTags) => destination.putManifest(manifest, { tag, nextTags, signal }));
   } catch (error) {
     if (error instanceof ImgcopyError && REFUSALS.has(error.code)) return undefined;
     throw duringOperation(`writing manifest ${digest} to ${destination.reference}`, error);
@@ -186,9 +188,13 @@ async function nameOnly(
 const REFUSALS: ReadonlySet<string> = new Set(['ERR_MISSING_BLOBS', 'ERR_REGISTRY_REFUSED', 'ERR_NOT_FOUND']);
 
 /** The first name alone, for it tells whether the destination takes the manifest; then the others at once. */
-async function putNames([first, ...others]: readonly Name[], put: (tag: Name) => Promise<void>): Promise<void> {
-  await put(first);
-  await Promise.all(others.map(put));
+async function putNames(
+  [first, ...others]: readonly Name[],
+  put: (tag: Name, nextTags?: readonly string[]) => Promise<void>,
+): Promise<void> {
+  const nextTags = others.filter((name) => name !== undefined);
+  await put(first, nextTags);
+  await Promise.all(others.map((name) => put(name)));
 }
 
 async function copyContent(
@@ -225,7 +231,7 @@ async function publish(
   signatures: readonly Buffer[],
 ): Promise<void> {
   try {
-    await putNames(names, (tag) => putReadyManifest(run, blobs, ready, { tag }));
+    await putNames(names, (tag, nextTags) => putReadyManifest(run, blobs, ready, { tag, nextTags }));
     await finish(run, signatures);
   } catch (error) {
     throw duringOperation(`writing manifest ${ready.manifest.digest} to ${run.destination.reference}`, error);

@@ -12,6 +12,10 @@ const LAYERS = 4;
 const BLOBS = LAYERS + 1;
 const image = buildImage({ layers: { count: LAYERS, size: 1000 } });
 
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}
+
 const asked: Readonly<Record<string, { options: CopyOptions; tags: number }>> = {
   'that gets several tags': { options: { additionalTags: ['v1.0', 'latest'] }, tags: 2 },
   'that is forced': { options: { force: true }, tags: 0 },
@@ -25,11 +29,13 @@ for (const [which, { options, tags }] of Object.entries(asked)) {
       await using to = await startRegistry();
       await using copier = new TestCopier(await openHome(t));
       from.seed('app', 'v1', image);
-      const [, blobs] = inWaves([from, to], [2, 3 * BLOBS + tags, BLOBS, 1, tags]);
+      // With several tags, the first PUT shows that this registry takes them one at a time only.
+      const named = tags > 0 ? [1, 1 + tags] : [1];
+      const [, blobs] = inWaves([from, to], [2, 3 * BLOBS + tags, BLOBS, ...named]);
       to.behave({ match: { method: 'GET', path: /manifests/ }, latencyMs: 30 });
       await copier.copy(at(from, 'app:v1'), at(to, 'app:v1'), options);
       assert.deepEqual(countMethods(blobs), { GET: BLOBS, HEAD: BLOBS + tags, POST: BLOBS });
-      assert.deepEqual(costOf(from, to), { waits: tags > 0 ? 5 : 4, requests: 2 + 4 * BLOBS + 1 + 2 * tags });
+      assert.deepEqual(costOf(from, to), { waits: tags > 0 ? 5 : 4, requests: 2 + 4 * BLOBS + tags + sum(named) });
       assert.deepEqual(to.tags('app').toSorted(), ['v1', ...(options.additionalTags ?? [])].toSorted());
     },
   );

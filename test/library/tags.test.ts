@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { CopyResult } from '../../src/index.ts';
+import { digestOf } from '../../src/digest/digest.ts';
 import { buildImage, buildIndex, randomBytes } from '../support/images.ts';
 import { startRegistry, type RequestRecord, type TestRegistry } from '../support/registry.ts';
 import { exchanges } from '../support/registry-transport.ts';
-import { at, openHome, TestCopier } from './test-copier.ts';
+import { at, openHome, TestCopier, type TestHome } from './test-copier.ts';
 
 const image = buildImage({ layers: { count: 3, size: 1000 } });
 const other = buildImage({ layers: [randomBytes('other', 1000)] });
@@ -176,6 +178,96 @@ test('force looks at every blob, inside one repository too', async (t) => {
   registry.seed('app', 'v1', image);
   const result = await copier.copy(at(registry, 'app:v1'), at(registry, 'app:v2'), { force: true });
   assert.equal(result.blobs.reused, 4);
+});
+
+/** Copies `app:v1` under three tags, with a copier of its own. */
+async function copyWithTags(home: TestHome, from: TestRegistry, to: TestRegistry): Promise<CopyResult> {
+  await using copier = new TestCopier(home);
+  return await copier.copy(at(from, 'app:v1'), at(to, 'app:v1'), { additionalTags: ['v1.0', 'latest'] });
+}
+
+const TAGS = ['v1', 'v1.0', 'latest'];
+
+test('a registry that writes several tags at once gets one PUT for all of them', async (t) => {
+  await using from = await startRegistry();
+  await using to = await startRegistry({ tagsAtOnce: true });
+  from.seed('app', 'v1', image);
+  const home = await openHome(t);
+  await copyWithTags(home, from, to);
+  const put = `PUT /v2/app/manifests/${image.manifest.digest}?tag=v1&tag=v1.0&tag=latest`;
+  assert.deepEqual(writes(to).slice(-1), [put]);
+  assert.equal(to.count({ method: 'PUT', path: /manifests/ }), 1);
+  for (const tag of TAGS) assert.deepEqual(to.manifest('app', tag), image.manifest);
+  to.reset();
+  assert.equal((await copyWithTags(home, from, to)).skipped, 'same');
+  assert.deepEqual(writes(to), []);
+});
+
+test('tags that are there already are not written again, and one that is left goes by itself', async (t) => {
+  await using from = await startRegistry();
+  await using to = await startRegistry({ tagsAtOnce: true });
+  from.seed('app', 'v1', image);
+  for (const tag of ['v1', 'latest']) to.seed('app', tag, image);
+  await copyWithTags(await openHome(t), from, to);
+  assert.deepEqual(writes(to), ['PUT /v2/app/manifests/v1.0']);
+});
+
+for (const [what, misbehave] of [
+  ['ignores', () => undefined],
+  ['refuses', (to: TestRegistry) => void to.behave({ match: { path: /\?tag=/ }, status: 400 })],
+] as const) {
+  test(`a registry that ${what} several tags is asked once for them, and by no later run`, async (t) => {
+    await using from = await startRegistry();
+    await using to = await startRegistry();
+    from.seed('app', 'v1', image);
+    misbehave(to);
+    const home = await openHome(t);
+    await copyWithTags(home, from, to);
+    assert.equal(to.count({ path: /\?tag=/ }), 1);
+    assert.equal(to.count({ method: 'PUT', path: /manifests/ }), 1 + TAGS.length);
+    for (const tag of TAGS) assert.deepEqual(to.manifest('app', tag), image.manifest);
+
+    for (const tag of TAGS) to.remove('app', tag);
+    to.reset();
+    await copyWithTags(home, from, to);
+    assert.equal(to.count({ path: /\?tag=/ }), 0);
+    assert.equal(to.count({ method: 'PUT', path: /manifests/ }), TAGS.length);
+  });
+}
+
+test('tags that the answer does not name are written one by one', async (t) => {
+  await using from = await startRegistry();
+  await using to = await startRegistry({ tagsAtOnce: true });
+  from.seed('app', 'v1', image);
+  to.behave({ match: { path: /\?tag=/ }, headers: { 'oci-tag': 'v1.0' } });
+  await copyWithTags(await openHome(t), from, to);
+  assert.deepEqual(writes(to).slice(-2).toSorted(), ['PUT /v2/app/manifests/latest', 'PUT /v2/app/manifests/v1']);
+});
+
+test('a single tag is written by its name, and a blob that is missing is sent before several tags are', async (t) => {
+  await using to = await startRegistry({ tagsAtOnce: true });
+  await using copier = new TestCopier(await openHome(t));
+  to.seed('app', 'v1', image);
+  await copier.copy(at(to, 'app:v1'), at(to, 'app:v2'));
+  assert.deepEqual(writes(to), ['PUT /v2/app/manifests/v2']);
+  to.reset();
+  to.remove('app', [...image.blobs.keys()][0] ?? '');
+  await using from = await startRegistry();
+  from.seed('app', 'v1', image);
+  const result = await copier.copy(at(from, 'app:v1'), at(to, 'app:v1'), { additionalTags: ['v3', 'v4'] });
+  assert.equal(result.blobs.copied, 1);
+  assert.equal(to.count({ method: 'PUT', path: /manifests/ }), 2);
+  for (const tag of ['v3', 'v4']) assert.deepEqual(to.manifest('app', tag), image.manifest);
+});
+
+test('a manifest with a sha512 digest keeps that digest under its tag', async (t) => {
+  await using from = await startRegistry();
+  await using to = await startRegistry({ tagsAtOnce: true });
+  await using copier = new TestCopier(await openHome(t));
+  const digest = digestOf(image.manifest.bytes, 'sha512');
+  from.seed('app', undefined, { ...image, manifest: { ...image.manifest, digest } });
+  await copier.copy(at(from, `app@${digest}`), at(to, 'app:v1'));
+  assert.equal(to.manifest('app', 'v1')?.digest, digest);
 });
 
 function isLook({ method, path }: RequestRecord): boolean {

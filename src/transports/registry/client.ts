@@ -1,5 +1,5 @@
 import { ImgcopyError, type Side } from '../../errors/imgcopy-error.ts';
-import { isDigest, type Digest } from '../../digest/digest.ts';
+import { isDigest, type Digest, type DigestAlgorithm } from '../../digest/digest.ts';
 import {
   atOrigin,
   dumpBody,
@@ -140,22 +140,27 @@ export class RegistryClient {
   }
 
   /**
-   * Stores a manifest under a tag or its digest.
-   * @returns the subject, where the registry says that it lists the manifest among what refers to that.
+   * Stores a manifest under a tag or its digest; with a digest, also under `tags`, where the registry does that.
+   * @returns the subject, where the registry says that it lists the manifest among what refers to that; those of `tags` that it says it has written.
    */
   async putManifest(
     reference: string,
     { bytes, mediaType }: Pick<RawManifest, 'bytes' | 'mediaType'>,
-    options: WaitOptions = {},
-  ): Promise<{ readonly subject: string | undefined }> {
-    const request = this.#request('PUT', `manifests/${reference}`, {
+    { tags = [], ...options }: WaitOptions & { readonly tags?: readonly string[] | undefined } = {},
+  ): Promise<{ readonly subject: string | undefined; readonly tags: readonly string[] }> {
+    const query = tags.map((tag) => `tag=${encodeURIComponent(tag)}`).join('&');
+    const request = this.#request('PUT', `manifests/${reference}${query && `?${query}`}`, {
       ...options,
       body: bytes,
       headers: { 'content-type': mediaType },
     });
     const response = await this.#expect(request, [200, 201, 202, 204]);
     await dumpBody(response);
-    return { subject: header(response, 'oci-subject') || undefined };
+    const written = [response.headers['oci-tag'] ?? []].flat().flatMap((value) => value.split(','));
+    return {
+      subject: header(response, 'oci-subject') || undefined,
+      tags: written.map((tag) => tag.trim()).filter((tag) => tags.includes(tag)),
+    };
   }
 
   /**
@@ -244,13 +249,19 @@ export class RegistryClient {
   async startUpload(
     options: WaitOptions & {
       readonly mount?: { readonly digest: Digest; readonly from: string } | undefined;
+      /** Of the blob's digest: a registry may hash what comes by sha256 unless it is told. */
+      readonly algorithm?: DigestAlgorithm | undefined;
       /** Default: those of the client. */
       readonly scopes?: readonly string[] | undefined;
     } = {},
   ): Promise<UploadLocation | 'mounted'> {
     using late = delayedAbort(options.signal);
-    const query = options.mount && `?mount=${options.mount.digest}&from=${encodeURIComponent(options.mount.from)}`;
-    const request = this.#request('POST', `blobs/uploads/${query ?? ''}`, {
+    const { mount, algorithm = 'sha256' } = options;
+    const query = [
+      ...(mount === undefined ? [] : [`mount=${mount.digest}&from=${encodeURIComponent(mount.from)}`]),
+      ...(algorithm === 'sha256' ? [] : [`digest-algorithm=${algorithm}`]),
+    ].join('&');
+    const request = this.#request('POST', `blobs/uploads/${query && `?${query}`}`, {
       ...options,
       signal: late.signal,
       body: new Uint8Array(),

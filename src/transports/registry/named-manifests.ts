@@ -5,8 +5,18 @@ import { manifestDigest, parseManifest } from '../../manifest/parse-manifest.ts'
 import type { RawManifest, WaitOptions } from '../../contract/blob-info.ts';
 import type { CurrentManifest, ManifestPresence } from '../../contract/image-destination.ts';
 import { MissingBlobsError } from '../../contract/errors.ts';
+import type { BlobInfoCache } from '../../contract/blob-info-cache.ts';
 import type { RegistryClient } from './client.ts';
 import { RegistryError } from './registry-error.ts';
+import type { TagsAtOnce, TagsAtOnceMemory } from './tags-at-once.ts';
+
+export interface NamedManifestsOptions {
+  readonly tagsAtOnce: TagsAtOnce;
+  /** Where it is remembered, once it is open. */
+  readonly cache?: (() => BlobInfoCache | undefined) | undefined;
+  /** `host[:port]` */
+  readonly host: string;
+}
 
 /** Who lists a manifest among those that refer to its subject: a registry with a referrers API, or clients where there is none. */
 export type Listing = 'registry' | 'client' | 'unknown';
@@ -14,11 +24,13 @@ export type Listing = 'registry' | 'client' | 'unknown';
 /** The manifests of a repository by their names. Each name is looked at once, and written only where it holds something else. */
 export class NamedManifests {
   readonly #client: RegistryClient;
+  readonly #options: NamedManifestsOptions;
   readonly #heads = new Map<string, Promise<ManifestPresence>>();
   readonly #wholes = new Map<string, Promise<ManifestPresence>>();
 
-  constructor(client: RegistryClient) {
+  constructor(client: RegistryClient, options: NamedManifestsOptions) {
     this.#client = client;
+    this.#options = options;
   }
 
   /** What a tag or digest names now, by GET, or by HEAD where its digest will do. */
@@ -34,26 +46,65 @@ export class NamedManifests {
   }
 
   /**
-   * Stores a manifest under a name, unless it was found there. Registries with immutable tags refuse to write even the same again, so a refusal
-   * may only mean that an earlier request, whose answer was lost, has stored it.
+   * Stores a manifest under a name, unless it was found there. Tags that will be put next are written with it, where that saves requests.
    *
    * @throws MissingBlobsError where the registry lacks what the manifest names.
    */
-  async put(name: string, manifest: RawManifest, { signal }: WaitOptions = {}): Promise<Listing> {
-    if (await this.#holds(name, manifest)) return 'unknown';
+  async put(
+    name: string,
+    manifest: RawManifest,
+    { nextTags = [], signal }: WaitOptions & { readonly nextTags?: readonly string[] | undefined } = {},
+  ): Promise<Listing> {
+    const lacking = await this.#lacking([name, ...nextTags], manifest);
+    const listing = await this.#putTags(lacking, manifest, signal);
+    if (listing === undefined) return lacking.includes(name) ? this.#putOne(name, manifest, signal) : 'unknown';
+    // The manifest was taken, so nothing has to wait for the first name any more.
+    const left = await this.#lacking(lacking, manifest);
+    await Promise.all(left.map((other) => this.#putOne(other, manifest, signal)));
+    return listing;
+  }
+
+  /**
+   * Several tags by one PUT. It also gives a tag the digest of a manifest whose digest is not sha256: by its name alone, the registry would choose one.
+   * @returns undefined where that is not worth it, or the registry refuses it: single requests tell why.
+   */
+  async #putTags(
+    names: readonly string[],
+    manifest: RawManifest,
+    signal: AbortSignal | undefined,
+  ): Promise<Listing | undefined> {
+    const { tagsAtOnce } = this.#options;
+    const tags = names.filter((name) => !isDigest(name));
+    const isWorthIt = tags.length > 1 || (tags.length === 1 && digestAlgorithm(manifest.digest) !== 'sha256');
+    if (!isWorthIt || !tagsAtOnce.mayWork(this.#memory)) return undefined;
+    try {
+      const written = await this.#client.putManifest(manifest.digest, manifest, { tags, signal });
+      tagsAtOnce.learn(written.tags.length > 0, this.#memory);
+      for (const name of [manifest.digest, ...written.tags]) this.#hold(name, manifest);
+      return listingOf(written);
+    } catch (error) {
+      if (!isRefusal(error) || lacksBlobs(error)) throw explained(error, manifest);
+      tagsAtOnce.refuse(this.#memory);
+      return undefined;
+    }
+  }
+
+  /**
+   * Registries with immutable tags refuse to write even the same again, so a refusal may only mean that an earlier request, whose answer was lost, has
+   * stored it.
+   */
+  async #putOne(name: string, manifest: RawManifest, signal: AbortSignal | undefined): Promise<Listing> {
     const listing = await this.#write(name, manifest, signal);
-    this.#wholes.set(name, Promise.resolve({ state: 'present', manifest }));
+    this.#hold(name, manifest);
     return listing;
   }
 
   async #write(name: string, manifest: RawManifest, signal: AbortSignal | undefined): Promise<Listing> {
     try {
-      const { subject } = await this.#client.putManifest(name, manifest, { signal });
-      return subject === undefined ? 'client' : 'registry';
+      return listingOf(await this.#client.putManifest(name, manifest, { signal }));
     } catch (error) {
-      if (refusesForeignUrl(error, manifest)) throw foreignUrlRefused(error);
-      if (lacksBlobs(error)) throw new MissingBlobsError(error, { hint: missingBlobsHint(manifest) });
-      if (!isRefusal(error)) throw error;
+      const reason = explained(error, manifest);
+      if (reason !== error || !isRefusal(error)) throw reason;
       const found = await this.#askDigest(name, signal);
       if (found?.digest !== manifest.digest) {
         if (found !== undefined && isTagImmutable(error)) throw notReplaced(name, found, error);
@@ -61,6 +112,20 @@ export class NamedManifests {
       }
       return 'unknown';
     }
+  }
+
+  get #memory(): TagsAtOnceMemory {
+    const { cache, host } = this.#options;
+    return { cache: cache?.(), host };
+  }
+
+  #hold(name: string, manifest: RawManifest): void {
+    this.#wholes.set(name, Promise.resolve({ state: 'present', manifest }));
+  }
+
+  async #lacking(names: readonly string[], manifest: RawManifest): Promise<readonly string[]> {
+    const held = await Promise.all(names.map((name) => this.#holds(name, manifest)));
+    return names.filter((_name, index) => !held[index]);
   }
 
   async #holds(name: string, { digest }: RawManifest): Promise<boolean> {
@@ -120,6 +185,16 @@ async function presenceOf(ask: () => Promise<CurrentManifest>): Promise<Manifest
 }
 
 const UNREADABLE: ReadonlySet<string> = new Set(['ERR_INVALID_MANIFEST', 'ERR_ANSWER_TOO_LARGE']);
+
+function listingOf({ subject }: { readonly subject: string | undefined }): Listing {
+  return subject === undefined ? 'client' : 'registry';
+}
+
+/** What a refused manifest lacks, where the answer tells. */
+function explained(error: unknown, manifest: RawManifest): unknown {
+  if (refusesForeignUrl(error, manifest)) return foreignUrlRefused(error);
+  return lacksBlobs(error) ? new MissingBlobsError(error, { hint: missingBlobsHint(manifest) }) : error;
+}
 
 function lacksBlobs(error: unknown): error is RegistryError {
   return error instanceof RegistryError && error.codes.some((code) => /^(MANIFEST_)?BLOB_UNKNOWN$/.test(code));

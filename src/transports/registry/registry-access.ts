@@ -27,6 +27,7 @@ import { apiHost, isLoopbackHost } from '../../reference/registry-host.ts';
 import type { WaitOptions } from '../../contract/blob-info.ts';
 import { UploadLimits } from './upload/upload-limits.ts';
 import { SelfMount } from './self-mount.ts';
+import { TagsAtOnce } from './tags-at-once.ts';
 
 /** How a registry is to be reached, and as whom. */
 export interface RegistryEndpoint {
@@ -96,6 +97,7 @@ export class RegistryAccess implements AsyncDisposable {
   readonly #origins = new Map<string, Promise<Origin>>();
   readonly #uploadLimits = new Map<string, UploadLimits>();
   readonly #selfMounts = new Map<string, SelfMount>();
+  readonly #tagsAtOnce = new Map<string, TagsAtOnce>();
   readonly gates: HostGates;
   readonly #slowDown: readonly Layer[];
 
@@ -122,6 +124,13 @@ export class RegistryAccess implements AsyncDisposable {
     const selfMount = this.#selfMounts.get(origin) ?? new SelfMount();
     this.#selfMounts.set(origin, selfMount);
     return selfMount;
+  }
+
+  /** Whether a registry writes several tags at once, by its origin. */
+  tagsAtOnce(origin: string): TagsAtOnce {
+    const tagsAtOnce = this.#tagsAtOnce.get(origin) ?? new TagsAtOnce();
+    this.#tagsAtOnce.set(origin, tagsAtOnce);
+    return tagsAtOnce;
   }
 
   /** Who writes to referrers tags, one at a time for each. */

@@ -38,6 +38,7 @@ import { collectVerified, uploadBytes, uploadStream } from './upload/upload.ts';
 import type { UploadLimits } from './upload/upload-limits.ts';
 import { Uploads } from './upload/uploads.ts';
 import type { SelfMount } from './self-mount.ts';
+import type { TagsAtOnce } from './tags-at-once.ts';
 
 export interface RegistryDestinationOptions extends WaitOptions {
   readonly observer?: RequestObserver | undefined;
@@ -70,6 +71,7 @@ export async function openRegistryDestination(
     cache: options.cache,
     limits: access.uploadLimits(origin),
     selfMount: access.selfMount(origin),
+    tagsAtOnce: access.tagsAtOnce(origin),
     uploadState: access.uploadState,
     writers: access.tagWriters,
   });
@@ -83,6 +85,7 @@ interface DestinationParts {
   readonly cache?: (() => BlobInfoCache | undefined) | undefined;
   readonly limits: UploadLimits;
   readonly selfMount: SelfMount;
+  readonly tagsAtOnce: TagsAtOnce;
   /** Opens the file that notes interrupted uploads. */
   readonly uploadState: () => Promise<UploadState>;
   /** Who writes to referrers tags, in this process. */
@@ -115,7 +118,8 @@ export class RegistryDestination implements ImageDestination {
     this.#uploads = new Uploads(client, { ...options, noted });
     this.#reuse = new BlobReuse(client, this.repository, { uploads: this.#uploads, selfMount: options.selfMount });
     this.#own = registryBlobRanges(client, { ...options, registry: options.address.registry });
-    this.#manifests = new NamedManifests(client);
+    const { tagsAtOnce, cache, address } = options;
+    this.#manifests = new NamedManifests(client, { tagsAtOnce, cache, host: address.registry });
     this.#referrersTags = new ReferrersTags(client, options);
     this.#oldLayers = new OldLayers(
       async () => {
@@ -189,8 +193,9 @@ export class RegistryDestination implements ImageDestination {
     return { digest, size: size ?? 0 };
   }
 
-  async putManifest(manifest: RawManifest, { instanceDigest, tag, signal }: PutManifestOptions = {}): Promise<void> {
-    const listing = await this.#manifests.put(instanceDigest ?? tag ?? this.#name, manifest, { signal });
+  async putManifest(manifest: RawManifest, options: PutManifestOptions = {}): Promise<void> {
+    const { instanceDigest, tag, nextTags, signal } = options;
+    const listing = await this.#manifests.put(instanceDigest ?? tag ?? this.#name, manifest, { nextTags, signal });
     this.#referrersTags.note(manifest, listing);
   }
 

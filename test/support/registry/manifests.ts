@@ -94,11 +94,15 @@ async function putManifest(
   }
   const missing = missingContent(content, registry, registry.store.find(name));
   if (missing.length > 0) return await exchange.fail(400, 'MANIFEST_BLOB_UNKNOWN', 'blob unknown to registry', missing);
-  registry.store.open(name).putManifest({ bytes, mediaType, digest }, isDigest(reference) ? undefined : reference);
+  const repository = registry.store.open(name);
+  repository.putManifest({ bytes, mediaType, digest }, isDigest(reference) ? undefined : reference);
+  const tags = registry.settings.tagsAtOnce && isDigest(reference) ? exchange.url.searchParams.getAll('tag') : [];
+  for (const tag of tags) repository.putManifest({ bytes, mediaType, digest }, tag);
   const { subject } = content;
   await exchange.answer(201, {
     location: `/v2/${name}/manifests/${digest}`,
     'docker-content-digest': digest,
+    ...(tags.length > 0 ? { 'oci-tag': [tags.slice(0, 2).join(', '), ...tags.slice(2)] } : {}),
     ...(subject !== undefined && registry.settings.referrers ? { 'oci-subject': subject.digest } : {}),
   });
 }

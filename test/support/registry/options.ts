@@ -75,6 +75,10 @@ export interface RegistrySettings {
   checkAccept: boolean;
   /** Whether a tag that exists can be written again, even with the manifest that it has. ECR refuses it with 400 TAG_INVALID. */
   immutableTags: boolean;
+  /** Whether a PUT of a manifest by digest writes the tags in its query, and names them in OCI-Tag. */
+  tagsAtOnce: boolean;
+  /** Whether a session hashes by sha256 unless it was opened with `digest-algorithm`: only an empty one can change that, as in olareg. */
+  needsDigestAlgorithm: boolean;
   /** Whether there is a referrers API. */
   referrers: boolean;
   /** Bodies of answers are written in packets of this many bytes. */
@@ -130,6 +134,8 @@ export const defaultSettings: Readonly<RegistrySettings> = {
   sparseIndex: false,
   checkAccept: true,
   immutableTags: false,
+  tagsAtOnce: false,
+  needsDigestAlgorithm: false,
   referrers: true,
   packetBytes: 64 * 1024,
 };

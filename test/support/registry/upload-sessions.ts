@@ -2,14 +2,17 @@
 export class UploadSession {
   readonly id: string;
   readonly repository: string;
+  /** As it was opened with. */
+  readonly algorithm: string;
   /** Whether the last chunk was shorter than OCI-Chunk-Min-Length: none may follow. */
   endsShort = false;
   #parts: Buffer[] = [];
   #bytes = 0;
 
-  constructor(id: string, repository: string) {
+  constructor(id: string, repository: string, algorithm: string) {
     this.id = id;
     this.repository = repository;
+    this.algorithm = algorithm;
   }
 
   /** How many bytes have come so far. */
@@ -38,9 +41,9 @@ export class UploadSessions {
   readonly #open = new Map<string, UploadSession>();
   #started = 0;
 
-  start(repository: string): UploadSession {
+  start(repository: string, algorithm: string = 'sha256'): UploadSession {
     this.#started += 1;
-    const session = new UploadSession(`session-${this.#started}`, repository);
+    const session = new UploadSession(`session-${this.#started}`, repository, algorithm);
     this.#open.set(session.id, session);
     return session;
   }

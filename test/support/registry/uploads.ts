@@ -10,7 +10,7 @@ import type { UploadSession } from './upload-sessions.ts';
 export async function startUpload(exchange: Exchange, registry: RegistryState, name: string): Promise<void> {
   const mount = exchange.query('mount');
   if (mount !== undefined && (await answerMount(exchange, registry, name, mount as Digest))) return;
-  const session = registry.sessions.start(name);
+  const session = registry.sessions.start(name, exchange.query('digest-algorithm'));
   const { chunkMinLength } = registry.settings;
   await exchange.answer(202, {
     ...sessionHeaders(registry, session),
@@ -71,6 +71,9 @@ async function closeUpload(exchange: Exchange, registry: RegistryState, session:
   if (!isDigest(digest)) return await exchange.fail(400, 'DIGEST_INVALID', 'provided digest is missing or none');
   const limit = typeof monolithic === 'object' ? monolithic : undefined;
   const isRefused = hasBody(exchange) && monolithic !== 'ok' && limit === undefined;
+  const isOtherHash = session.bytes > 0 && session.algorithm !== digestAlgorithm(digest);
+  if (registry.settings.needsDigestAlgorithm && isOtherHash)
+    return await exchange.fail(400, 'DIGEST_INVALID', 'the upload is hashed by another algorithm');
   if (isRefused) return await refuseWay(exchange, typeof monolithic === 'number' ? monolithic : 405);
   if (!(await takeBody(exchange, registry, session, limit))) return;
   registry.sessions.end(session);

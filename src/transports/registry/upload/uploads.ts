@@ -1,4 +1,4 @@
-import type { Digest } from '../../../digest/digest.ts';
+import { digestAlgorithm, type Digest } from '../../../digest/digest.ts';
 import type { RequestObserver } from '../../../http/index.ts';
 import { Attempts, type RetryPolicy } from '../../../retry/attempts.ts';
 import type { BlobInfo, WaitOptions } from '../../../contract/blob-info.ts';
@@ -97,7 +97,7 @@ export class Uploads implements AsyncDisposable {
     options: NonNullable<Parameters<RegistryClient['startUpload']>[0]>,
   ): Promise<UploadSession | 'mounted'> {
     const opening = this.#client
-      .startUpload(options)
+      .startUpload({ ...options, algorithm: digestAlgorithm(digest) })
       .then((answer) => (answer === 'mounted' ? answer : this.#sessionAt(digest, answer)));
     this.#opening.add(opening);
     try {
