@@ -1,5 +1,6 @@
 import { ImgcopyError, type ErrorKind, type Side } from '../errors/imgcopy-error.ts';
-import { excerpt, quote } from '../errors/printable.ts';
+import { parseErrorBody } from '../errors/error-body.ts';
+import { quote } from '../errors/printable.ts';
 import { dumpBody, readBody } from '../http/send/body.ts';
 import { refuseLinkLocal } from '../http/send/link-local.ts';
 import { redactUrl } from '../http/send/network-error.ts';
@@ -157,8 +158,9 @@ async function readToken(
   { request, now }: { readonly request: TokenRequest; readonly now: () => number },
 ): Promise<BearerToken> {
   const receivedAt = now();
-  const answer = parseAnswer(await readBody(response, sent, MAX_ANSWER_BYTES));
-  if (response.status !== 200) throw refusal(response.status, answer, { sent, request });
+  const body = await readBody(response, sent, MAX_ANSWER_BYTES);
+  if (response.status !== 200) throw refusal(response.status, body.toString(), { sent, request });
+  const answer = parseAnswer(body);
   const value = [answer['token'], answer['access_token']].find((text) => typeof text === 'string' && text !== '');
   if (typeof value !== 'string' || !/^[\x21-\x7e]+$/.test(value)) {
     throw new ImgcopyError(`${describe(sent)}: expected a token in JSON, found something else`, {
@@ -182,24 +184,15 @@ function parseAnswer(bytes: Buffer): Record<string, unknown> {
 
 function refusal(
   status: number,
-  answer: Record<string, unknown>,
+  answer: string,
   { sent, request }: { readonly sent: HttpRequest; readonly request: TokenRequest },
 ): TokenRequestError {
-  const said = serverMessage(answer, request.credentials);
+  const { credentials } = request;
+  const secret = credentials?.kind === 'basic' ? credentials.password : credentials?.token;
+  const { message: said } = parseErrorBody(answer, secret);
   const wanted = request.scopes.join(' ') || request.registryOrigin;
   const message = `no token for ${wanted}: ${describe(sent)}: ${status}${said === '' ? '' : ` (${said})`}`;
   return new TokenRequestError(message, { status, side: sent.side });
-}
-
-/** What the server says of its refusal, without what could steer a terminal, and without the secret, should it be quoted. */
-function serverMessage(answer: Record<string, unknown>, credentials: TokenRequest['credentials']): string {
-  const first: unknown = Array.isArray(answer['errors']) ? answer['errors'][0] : answer;
-  const fields: Record<string, unknown> = typeof first === 'object' && first !== null ? { ...first } : {};
-  const candidates = [fields['message'], fields['details'], fields['error_description'], fields['error']];
-  const text = candidates.find((candidate) => typeof candidate === 'string') ?? '';
-  const secret = credentials?.kind === 'basic' ? credentials.password : credentials?.token;
-  const safe = secret ? text.replaceAll(secret, '***') : text;
-  return excerpt(safe, MAX_MESSAGE_LENGTH);
 }
 
 function kindOf(status: number): ErrorKind {

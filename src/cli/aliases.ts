@@ -17,6 +17,25 @@ const NAMES: readonly (readonly [RegExp, string])[] = [
 const IGNORED: ReadonlySet<string> = new Set(['--insecure-policy', '--dest-precompute-digests']);
 const IGNORED_WITH_VALUE: ReadonlySet<string> = new Set(['--policy', '--tmpdir']);
 
+/** What other copiers can do, and what there is here instead. */
+const UNSUPPORTED: ReadonlyMap<string, (verb: string) => string> = new Map([
+  ['--format', insteadOfFormat],
+  ...['--dest-compress', '--dest-decompress', '--dest-compress-format', '--dest-compress-level'].map(
+    (name) => [name, () => 'imgcopy keeps the compression of layers; skopeo copy can change it'] as const,
+  ),
+  ...['--sign-by', '--sign-by-sigstore', '--sign-by-sigstore-private-key'].map(
+    (name) =>
+      [name, () => 'copy the image, then sign the digest that imgcopy prints, for example with cosign'] as const,
+  ),
+]);
+
+function insteadOfFormat(verb: string): string {
+  if (verb === 'inspect') return 'use --json, and jq to choose a field: imgcopy inspect --json REF | jq -r .digest';
+  if (['digest', 'tags', 'ls', 'list-tags'].includes(verb))
+    return `leave it out: imgcopy ${verb} prints one plain value a line`;
+  return 'imgcopy keeps the format of a manifest, so that its digest stays; what is printed is chosen with --output';
+}
+
 /**
  * The arguments with other copiers' names replaced by ours.
  * @param argv  what the user typed.
@@ -29,6 +48,7 @@ export function withoutAliases(argv: readonly string[]): string[] {
   for (let argument = rest.shift(); argument !== undefined; argument = rest.shift()) {
     if (argument === '--') return [...result, ...overridden(override), argument, ...rest];
     const [name, inline] = split(argument);
+    refuseUnsupported(name, argv);
     const value = (): string => inline ?? rest.shift() ?? '';
     const part = /^--override-(os|arch|variant)$/.exec(name)?.[1];
     if (part !== undefined) override.set(part, value());
@@ -38,6 +58,13 @@ export function withoutAliases(argv: readonly string[]): string[] {
   }
   // crane's way to say what is the default here.
   return [...result, ...overridden(override)].filter((argument) => argument !== '--platform=all');
+}
+
+function refuseUnsupported(name: string, argv: readonly string[]): void {
+  const hintFor = UNSUPPORTED.get(name);
+  if (hintFor === undefined) return;
+  const verb = argv.find((argument) => /^[a-z]/.test(argument)) ?? '';
+  throw new ImgcopyError(`${name} is not supported`, { code: 'ERR_USAGE', kind: 'usage', hint: hintFor(verb) });
 }
 
 function renamed(name: string, inline: string | undefined, rest: string[]): string {

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { refuseMistypedCommand } from './mistyped-command.ts';
+import { refuseHelpWithout, refuseMistypedCommand } from './mistyped-command.ts';
 
 /**
  * The arguments with the command in front, for people who write options before it, as skopeo wants some: `--debug copy SRC DST`.
@@ -14,6 +14,8 @@ export function verbFirst(argv: readonly string[], program: Command): readonly s
     refuseMistypedCommand(operand, program);
     return argv;
   }
+  const topic = argv[at + 1];
+  if (verb === 'help' && topic !== undefined && !topic.startsWith('-')) refuseHelpWithout(topic, program);
   const others = [...argv.slice(0, at), ...argv.slice(at + 1)];
   // Hints speak of the sides of a copy; other commands have one.
   return [operand, ...(verb === 'copy' ? others : others.map((argument) => argument.replace(/^--src-/, '--')))];

@@ -1,5 +1,5 @@
 import { styleText } from 'node:util';
-import type { CommanderError } from 'commander';
+import type { Command, CommanderError } from 'commander';
 import { endName, ImgcopyError, printable, type ErrorKind } from '../index.ts';
 
 const STATUS: Readonly<Record<ErrorKind, number>> = {
@@ -82,16 +82,37 @@ function withoutSides(hint: string): string {
 }
 
 /** What commander found wrong with the arguments, in the same form. */
-export function usageError(error: CommanderError, command: string | undefined): ImgcopyError {
-  const [message = '', suggestion] = error.message.replace(/^error: /, '').split('\n');
-  const help = command === undefined ? 'imgcopy --help' : `imgcopy help ${command}`;
+export function usageError(error: CommanderError, command: Command | undefined): ImgcopyError {
+  const [first = '', suggestion] = error.message.replace(/^error: /, '').split('\n');
+  const message = REWORDED.reduce((text, [pattern, plainer]) => text.replace(pattern, plainer), first);
+  const help = command === undefined ? 'imgcopy --help' : `imgcopy help ${command.name()}`;
   const [, meant] = /^\((Did you mean .*)\)$/.exec(suggestion ?? '') ?? [];
-  return new ImgcopyError(message.replace(/\.$/, ''), {
+  const isMissing = error.code === 'commander.missingArgument';
+  const hint = isMissing ? `write ${formOf(command)}; see ${help}` : `see ${help}`;
+  return new ImgcopyError(message, {
     code: 'ERR_USAGE',
     kind: 'usage',
-    hint: meant === undefined ? `see ${help}` : `${meant.replace('Did', 'did')} See ${help}`,
+    hint: meant === undefined ? hint : `${meant.replace('Did', 'did')} See ${help}`,
   });
 }
+
+function formOf(command: Command | undefined): string {
+  if (command === undefined) return 'imgcopy SRC DST';
+  const args = command.registeredArguments.map((argument) => argument.name().toUpperCase());
+  return ['imgcopy', command.name(), ...args].join(' ');
+}
+
+/** What commander says, and how we say it. */
+const REWORDED: readonly (readonly [RegExp, string])[] = [
+  [/^missing required argument '(.*)'$/, 'missing argument $1'],
+  [/^command-argument value '(.*)' is invalid for argument '(.*)'/, 'invalid $2 "$1"'],
+  [/^option '.*' value '(.*)' from env '(.*)' is invalid/, 'invalid $2 "$1"'],
+  [/^option '(?:-\w, )?(--\S+).*' argument '(.*)' is invalid/, 'invalid $1 "$2"'],
+  [/^option '(?:-\w, )?(--\S+) (.*)' argument missing$/, '$1 has no value: expected $1 $2'],
+  [/\. (?:Allowed choices are|Expected) /, ': expected '],
+  [/(: expected (?:[\w-]+, )*[\w-]+), ([\w-]+)\.?$/, '$1 or $2'],
+  [/\.$/, ''],
+];
 
 /**
  * A failure, and what led to it. Of several failures in one error the first counts, and the others follow: what failed while it was cleaned up after

@@ -47,16 +47,16 @@ async function run(argv: readonly string[], options: ProgramOptions): Promise<nu
       );
       return interruption.status;
     }
-    const reported = error instanceof CommanderError ? usageError(error, verbOf(argv, program)) : error;
+    const reported = error instanceof CommanderError ? usageError(error, commandOf(argv, program)) : error;
     const stack = running?.opts<{ debug?: boolean }>().debug ?? argv.includes('--debug');
     reportError(reported, { stack, sides: running?.name() === 'copy' });
     return exitStatusOf(reported);
   }
 }
 
-function verbOf(argv: readonly string[], program: Command): string | undefined {
+function commandOf(argv: readonly string[], program: Command): Command | undefined {
   const [verb = ''] = verbFirst(argv, program);
-  return program.commands.find((command) => command.name() === verb || command.aliases().includes(verb))?.name();
+  return program.commands.find((command) => command.name() === verb || command.aliases().includes(verb));
 }
 
 /** Node.js puts U+FFFD in the place of bytes that are not UTF-8: a path would be another one, and so would a password. */

@@ -7,15 +7,32 @@ import { ImgcopyError } from '../index.ts';
  */
 export function refuseMistypedCommand(word: string, program: Command): void {
   if (/[/:@]/.test(word) || OFFICIAL_IMAGES.has(word)) return;
-  const meant = ourCommands(program).find((name) => name.length >= 4 && isOneEdit(word.toLowerCase(), name));
-  const instead = meant ?? OTHER_COMMANDS.get(word);
+  const instead = similarCommand(word, program) ?? OTHER_COMMANDS.get(word);
   if (instead === undefined) return;
   const suggestion = instead === '' ? 'imgcopy --help lists the commands.' : `did you mean imgcopy ${instead}?`;
-  throw new ImgcopyError(`unknown command: ${word}`, {
-    code: 'ERR_USAGE',
-    kind: 'usage',
-    hint: `${suggestion} To copy an image with this name, write docker://${word}`,
-  });
+  throw unknownCommand(word, `${suggestion} To copy an image with this name, write docker://${word}`);
+}
+
+/**
+ * Refuses to explain a command that does not exist.
+ * @throws ImgcopyError of kind `usage`.
+ */
+export function refuseHelpWithout(word: string, program: Command): void {
+  if (ourCommands(program).includes(word)) return;
+  const meant = similarCommand(word, program);
+  throw unknownCommand(
+    word,
+    meant === undefined ? 'imgcopy --help lists the commands' : `did you mean imgcopy help ${meant}?`,
+  );
+}
+
+function unknownCommand(word: string, hint: string): ImgcopyError {
+  return new ImgcopyError(`unknown command: ${word}`, { code: 'ERR_USAGE', kind: 'usage', hint });
+}
+
+/** The command that differs from a word in one letter. */
+function similarCommand(word: string, program: Command): string | undefined {
+  return ourCommands(program).find((name) => name.length >= 4 && isOneEdit(word.toLowerCase(), name));
 }
 
 function ourCommands({ commands }: Command): readonly string[] {

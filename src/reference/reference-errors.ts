@@ -16,7 +16,7 @@ export class InvalidReferenceError extends ImgcopyError {
 export class UnknownTransportError extends ImgcopyError {
   constructor(text: string, transport: string, options: { readonly known: readonly string[]; readonly hint: string }) {
     super(
-      `unknown transport ${quote(transport)} in ${quoteReference(text)}: expected one of ${options.known.join(', ')}`,
+      `unknown transport ${quote(transport)} in ${quoteReference(text)}: supported are ${options.known.join(', ')}`,
       { code: 'ERR_UNKNOWN_TRANSPORT', kind: 'usage', hint: options.hint },
     );
   }

@@ -53,7 +53,7 @@ function refuseOtherTransport(text: string, known: readonly string[]): void {
   if (OTHER_TRANSPORTS.has(name)) {
     throw new UnknownTransportError(text, `${name}:`, {
       known,
-      hint: `an image called ${name} is written docker://${withoutUserinfo(text)}`,
+      hint: `convert it first: skopeo copy ${withoutUserinfo(text)} dir:image. The image called ${name} is written docker://${withoutUserinfo(text)}`,
     });
   }
 }
@@ -72,5 +72,5 @@ function refuseDockerWithoutSlashes(text: string): never {
 function refuseBarePath(text: string): void {
   const isPath = /^(?:\.{0,2}\/|\.{1,2}$)/.test(text) || /^[a-z]:[\\/]/i.test(text) || text.includes('\\');
   if (!isPath) return;
-  throw new InvalidReferenceError(text, 'to use a directory, write dir:./small-out', { hint: `dir:${text}` });
+  throw new InvalidReferenceError(text, 'it is a path', { hint: `to use a directory, write dir:${text}` });
 }

@@ -140,7 +140,7 @@ const refusals: readonly { status: number; kind: string; anonymous?: boolean }[]
 
 for (const { status, kind, anonymous = false } of refusals) {
   test(`${status} ${anonymous ? 'to nobody' : 'to a user'} is an error of kind ${kind}`, async (t) => {
-    const body = '{"errors":[{"code":"X","message":"no: \\u001b[1mpa:ss\\u001b[0m is wrong"}]}';
+    const body = '{"errors":[{"code":"X","message":"no: \\u001b[1mpa:ss\\u001b[0m is wrong","detail":["app"]}]}';
     const { request } = await setUp(t, { status, body });
     const credentials = anonymous ? undefined : anna;
     await assert.rejects(fetchToken({ ...request, credentials }, send, Date.now), (error) => {
@@ -148,8 +148,8 @@ for (const { status, kind, anonymous = false } of refusals) {
       assert.equal(error.status, status);
       assert.equal(error.kind, kind);
       assert.equal(error.side, 'source');
-      const said = anonymous ? 'no:  [1mpa:ss [0m is wrong' : 'no:  [1m*** [0m is wrong';
-      assert.ok(error.message.endsWith(`GET ${request.realm}: ${status} (${said})`), error.message);
+      const said = anonymous ? 'no:  [1mpa:ss [0m is wrong [["app"]]' : 'no:  [1m*** [0m is wrong [["app"]]';
+      assert.ok(error.message.endsWith(`GET ${request.realm}: ${status} (X: ${said})`), error.message);
       return true;
     });
   });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CommanderError } from 'commander';
+import { Command, CommanderError } from 'commander';
 import { exitStatusOf, formatError, usageError } from '../../src/cli/error-report.ts';
 import { ImgcopyError } from '../../src/index.ts';
 
@@ -116,7 +116,7 @@ test('a wrong argument is told in the same form, with the nearest right one', ()
     "error: unknown option '--jbs'\n(Did you mean --jobs?)",
   );
   assert.equal(
-    formatError(usageError(error, 'copy'), { stack: false, sides: false }),
+    formatError(usageError(error, new Command('copy')), { stack: false, sides: false }),
     "imgcopy: unknown option '--jbs'\n  hint: did you mean --jobs? See imgcopy help copy    [ERR_USAGE]\n",
   );
   assert.equal(exitStatusOf(usageError(error, undefined)), 2);

@@ -13,13 +13,13 @@ after(async () => {
 });
 
 const wrong: readonly (readonly [typed: string, message: RegExp])[] = [
-  ['a', /missing required argument 'dst'/],
+  ['a', /missing argument dst\n.*write imgcopy SRC DST/],
   ['a b c', /too many arguments/],
   ['--nope a b', /unknown option '--nope'/],
   ['--jbs 3 a b', /did you mean --jobs\?/],
-  ['--jobs 0 a b', /'0' is invalid. Expected a whole number of at least 1/],
-  ['--timeout soon a b', /'soon' is invalid. Expected a duration such as/],
-  ['--partial perhaps a b', /Allowed choices are auto, always, never/],
+  ['--jobs 0 a b', /invalid --jobs "0": expected a whole number of at least 1\n/],
+  ['--timeout soon a b', /invalid --timeout "soon": expected a duration such as/],
+  ['--partial perhaps a b', /invalid --partial "perhaps": expected auto, always or never\n/],
   ['--platform linux a b', /invalid platform "linux"/],
   ['--all --platform linux/amd64 a b', /cannot be used with/],
   ['--creds :secret dir:a dir:b', /without a user name/],
@@ -32,8 +32,14 @@ const wrong: readonly (readonly [typed: string, message: RegExp])[] = [
   ['alpine small-out', /small-out as the destination means docker\.io\/library\/small-out[^]*dir:\.\/small-out/],
   ['dir:a small-out:v1', /small-out:v1 as the destination[^]*dir:\.\/small-out /],
   ['dir:a localhost:5000', /hint: write dir:.* or HOST\/localhost/],
-  ['tags', /missing required argument 'repository'[^]*imgcopy help tags/],
-  ['cache sweep', /Allowed choices are path, stats, clear/],
+  ['tags', /missing argument repository\n.*write imgcopy tags REPOSITORY; see imgcopy help tags/],
+  ['cache sweep', /invalid action "sweep": expected path, stats or clear\n/],
+  ['a b --jobs', /--jobs has no value: expected --jobs <n>/],
+  ['help nosuch', /unknown command: nosuch\n {2}hint: imgcopy --help lists the commands /],
+  ['help inspct', /unknown command: inspct\n {2}hint: did you mean imgcopy help inspect\?/],
+  ['inspect a --format {{.Digest}}', /--format is not supported\n.*imgcopy inspect --json REF/],
+  ['digest a --format=x', /--format is not supported\n.*one plain value a line/],
+  ['a b --format oci', /--format is not supported\n.*--output/],
 ];
 
 describe('wrong usage', { concurrency: 4 }, () => {
@@ -46,6 +52,12 @@ describe('wrong usage', { concurrency: 4 }, () => {
       assert.doesNotMatch(stderr, /secret/);
     });
   }
+
+  test('an invalid variable is named in the place of its option', async () => {
+    const { status, stderr } = await home.run(['a', 'b'], { env: { IMGCOPY_JOBS: 'many' } });
+    assert.equal(status, 2);
+    assert.match(stderr, /^imgcopy: invalid IMGCOPY_JOBS "many": expected a whole number\n/);
+  });
 
   test('imgcopy alone explains itself, on standard error', async () => {
     const { status, stdout, stderr } = await home.run([]);

@@ -12,7 +12,7 @@ import { isDigest, parseDigest } from '../../src/digest/digest.ts';
 import { formatPlatform, parsePlatform } from '../../src/manifest/platform.ts';
 import { parseRegistryReference } from '../../src/reference/registry-reference.ts';
 import { parseImageName } from '../../src/transports/table.ts';
-import { parseErrorBody } from '../../src/transports/registry/registry-error.ts';
+import { parseErrorBody } from '../../src/errors/error-body.ts';
 import { digest } from '../manifest/samples.ts';
 import { nearly, nearlyJson } from './nearly.ts';
 import { assertRefusal, type FuzzTarget, parsed, target } from './target.ts';

@@ -149,15 +149,17 @@ for (const [text, transport, hinted] of otherTransports) {
 }
 
 const hinted: readonly (readonly [string, string])[] = [
-  ['./image', 'dir:./image'],
-  ['../image', 'dir:../image'],
-  ['/var/image', 'dir:/var/image'],
-  ['/var/user@host/image', 'dir:/var/user@host/image'],
-  ['.', 'dir:.'],
-  ['..', 'dir:..'],
-  ['C:\\image', 'dir:C:\\image'],
-  ['c:/image', 'dir:c:/image'],
-  ['images\\app', 'dir:images\\app'],
+  ...[
+    './image',
+    '../image',
+    '/var/image',
+    '/var/user@host/image',
+    '.',
+    '..',
+    'C:\\image',
+    'c:/image',
+    'images\\app',
+  ].map((path) => [path, `to use a directory, write dir:${path}`] as const),
   ['docker:alpine', 'did you mean docker://alpine, or docker://docker:alpine for the image called docker?'],
   ['docker:/h.io/app:1', 'did you mean docker://h.io/app:1?'],
 ];

@@ -1,5 +1,6 @@
 import { ImgcopyError, type ErrorKind, type Side } from '../../errors/imgcopy-error.ts';
-import { excerpt } from '../../errors/printable.ts';
+import { parseErrorBody } from '../../errors/error-body.ts';
+import { apiHost } from '../../reference/registry-host.ts';
 import {
   isPassingAnswer,
   isRateLimit,
@@ -62,64 +63,6 @@ export async function toRegistryError(request: HttpRequest, response: HttpRespon
   });
 }
 
-/**
- * The `errors` of a registry's answer, whatever their exact form; else the beginning of its text.
- * @see https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes
- */
-export function parseErrorBody(text: string): { readonly codes: readonly string[]; readonly message: string } {
-  const errors = jsonErrors(text);
-  if (errors === undefined) {
-    const isMarkup = text.trimStart().startsWith('<');
-    return { codes: [], message: isMarkup ? '' : excerpt(text) };
-  }
-  const codes = errors.map((error) => error.code).filter(isGiven);
-  const message = errors
-    .map(({ code, message: said, detail }) => {
-      const told = [code, said].filter(isGiven).join(': ');
-      return detail === '' || told.includes(detail) ? told : `${told} [${detail}]`.trim();
-    })
-    .filter(isGiven)
-    .join('; ');
-  return { codes, message: excerpt(message) };
-}
-
-function isGiven(text: string): boolean {
-  return text !== '';
-}
-
-function jsonErrors(text: string): readonly OneError[] | undefined {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  if (typeof parsed !== 'object' || parsed === null) return undefined;
-  if ('errors' in parsed && Array.isArray(parsed.errors)) return parsed.errors.map(oneError);
-  return 'details' in parsed || 'message' in parsed || 'code' in parsed ? [oneError(parsed)] : undefined;
-}
-
-interface OneError {
-  readonly code: string;
-  readonly message: string;
-  readonly detail: string;
-}
-
-function oneError(error: unknown): OneError {
-  const fields: Record<string, unknown> = typeof error === 'object' && error !== null ? { ...error } : {};
-  const [code = ''] = [fields['code']].filter((value) => typeof value === 'string');
-  const [message = ''] = [fields['message'], fields['details']].filter((value) => typeof value === 'string');
-  // How often one may ask is all that counts about a limit.
-  return { code, message, detail: code === 'TOOMANYREQUESTS' ? '' : detailText(fields['detail']) };
-}
-
-/** Registries put texts, objects or lists there: what was missing, or which right. */
-function detailText(detail: unknown): string {
-  if (typeof detail === 'string') return detail.trim();
-  if (typeof detail !== 'object' || detail === null || Object.keys(detail).length === 0) return '';
-  return JSON.stringify(detail);
-}
-
 function kindOf(status: number, codes: readonly string[]): ErrorKind {
   if (isRateLimit(status, codes)) return 'rate-limited';
   if (isDenial(status, codes)) return 'denied';
@@ -134,7 +77,11 @@ function codeOf(status: number, codes: readonly string[]): string {
   return status >= 500 ? 'ERR_REGISTRY_FAULT' : 'ERR_REGISTRY_REFUSED';
 }
 
-function hintOf(status: number, codes: readonly string[], { method, side, kind }: HttpRequest): string | undefined {
+function hintOf(
+  status: number,
+  codes: readonly string[],
+  { method, side, kind, url }: HttpRequest,
+): string | undefined {
   if (isRateLimit(status, codes))
     return "the registry's rate limit is reached; try again later, or log in for a higher limit";
   if (isDenial(status, codes)) return 'the server refuses this request, whoever sends it';
@@ -144,9 +91,16 @@ function hintOf(status: number, codes: readonly string[], { method, side, kind }
     return 'the registry no longer knows this upload; if several servers answer for it, they have to share their storage';
   if (isNotFound(status, codes) && kind === 'blob-read')
     return 'the registry lacks a blob that its manifest names; push the image there again, or copy it from elsewhere';
-  if (isNotFound(status, codes)) return 'check the name and the tag; imgcopy tags REPOSITORY lists the tags';
+  if (codes.includes('NAME_UNKNOWN')) return 'check the name of the repository';
+  if (isNotFound(status, codes)) return `check the name and the tag; imgcopy tags ${repositoryIn(url)} lists the tags`;
   if (status === 413) return 'a proxy in front of the registry limits request sizes; ask its owner to raise it';
   return isPassingAnswer(status, codes) ? 'the registry reported an internal error; try again later' : undefined;
+}
+
+/** The repository that a request is for, as it is named in references. */
+function repositoryIn({ host, pathname }: URL): string {
+  const [, name = 'REPOSITORY'] = /^\/v2\/(.+)\/(?:manifests|blobs|tags)\//.exec(pathname) ?? [];
+  return `${host === apiHost('docker.io') ? 'docker.io' : host}/${name}`;
 }
 
 function isDenial(status: number, codes: readonly string[]): boolean {
