@@ -15,31 +15,41 @@ await build({
   format: 'cjs',
   platform: 'node',
   target: 'node22.19',
+  // A built-in module that is imported on demand comes by require(): Node.js's loader of ES modules takes some ms for it.
+  supported: { 'dynamic-import': false },
   logLevel: 'warning',
-  define: { 'import.meta.url': '__moduleUrl' },
+  // `esbuildDetection` is how undici is told to leave its experimental parser out, as Node.js does.
+  define: { 'import.meta.url': '__moduleUrl', esbuildDetection: 'true' },
   banner: { js: "const __moduleUrl = require('node:url').pathToFileURL(__filename).href;" },
   plugins: [withoutUnused()],
 });
 
 /**
- * Leaves out built-in modules that take their time to load, and of which the bundled packages use next to nothing: HTTP/2 (13 ms), which is
- * never spoken; node:http (7 ms), of which undici asks for the default header size and a class that our bodies never are; and
- * node:child_process, with which commander would start subcommands that are programs of their own.
+ * Leaves out what takes its time to load or to parse, and of which the bundled packages use next to nothing. Built-in modules: HTTP/2 (13 ms), which is
+ * never spoken; node:http (7 ms), of which undici asks for the default header size and a class that our bodies never are; node:assert, of which
+ * undici needs a function; and node:child_process, with which commander would start subcommands that are programs of their own. Of undici: HTTP/2,
+ * and bodies that are made with fetch's classes, of which ours are none.
  */
 function withoutUnused() {
-  const stubs = {
+  const builtins = {
     http2: 'module.exports = { constants: {} };',
     http: 'module.exports = { IncomingMessage: class {}, maxHeaderSize: 16384, STATUS_CODES: {} };',
     child_process: 'module.exports = {};',
+    assert: `
+      module.exports = (value, message = 'assertion failed') => {
+        if (!value) throw message instanceof Error ? message : new Error(message);
+      };`,
   };
+  const modules = /undici.lib.(?:dispatcher.client-h2|web.fetch.(?:body|formdata)|web.webidl.index)\.js$/;
   return {
     name: 'without-unused',
     setup(bundle) {
-      bundle.onResolve({ filter: /^node:(http2|http|child_process)$/ }, ({ path, importer }) => {
+      bundle.onResolve({ filter: /^node:(http2|http|child_process|assert)$/ }, ({ path, importer }) => {
         const isPackage = /node_modules.(undici|commander)\b/.test(importer);
         return isPackage ? { path: path.slice('node:'.length), namespace: 'unused' } : undefined;
       });
-      bundle.onLoad({ filter: /.*/, namespace: 'unused' }, ({ path }) => ({ contents: stubs[path] }));
+      bundle.onLoad({ filter: /.*/, namespace: 'unused' }, ({ path }) => ({ contents: builtins[path] }));
+      bundle.onLoad({ filter: modules }, () => ({ contents: 'module.exports = undefined;' }));
     },
   };
 }

@@ -58,7 +58,6 @@ export async function runCopy(
   flags: CopyFlags,
   { signal, transports }: CommandContext,
 ): Promise<void> {
-  keepYoungGenerationSmall();
   const output = flags.json ? 'json' : (flags.output ?? 'reference');
   if (output === 'image') refuseImageOutput(parseImageName(destination, transports));
   const endpoints = await endpointsOf(flags, signal);
@@ -89,6 +88,7 @@ export async function runCopy(
         signal: limited,
         transports,
         onEvent: (event) => {
+          if (event.type === 'blob-started') keepYoungGenerationSmall();
           marking.show(event);
           progress.show(event);
         },

@@ -1,14 +1,30 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { setFlagsFromString } from 'node:v8';
 import type { CopyEvent } from '../index.ts';
 
+/** On which undici tells of a connection that it is about to open. */
+const CONNECTING = 'undici:client:beforeConnect';
+
 /**
- * For undici's parser, which is WebAssembly. It is not compiled again by V8's optimizing compiler after a few answers: that takes 26 ms of
- * CPU and 9 to 22 MB, the process does not end before it is done, and large copies are no faster for it (Node.js 22 and 24). Its functions are
- * validated when they are first called: all at once, V8 waits for its worker threads, 50 ms and more where the processors are busy.
+ * Sets V8's flags for undici's parser, which is WebAssembly, when the first connection is about to be opened. Not sooner: once a flag has changed, V8
+ * refuses the compiled code that Node.js has of its own modules, and parses the source of each that is loaded from then on. Those that nearly all
+ * runs need are loaded by then.
+ *
+ * --wasm-tiering-budget: it is not compiled again by V8's optimizing compiler after a few answers. That takes 26 ms of CPU and 9 to 22 MB, the process
+ * does not end before it is done, and large copies are no faster for it (Node.js 22 and 24).
+ *
+ * --wasm-lazy-validation: its functions are validated when they are first called. All at once, V8 waits for its worker threads, 50 ms and more where the
+ * processors are busy.
  */
 export function prepareForParser(): void {
-  setFlagsFromString('--wasm-tiering-budget=2000000000');
-  setFlagsFromString('--wasm-lazy-validation');
+  const set = (message: unknown): void => {
+    unsubscribe(CONNECTING, set);
+    const { protocol } = (message as { readonly connectParams: { readonly protocol: string } }).connectParams;
+    if (protocol === 'https:') process.getBuiltinModule('node:tls');
+    setFlagsFromString('--wasm-tiering-budget=2000000000');
+    setFlagsFromString('--wasm-lazy-validation');
+  };
+  subscribe(CONNECTING, set);
 }
 
 /**

@@ -1,4 +1,4 @@
-import { BlockList, isIP } from 'node:net';
+import { BlockList, isIPv4 } from 'node:net';
 
 /** Whom an address can be reached by: this machine, this link (cloud metadata services live there), this network. */
 export type AddressScope = 'loopback' | 'link-local' | 'private';
@@ -12,9 +12,8 @@ export type AddressScope = 'loopback' | 'link-local' | 'private';
 export function addressScope(hostname: string): AddressScope | undefined {
   if (/^(?:.+\.)?localhost\.?$/.test(hostname)) return 'loopback';
   const address = hostname.replace(/^\[|\]$/g, '');
-  const version = isIP(address);
-  if (version === 0) return undefined;
-  const family = version === 6 ? 'ipv6' : 'ipv4';
+  const family = familyOf(address);
+  if (family === 'ipv4' && !isIPv4(address)) return undefined;
   scopes ??= readScopes();
   return scopes.find(([, list]) => list.check(address, family))?.[0];
 }
@@ -35,6 +34,11 @@ function readScopes(): Scopes {
 
 function networks(...ranges: readonly (readonly [address: string, prefix: number])[]): BlockList {
   const list = new BlockList();
-  for (const [address, prefix] of ranges) list.addSubnet(address, prefix, isIP(address) === 6 ? 'ipv6' : 'ipv4');
+  for (const [address, prefix] of ranges) list.addSubnet(address, prefix, familyOf(address));
   return list;
+}
+
+/** Of an address, or a name, that is in a URL. Node's isIPv6 takes 3 ms to make its pattern. */
+function familyOf(address: string): 'ipv4' | 'ipv6' {
+  return address.includes(':') ? 'ipv6' : 'ipv4';
 }

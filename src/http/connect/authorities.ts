@@ -1,5 +1,4 @@
 import { readdirSync, readFileSync, readlinkSync, type Dirent } from 'node:fs';
-import { join } from 'node:path';
 import { systemErrorCode } from '../../errors/imgcopy-error.ts';
 
 export interface AuthoritiesOptions {
@@ -84,9 +83,10 @@ function filesIn(directory: string): readonly string[] {
   const entries = entriesOf(directory);
   const isJoined = entries.some(({ name }) => name === JOINED);
   return entries.flatMap((entry) => {
-    const path = join(directory, entry.name);
-    if (!entry.isSymbolicLink()) return entry.isFile() ? [path] : [];
     if (isJoined && HASHED.test(entry.name)) return [];
+    // Of hundreds of names, join() takes a millisecond.
+    const path = `${directory}/${entry.name}`;
+    if (!entry.isSymbolicLink()) return entry.isFile() ? [path] : [];
     const target = readlinkSync(path);
     // Reading them again takes 10 ms.
     return target.includes('/') && !(isJoined && JOINED_FROM.test(target)) ? [path] : [];

@@ -14,7 +14,7 @@ export function refuseLinkLocal(
   ownOrigin: string,
 ): void {
   const own = new URL(ownOrigin);
-  if (addressScope(url.hostname) !== 'link-local' || url.hostname === own.hostname) return;
+  if (url.hostname === own.hostname || addressScope(url.hostname) !== 'link-local') return;
   throw new ImgcopyError(`${method} ${redactUrl(url)} was not sent: ${own.host} leads to a link-local address`, {
     code: 'ERR_LINK_LOCAL_ADDRESS',
     side,
