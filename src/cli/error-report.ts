@@ -42,6 +42,8 @@ export function formatError(failure: unknown, { stack, sides, columns = Infinity
     sides && cause instanceof ImgcopyError && cause.side !== undefined ? `${endName(cause)}: ` : '';
   for (const cause of others) {
     const message = printable(messageOf(cause));
+    // OpenSSL's own words say no more to a user; they are in the stack trace.
+    if (/^(?:EPROTO|ERR_SSL)/.test(codeOf(cause))) continue;
     const isNews = !lines.some((line) => line.includes(message));
     if (isNews) lines.push(`  ${sideOf(cause)}${message}`);
   }
@@ -147,6 +149,10 @@ function stackOf(error: unknown): readonly string[] {
   const title = message === '' ? name : `${name}: ${message}`;
   const places = stack.startsWith(title) ? stack.slice(title.length).split('\n').slice(1) : [];
   return [title, ...places].map(printable);
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : '';
 }
 
 function messageOf(error: unknown): string {

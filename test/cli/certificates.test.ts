@@ -34,6 +34,28 @@ test('a command with one registry names the option without a side', async () => 
   assert.match(stderr, /add the certificate with --ca-file, or skip the check with --tls-verify=false/);
 });
 
+test('http to a server that speaks TLS is told, with the option that asked for it', async () => {
+  await using home = await createCliHome();
+  await using registry = await startRegistry();
+  registry.behave({ status: 400, body: 'Client sent an HTTP request to an HTTPS server.\n' });
+  const { stderr } = await home.run(['-q', '--src-plain-http', `${registry.host}/app:1`, `dir:${home.path}/out`]);
+  assert.match(stderr, /: 400 \(Client sent .*\)\n {2}hint: leave out --src-plain-http: this server speaks TLS /);
+});
+
+test('OpenSSL is not quoted, but in stack traces', async () => {
+  await using home = await createCliHome();
+  await using registry = await startRegistry();
+  const args = ['digest', `docker://0.0.0.0:${registry.host.split(':')[1]}/app:1`];
+  const { status, stderr } = await home.run(args);
+  assert.equal(status, 1);
+  assert.match(
+    stderr,
+    /: the server does not speak TLS\n {2}hint: use --plain-http if this registry has no TLS    \[ERR_TLS\]\n$/,
+  );
+  const { stderr: debugged } = await home.run([...args, '--debug']);
+  assert.match(debugged, /SSL routines/);
+});
+
 test('where https failed and http as well, both are told', async () => {
   await using home = await createCliHome();
   await using registry = await startRegistry();

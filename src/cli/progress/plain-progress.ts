@@ -86,9 +86,9 @@ function describeEvent(event: CopyEvent, state: CopyState, verbose: boolean): st
   return undefined;
 }
 
-/** The destination, as people call it. */
+/** What every line begins with, the summary included. */
 function imageOf({ destination }: CopyState): string {
-  return destination === undefined ? '' : `${destination.replace(/^docker:\/\//, '')}: `;
+  return destination === undefined ? '' : `${destination}: `;
 }
 
 function print(line: string): void {

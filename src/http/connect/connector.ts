@@ -56,6 +56,10 @@ export class Connector {
     return this.#dialer.speaksTls(url);
   }
 
+  alertFrom(url: URL): Error | undefined {
+    return this.#dialer.alertFrom(url);
+  }
+
   /**
    * To be called with each request that goes out. If it is the first to its host, and no answer comes soon, further connections are
    * opened meanwhile; not through a proxy.

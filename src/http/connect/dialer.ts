@@ -33,6 +33,8 @@ export class Dialer {
   /** Of the last handshake with a host, to be resumed by the next. */
   readonly #sessions = new Map<string, Buffer>();
   readonly #fitting = new Map<string, Promise<SecureContext>>();
+  /** The alert that a host sent after a handshake. By TLS 1.3, that is how it refuses a client certificate, or the lack of one. */
+  readonly #alerts = new Map<string, Error>();
   /** Every TCP connection, until it is closed. */
   readonly #open = new Set<Socket>();
 
@@ -86,6 +88,11 @@ export class Dialer {
     } finally {
       socket.destroy();
     }
+  }
+
+  /** What a host said by an alert: it may have said so over another connection than the one that a request went over. */
+  alertFrom({ host }: Pick<Target, 'host'>): Error | undefined {
+    return this.#alerts.get(host);
   }
 
   /** Ends all connections, those that are not established yet among them. */
@@ -153,6 +160,9 @@ export class Dialer {
       secure.destroy();
       throw failure;
     }
+    secure.once('error', (error) => {
+      if (/alert/i.test(`${systemErrorCode(error)}`)) this.#alerts.set(host, error);
+    });
     // Only now: a session that is resumed is not checked again.
     const keep = (made: Buffer): void => void this.#sessions.set(host, made);
     secure.on('session', keep);

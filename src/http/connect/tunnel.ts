@@ -31,7 +31,7 @@ function refusal(status: number, reason: string): ConnectFailure {
   if (status === 407) {
     return new ConnectFailure('proxy-denied', message, {
       hint: () =>
-        'the proxy wants a user name and password: http://USER:PASSWORD@HOST:PORT in HTTPS_PROXY or HTTP_PROXY',
+        'give the proxy a user name and password: http://USER:PASSWORD@HOST:PORT in HTTPS_PROXY or HTTP_PROXY',
     });
   }
   return new ConnectFailure(status < 500 ? 'proxy-denied' : 'proxy', message);

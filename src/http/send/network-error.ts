@@ -19,17 +19,16 @@ const HINTS: Readonly<Record<Failure, (option: OptionName) => string>> = {
   unresolved: () => 'check the name of the registry, and that this machine can resolve it',
   refused: () => 'check host and port, and that the registry is running',
   proxy: () =>
-    'check the proxy that HTTPS_PROXY or HTTP_PROXY names; NO_PROXY lists the hosts that are reached without it',
-  'proxy-denied': () =>
-    'the proxy does not allow this connection; NO_PROXY lists the hosts that are reached without it',
-  timeout: () => 'the server is silent; --timeout sets how long to wait for it',
-  slow: () => '--min-rate sets how many bytes a second are enough; 0 waits however slow the source is',
-  tls: (option) => `the server does not speak TLS as expected; ${option('plain-http')} is for registries without TLS`,
+    'check the proxy that HTTPS_PROXY or HTTP_PROXY names, or list the host in NO_PROXY to reach it without one',
+  'proxy-denied': () => 'ask for access at the proxy, or list the host in NO_PROXY to reach it without the proxy',
+  timeout: () => 'check that the server is running, or wait longer with --timeout',
+  slow: () => 'accept a slower source with --min-rate; 0 waits however slow it is',
+  tls: (option) => `use ${option('plain-http')} if this registry has no TLS`,
   certificate: (option) =>
     `add the authority with ${option('ca-file')}, or skip the check with ${option('tls-verify')}=false`,
   'client-certificate': (option) =>
     `put NAME.cert and NAME.key into a directory and name it with ${option('cert-dir')}, or use certs.d`,
-  lost: () => 'the connection broke; run the command again to resume',
+  lost: () => 'run the command again to resume',
 };
 
 /** Failures that the same request would meet again. */
@@ -115,14 +114,18 @@ const NOT_TLS = /wrong.version.number|packet.length.too.long|http.request/i;
 const CLIENT_CERTIFICATE =
   /alert.(?:certificate.required|bad.certificate|unsupported.certificate|certificate.(?:revoked|expired|unknown)|unknown.ca|access.denied)/i;
 
+/** By TLS 1.2, OpenSSL's servers say no more to a client without a certificate. */
+const HANDSHAKE_REFUSED = /alert.handshake.failure/i;
+
 function classify(error: unknown): Failure {
   if (error instanceof ConnectFailure) return error.failure;
   const code = systemErrorCode(error) ?? '';
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'unresolved';
   if (['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH'].includes(code)) return 'refused';
   if (/TIMEOUT|ETIMEDOUT/.test(code)) return 'timeout';
+  const told = `${code} ${String(error)}`;
+  if (CLIENT_CERTIFICATE.test(told) || HANDSHAKE_REFUSED.test(told)) return 'client-certificate';
   if (/CERT|UNABLE_TO_VERIFY|UNABLE_TO_GET_ISSUER|HOSTNAME_MISMATCH/.test(code)) return 'certificate';
-  if (CLIENT_CERTIFICATE.test(`${code} ${String(error)}`)) return 'client-certificate';
   if (code === 'EPROTO' || code.startsWith('ERR_SSL')) return 'tls';
   if (error instanceof AggregateError && error.errors.length > 0) return classify(error.errors[0]);
   return 'lost';
@@ -132,7 +135,8 @@ function reason(cause: unknown): string {
   const text = `${systemErrorCode(cause)} ${String(cause)}`;
   if (NOT_TLS.test(text)) return 'the server does not speak TLS';
   if (CLIENT_CERTIFICATE.test(text))
-    return `the server does not accept the client without a certificate that it trusts`;
+    return 'the server refuses this client: it wants a client certificate that it trusts';
+  if (HANDSHAKE_REFUSED.test(text)) return 'the server refused the TLS handshake: it may want a client certificate';
   // One for each address of the host.
   if (cause instanceof AggregateError && cause.errors.length > 0)
     return [...new Set(cause.errors.map(reason))].join('; ');

@@ -1,4 +1,5 @@
 import type { Dispatcher } from 'undici';
+import { systemErrorCode } from '../../errors/imgcopy-error.ts';
 import { orAborted } from '../../io/or-aborted.ts';
 import { Connector } from '../connect/connector.ts';
 import { authorizationOf, Dialer } from '../connect/dialer.ts';
@@ -129,10 +130,14 @@ async function sendWith(
     }
     return { status, headers, body: answered, url };
   } catch (error) {
-    throw toNetworkError(error, request);
+    throw toNetworkError(closedWithoutReason(error) ? (connector.alertFrom(url) ?? error) : error, request);
   } finally {
     onAnswer?.();
   }
+}
+
+function closedWithoutReason(error: unknown): boolean {
+  return ['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'].includes(systemErrorCode(error) ?? '');
 }
 
 async function tryTls({ connector }: OpenAgent, request: HttpRequest): Promise<true | NetworkError> {

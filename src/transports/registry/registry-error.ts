@@ -59,7 +59,7 @@ export async function toRegistryError(request: HttpRequest, response: HttpRespon
     codes,
     side: request.side,
     request: sent,
-    hint: denial?.hint ?? hintOf(status, codes, request),
+    hint: tlsHint(text, request.side) ?? denial?.hint ?? hintOf(status, codes, request),
   });
 }
 
@@ -101,6 +101,16 @@ function hintOf(
 function repositoryIn({ host, pathname }: URL): string {
   const [, name = 'REPOSITORY'] = /^\/v2\/(.+)\/(?:manifests|blobs|tags)\//.exec(pathname) ?? [];
   return `${host === apiHost('docker.io') ? 'docker.io' : host}/${name}`;
+}
+
+/** What Go's and nginx's servers answer to http where they speak https, and to a client without a certificate. */
+function tlsHint(text: string, side: Side): string | undefined {
+  const prefix = side === 'source' ? '--src-' : '--dest-';
+  if (/HTTP request (?:was sent )?to (?:an )?HTTPS/i.test(text))
+    return `leave out ${prefix}plain-http: this server speaks TLS`;
+  if (/No required SSL certificate was sent|The SSL certificate error/.test(text))
+    return `give a client certificate: put NAME.cert and NAME.key into a directory and name it with ${prefix}cert-dir`;
+  return undefined;
 }
 
 function isDenial(status: number, codes: readonly string[]): boolean {

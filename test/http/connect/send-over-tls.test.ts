@@ -97,8 +97,24 @@ test('shows its own certificate where the server asks for one', async (t) => {
   const files = { 'ca.crt': server.cert, 'mine.cert': mine.cert, 'mine.key': mine.key };
   const url = `https://127.0.0.1:${port}/`;
   assert.match(await get(url, { certDir: await writeCertificates(t, files) }), /^yes/);
-  await assert.rejects(get(url, { caFile: await writeAuthority(t, server.cert) }), NetworkError);
 });
+
+for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
+  test(`says that the server wants a client certificate (${version})`, async (t) => {
+    const mine = selfSignedCertificate(['client.test']);
+    const asking = {
+      requestCert: true,
+      rejectUnauthorized: true,
+      ca: mine.cert,
+      minVersion: version,
+      maxVersion: version,
+    };
+    const { port } = await serveTls(t, { ...server, ...asking });
+    const caFile = await writeAuthority(t, server.cert);
+    const sent = get(`https://127.0.0.1:${port}/`, { caFile });
+    await assert.rejects(sent, fails('ERR_TLS_CLIENT_CERTIFICATE', /wants? a client certificate/, /--src-cert-dir/));
+  });
+}
 
 test('shows its certificate to the registry itself, and to no other host', async (t) => {
   const mine = selfSignedCertificate(['client.test']);
