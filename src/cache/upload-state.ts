@@ -37,6 +37,8 @@ export interface UploadState extends Disposable {
    * @returns false when it could not be noted: nobody will come back to it, so it should be deleted where it is not closed.
    */
   remember(upload: NotedUpload): boolean;
+  /** The session that `claim` would take, which it leaves where it is. */
+  find(target: UploadTarget): OpenUpload | undefined;
   /**
    * Takes the session that came farthest, of those that belong to nobody. It belongs to this state from then on: two processes that append to one
    * session would spoil it.
@@ -87,6 +89,7 @@ export async function openUploadState(options: UploadStateOptions): Promise<Uplo
 /** Notes nothing. */
 const NO_STATE: UploadState = {
   remember: () => false,
+  find: () => undefined,
   claim: () => undefined,
   leave: () => false,
   forget: () => undefined,
@@ -115,6 +118,10 @@ class SqliteUploadState implements UploadState {
 
   remember(upload: NotedUpload): boolean {
     return this.#ask((uploads) => uploads.insert(upload), false);
+  }
+
+  find(target: UploadTarget): OpenUpload | undefined {
+    return this.#ask((uploads) => uploads.abandoned(target), undefined);
   }
 
   claim(target: UploadTarget): OpenUpload | undefined {
@@ -198,11 +205,11 @@ class UploadTable {
 
   take(target: UploadTarget): OpenUpload | undefined {
     // Most blobs have none, and need no lock.
-    if (this.#abandoned(target) === undefined) return undefined;
+    if (this.abandoned(target) === undefined) return undefined;
     const owner = this.#owner.name;
     // It counts as taken once the transaction is through, not before.
     return inTransaction(this.#database, () => {
-      const upload = this.#abandoned(target);
+      const upload = this.abandoned(target);
       if (upload !== undefined) this.#take.run(owner, ...keyOf(target), upload.location);
       return upload;
     });
@@ -222,7 +229,7 @@ class UploadTable {
   }
 
   /** The session that came farthest, of those that belong to nobody. */
-  #abandoned(target: UploadTarget): OpenUpload | undefined {
+  abandoned(target: UploadTarget): OpenUpload | undefined {
     const rows = this.#find.all(...keyOf(target), this.#now() - LIFETIME_MS);
     const row = rows.find(({ owner }) => this.#owner.isGone(String(owner)));
     return row && { location: String(row['location']), offset: Number(row['received']) };

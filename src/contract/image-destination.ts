@@ -3,7 +3,7 @@ import type { MemoryAccount } from '../io/memory.ts';
 import type { Digest } from '../digest/digest.ts';
 import type { ImgcopyError } from '../errors/imgcopy-error.ts';
 import type { Platform } from '../manifest/descriptor.ts';
-import type { BlobChunkAccessor } from './blob-chunk-accessor.ts';
+import type { BlobChunkAccessor, BlobRange } from './blob-chunk-accessor.ts';
 import type { CompressionAlgorithm } from '../manifest/layer-compression.ts';
 import type { BlobInfoCache } from './blob-info-cache.ts';
 import type { BlobInfo, RawManifest, WaitOptions } from './blob-info.ts';
@@ -71,6 +71,26 @@ export interface PutBlobPartialOptions extends WaitOptions {
   readonly layerIndex?: number | undefined;
   /** All places that are known by now, the one above included: images of an index may share a layer. */
   readonly places?: readonly LayerPlace[] | undefined;
+}
+
+/** Where a stretch of a blob comes from. */
+export interface PlannedPiece extends BlobRange {
+  /** `resume`: an interrupted run left it. `reuse`: it is in another blob of the destination. `fetch`: the source gives it, or has given it for the plan. */
+  readonly kind: 'resume' | 'reuse' | 'fetch';
+  /** The blob that it is reused from. */
+  readonly blob?: Digest | undefined;
+}
+
+/** How a destination will create a blob. It may hold memory, and a stream that has begun: to be disposed of. What it says stays. */
+export interface PartialPlan extends Disposable {
+  /** In the order of the blob, without gap or overlap, from its first byte to its last. */
+  readonly pieces: readonly PlannedPiece[];
+  /** Bytes that come from the source, those included that it has sent for the plan. */
+  readonly bytesToFetch: number;
+  /** Bytes that come from other blobs of the destination. */
+  readonly bytesReused: number;
+  /** Bytes that an interrupted run left, as far as is known: a registry is only asked when the blob is put. */
+  readonly bytesResumed: number;
 }
 
 export interface PartialBlob extends UploadedBlob {
@@ -145,7 +165,8 @@ export interface ImageDestination extends AsyncDisposable {
 
   /**
    * Makes and locks what has to be there before anything is written. Called once, for a source that exists, before anything else is asked. Opening a
-   * destination makes and locks nothing. Absent where there is nothing to begin with.
+   * destination makes and locks nothing. Absent where there is nothing to begin with. Where nothing is to be written, it is not called at all: what only
+   * asks (`currentManifest`, a probe, `planBlobPartial`) has to do without.
    */
   begin?(options?: WaitOptions): Promise<void>;
 
@@ -168,7 +189,19 @@ export interface ImageDestination extends AsyncDisposable {
   tryReusingBlobWithOptions(info: BlobInfo, options: TryReusingBlobOptions): Promise<ReusedBlob>;
 
   /**
-   * Creates a blob out of data that is already at the destination, and the ranges it lacks. The result is verified against
+   * How `putBlobPartial` will create a blob, without doing it: tables of contents are read, and nothing is written, opened for writing, or begun by a
+   * POST. Absent where only `putBlobPartial` can tell.
+   * @returns undefined when the whole blob is best sent as one stream.
+   */
+  planBlobPartial?(
+    chunkAccessor: BlobChunkAccessor,
+    srcInfo: BlobInfo,
+    options: PutBlobPartialOptions,
+  ): Promise<PartialPlan | undefined>;
+
+  /**
+   * Creates a blob out of data that is already at the destination, and the ranges it lacks: by `plan`, which `planBlobPartial` has made with the same
+   * arguments and the caller disposes of; else it plans for itself. The result is verified against
    * `srcInfo.digest`: by hashing it, or, for a resumed upload alone, by the registry's check at the closing PUT. Absent where blobs are stored whole
    * alone.
    * @throws PartialBlobUnavailableError when the whole blob has to be sent; nothing of the attempt is visible then. Any other error ends the
@@ -177,7 +210,7 @@ export interface ImageDestination extends AsyncDisposable {
   putBlobPartial?(
     chunkAccessor: BlobChunkAccessor,
     srcInfo: BlobInfo,
-    options: PutBlobPartialOptions,
+    options: PutBlobPartialOptions & { readonly plan?: PartialPlan | undefined },
   ): Promise<PartialBlob>;
 
   /**

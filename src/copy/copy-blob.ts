@@ -8,10 +8,11 @@ import type { Pool } from '../io/semaphore.ts';
 import { annotatedFormat, isAnnotatedChunked } from '../partial/plan/plan-blob.ts';
 import { Attempts } from '../retry/attempts.ts';
 import type { BlobInfoCache } from '../contract/blob-info-cache.ts';
+import type { BlobChunkAccessor } from '../contract/blob-chunk-accessor.ts';
 import type { BlobInfo } from '../contract/blob-info.ts';
 import { BlobAttemptError, explainMismatch, PartialBlobUnavailableError } from '../contract/errors.ts';
 import type { BlobStream } from '../contract/image-source.ts';
-import type { LayerPlace, ReusedBlob } from '../contract/image-destination.ts';
+import type { LayerPlace, PartialPlan, PutBlobPartialOptions, ReusedBlob } from '../contract/image-destination.ts';
 import type { BlobOutcome } from '../contract/progress.ts';
 import type { CopyRun } from './copy-run.ts';
 import type { LayerContent } from './layer-content.ts';
@@ -113,12 +114,12 @@ async function copyInTurn(
   return copied;
 }
 
-interface UsedBlob extends BlobToCopy {
+export interface UsedBlob extends BlobToCopy {
   readonly places: readonly LayerPlace[];
 }
 
 /** A layer of any image is treated as one, and may be like the old layers at each of its places. */
-function asUsed(first: BlobToCopy, uses: readonly BlobToCopy[]): UsedBlob {
+export function asUsed(first: BlobToCopy, uses: readonly BlobToCopy[] = [first]): UsedBlob {
   const layers = uses.filter(({ isConfig }) => !isConfig);
   const { info, substitutable } = first;
   const places = layers.map(({ layerIndex, platform }) => ({ layerIndex, platform }));
@@ -132,8 +133,7 @@ async function climbDown(run: CopyRun, blob: UsedBlob, isDoubted: boolean): Prom
   if (reused !== undefined) return reused;
   const meter = new Meter(run, blob.info);
   // What is fetched already has no pieces to save.
-  const step = early?.isWhole ? 'whole' : wayToSend(run, blob);
-  const partial = step === 'partial' ? await putPartial(run, blob, { meter, memory }) : undefined;
+  const partial = early?.isWhole ? undefined : await putPartial(run, blob, { meter, memory });
   const copied = partial ?? (await putWhole(run, blob, { meter, memory, early }));
   const format = annotatedFormat(blob.info);
   if (format !== undefined) run.cache.recordChunkedBlob({ digest: copied.digest, size: copied.size, format });
@@ -168,18 +168,41 @@ function mayOpenEarly(run: CopyRun, { info }: BlobToCopy): boolean {
   return destination.expectsMissing?.(info, { srcRef: source.servedFrom?.(info.digest) }) ?? false;
 }
 
-/** How a blob that the destination lacks is sent: from pieces and ranges, as far as the destination finds that worth it, or as one stream. */
-export function wayToSend(run: CopyRun, blob: BlobToCopy): 'partial' | 'whole' {
-  const { source, destination } = run;
-  const isPartial =
+/** How a blob that the destination lacks is sent: as one stream, or from pieces and ranges. No plan: the destination makes it when the blob is put. */
+export type SendStep =
+  { readonly kind: 'whole' } | { readonly kind: 'partial'; readonly plan: PartialPlan | undefined };
+
+export interface SendOptions {
+  /** The source's blobs as parts; undefined where it gives none. */
+  readonly accessor: BlobChunkAccessor | undefined;
+  /** All that is held of the blob is taken from here. */
+  readonly memory: MemoryAccount;
+}
+
+/** Decides how a blob is sent. Nothing is sent yet: a plan may have read tables of contents, and is to be disposed of. */
+export async function planToSend(run: CopyRun, blob: UsedBlob, { accessor, memory }: SendOptions): Promise<SendStep> {
+  const { destination } = run;
+  if (accessor === undefined || !mayComeInPieces(run, blob)) return { kind: 'whole' };
+  if (destination.planBlobPartial === undefined) return { kind: 'partial', plan: undefined };
+  const plan = await destination.planBlobPartial(accessor, blob.info, partialOptions(run, blob, memory));
+  return plan === undefined ? { kind: 'whole' } : { kind: 'partial', plan };
+}
+
+function mayComeInPieces(run: CopyRun, blob: BlobToCopy): boolean {
+  return (
     run.partial !== 'never' &&
     !blob.isConfig &&
     !isToBeLearnt(run, blob) &&
     // Ranges are asked of the source alone; a layer that is kept elsewhere comes whole.
     !isForeignLayer(blob.info) &&
-    source.getBlobAt !== undefined &&
-    destination.putBlobPartial !== undefined;
-  return isPartial ? 'partial' : 'whole';
+    run.destination.putBlobPartial !== undefined
+  );
+}
+
+function partialOptions(run: CopyRun, blob: UsedBlob, memory: MemoryAccount): PutBlobPartialOptions {
+  const { cache, signal } = run;
+  const { layerIndex, platform, places } = blob;
+  return { cache, memory, layerIndex, platform, places, reusePieces: mayReusePieces(run), signal };
 }
 
 /** To find substitutes for a layer later, its content has to be known: it is decompressed as it passes, from its first byte to its last. */
@@ -204,13 +227,14 @@ async function putPartial(
   blob: UsedBlob,
   { meter, memory }: PutOptions,
 ): Promise<CopiedBlob | undefined> {
-  const { source, destination, signal } = run;
+  const { source, destination } = run;
   const accessor = meter.measuring(source);
-  if (accessor === undefined || destination.putBlobPartial === undefined) return undefined;
+  const step = await planToSend(run, blob, { accessor, memory });
+  if (step.kind === 'whole' && meter.bytes > 0) meter.restart();
+  if (step.kind === 'whole' || accessor === undefined || destination.putBlobPartial === undefined) return undefined;
+  using plan = step.plan;
   try {
-    const { layerIndex, platform, places } = blob;
-    const { cache } = run;
-    const options = { cache, memory, layerIndex, platform, places, reusePieces: mayReusePieces(run), signal };
+    const options = { ...partialOptions(run, blob, memory), ...(plan !== undefined && { plan }) };
     const put = await destination.putBlobPartial(accessor, blob.info, options);
     return { ...put, outcome: put.bytesReused > 0 ? 'partial' : 'copied', bytesFetched: meter.bytes };
   } catch (error) {

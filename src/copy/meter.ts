@@ -50,18 +50,17 @@ export class Meter {
 
   /** The source's blobs, what is read of them counted. Undefined where it gives no parts of blobs. */
   measuring(source: ImageSource): BlobChunkAccessor | undefined {
-    const { getBlobAt, rangeSupport } = source;
-    if (getBlobAt === undefined || rangeSupport === undefined) return undefined;
-    const read = getBlobAt.bind(source);
+    const parts = partsOf(source);
+    if (parts === undefined) return undefined;
     const count = (stream: Readable, length?: number): Readable => this.count(stream, length);
     return {
-      rangeSupport,
+      rangeSupport: parts.rangeSupport,
       async getBlob(info, options): Promise<BlobStream> {
         const { stream, size } = await source.getBlob(info, options);
         return { stream: count(stream), size };
       },
       async getBlobAt(info, chunks, options) {
-        const answer = await read(info, chunks, options);
+        const answer = await parts.getBlobAt(info, chunks, options);
         if (answer.kind === 'whole') return { ...answer, stream: count(answer.stream) };
         if (answer.kind === 'refused') return answer;
         return { ...answer, readers: each(answer.readers, (reader, index) => count(reader, chunks[index]?.length)) };
@@ -78,6 +77,13 @@ export class Meter {
     this.#shown += length;
     this.#run.emit({ type: 'blob-progress', digest: this.#info.digest, bytes: this.#shown });
   }
+}
+
+/** The source's blobs as parts. Undefined where it gives whole ones alone. */
+export function partsOf(source: ImageSource): BlobChunkAccessor | undefined {
+  const { getBlobAt, rangeSupport } = source;
+  if (getBlobAt === undefined || rangeSupport === undefined) return undefined;
+  return { rangeSupport, getBlobAt: getBlobAt.bind(source), getBlob: source.getBlob.bind(source) };
 }
 
 async function* each<T>(items: AsyncIterable<T>, change: (item: T, index: number) => T): AsyncGenerator<T> {

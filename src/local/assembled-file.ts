@@ -41,7 +41,7 @@ async function writeOnce(
   file: BlobFile,
   input: AssembleInput,
 ): Promise<Pick<AssembledFile, 'tail'> & { readonly reused: readonly BlobRange[] }> {
-  await using assembly = await assembleBlob({ ...input, offset: file.contiguous });
+  await using assembly = assembleBlob({ ...input, offset: file.contiguous });
   // Goes on while the rest is fetched; publishing waits for it.
   void file.hashPrefix();
   await file.writeStream(Readable.from(assembly.bytes, { objectMode: false, highWaterMark: STREAM_BUFFER }));

@@ -5,12 +5,15 @@ import { LOCAL_RANGES, type BlobChunkAccessor, type ImageSourceChunk } from '../
 import type { BlobInfo, WaitOptions } from '../contract/blob-info.ts';
 import { checkChunks } from '../contract/check-chunks.ts';
 import { PartialBlobUnavailableError } from '../contract/errors.ts';
-import type { PutBlobInfo } from '../contract/image-destination.ts';
+import type { PartialPlan, PutBlobInfo } from '../contract/image-destination.ts';
 import { ContentMismatchError, type Digest, DigestVerifier } from '../digest/digest.ts';
 import { ImgcopyError, systemErrorCode } from '../errors/imgcopy-error.ts';
 import { OneAtATime } from '../io/one-at-a-time.ts';
-import { type AssembledFile, type AssembleInput, writeAssembled } from './assembled-file.ts';
+import { planPartial, withPlan, type PartialBlobPlan } from '../partial/plan/partial-plan.ts';
+import type { PlanBlobInput } from '../partial/plan/plan-blob.ts';
+import { type AssembledFile, writeAssembled } from './assembled-file.ts';
 import { type BlobFile, openBlobFile, type PublishedBlob } from './blob-file.ts';
+import { leftLength } from './partial-file.ts';
 import { isFileOfSize, openRegularFile, streamRange } from './regular-file.ts';
 
 /** Where the blobs of an image lie. */
@@ -22,6 +25,9 @@ export interface BlobPlace {
   /** The image's name, for messages: `dir:/path`. */
   readonly reference: string;
 }
+
+/** What is planned: the store's own blobs are known. */
+export type StoredPlanInput = Omit<PlanBlobInput, 'own'>;
 
 /** A shorter part is sooner fetched again than found again. */
 const MIN_KEPT_BYTES = 1024 * 1024;
@@ -103,21 +109,33 @@ export class LocalBlobStore {
   }
 
   /**
-   * Puts a blob together from blobs that are there, from ranges of the source, and from what an interrupted run left of it.
-   * @throws PartialBlobUnavailableError when the blob is best written as one stream, or stays wrong.
+   * Plans how to put a blob together from blobs that are there, from ranges of the source, and from what an interrupted run left of it. Nothing is
+   * opened for writing.
+   * @throws PartialBlobUnavailableError when the blob is best written as one stream.
    */
-  async assemble(input: Omit<AssembleInput, 'own'>): Promise<AssembledFile> {
-    const { info, signal } = input;
-    const candidates: AssembleInput['candidates'] = async () => {
+  async plan(input: StoredPlanInput): Promise<PartialBlobPlan> {
+    const candidates: StoredPlanInput['candidates'] = async () => {
       const found = await input.candidates();
       const present = await Promise.all(found.map((candidate) => this.has(candidate.info)));
       return found.filter((_, index) => present[index]);
     };
+    const length = await leftLength({ ...input.info, directory: this.#place.directory });
+    const left = length === 0 ? undefined : { length };
+    return await planPartial({ ...input, own: this.ranges, candidates }, left);
+  }
+
+  /**
+   * Puts a blob together: by the plan that `plan` has made, or by one of its own.
+   * @throws PartialBlobUnavailableError when the blob is best written as one stream, or stays wrong.
+   */
+  async assemble(input: StoredPlanInput & { readonly plan?: PartialPlan | undefined }): Promise<AssembledFile> {
+    const { info, signal } = input;
     const { directory, fileOf: finalName } = this.#place;
-    return await this.#writers.run(info.digest, async () => {
+    const act = async (plan: PartialBlobPlan): Promise<AssembledFile> => {
       await using file = await openBlobFile({ directory, finalName, ...info, resume: true, signal });
-      return await keepingPart(file, () => writeAssembled(file, { ...input, own: this.ranges, candidates }));
-    });
+      return await keepingPart(file, () => writeAssembled(file, { ...input, own: this.ranges, plan }));
+    };
+    return await this.#writers.run(info.digest, () => withPlan(input.plan, () => this.plan(input), act));
   }
 
   async *#readChunks(

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, open, rm } from 'node:fs/promises';
+import { type FileHandle, lstat, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Digest, digestAlgorithm, digestHex } from '../digest/digest.ts';
 import { ImgcopyError } from '../errors/imgcopy-error.ts';
@@ -34,18 +34,28 @@ export interface OpenPartialOptions {
   readonly resume: boolean;
 }
 
+/** How many bytes an earlier run left of a blob, from the first on without a gap: what `openPartialFile` will find. Nothing is opened for writing. */
+export async function leftLength(options: {
+  readonly directory: string;
+  readonly digest: Digest;
+  /** In bytes. */
+  readonly size: number;
+}): Promise<number> {
+  const { path, note } = namesOf(options);
+  const found = await lstat(path).catch(() => undefined);
+  return found?.isFile() ? usableLength(found.size, await note.read(), options.size) : 0;
+}
+
 /** Opens the temporary file of a blob for reading and writing, and cuts it to the part that may be continued. */
 export async function openPartialFile({ directory, digest, size, resume }: OpenPartialOptions): Promise<PartialFile> {
-  const stem = digest === undefined ? `put-${randomBytes(8).toString('hex')}` : digestStem(digest);
-  const path = join(directory, `.imgcopy-${stem}.partial`);
-  const note = new ContiguousNote(join(directory, `.imgcopy-${stem}.state`));
+  const { path, note } = namesOf({ directory, digest });
   // Whoever made the directory could have put a link to a file of the user's here.
   const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK;
   const handle = await open(path, flags, 0o644);
   try {
     const found = await sizeOf(path, handle);
-    const contiguous = Math.min(found, (await note.read()) ?? found);
-    const length = resume && contiguous <= (size ?? 0) ? contiguous : 0;
+    const usable = usableLength(found, await note.read(), size ?? 0);
+    const length = resume ? usable : 0;
     await handle.truncate(length);
     await note.remove();
     return { path, handle, note, length };
@@ -53,6 +63,21 @@ export async function openPartialFile({ directory, digest, size, resume }: OpenP
     await handle.close();
     throw error;
   }
+}
+
+function namesOf({ directory, digest }: Pick<OpenPartialOptions, 'directory' | 'digest'>): {
+  readonly path: string;
+  readonly note: ContiguousNote;
+} {
+  const stem = digest === undefined ? `put-${randomBytes(8).toString('hex')}` : digestStem(digest);
+  const path = join(directory, `.imgcopy-${stem}.partial`);
+  return { path, note: new ContiguousNote(join(directory, `.imgcopy-${stem}.state`)) };
+}
+
+/** @param noted  where the first gap is, in a file that may have one. A file that is longer than its blob is another's. */
+function usableLength(found: number, noted: number | undefined, size: number): number {
+  const contiguous = Math.min(found, noted ?? found);
+  return contiguous <= size ? contiguous : 0;
 }
 
 async function sizeOf(path: string, handle: FileHandle): Promise<number> {

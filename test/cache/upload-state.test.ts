@@ -29,8 +29,10 @@ test('a session that one run left open, a later one claims once', async (t) => {
   }
   using state = await openState(user);
   assert.equal(state.claim({ ...target, repository: 'other' }), undefined);
-  assert.deepEqual(state.claim(target), { location: upload.location, offset: upload.offset });
-  assert.equal(state.claim(target), undefined);
+  const left = { location: upload.location, offset: upload.offset };
+  assert.deepEqual([state.find(target), state.find(target)], [left, left], 'to find it does not take it');
+  assert.deepEqual(state.claim(target), left);
+  assert.deepEqual([state.find(target), state.claim(target)], [undefined, undefined]);
 });
 
 test('a session belongs to who noted or claimed it, until that leaves it', async (t) => {

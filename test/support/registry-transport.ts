@@ -41,6 +41,7 @@ export interface TestAccessOptions {
 
 const noUploads: UploadState = {
   remember: () => false,
+  find: () => undefined,
   claim: () => undefined,
   leave: () => false,
   forget: () => undefined,

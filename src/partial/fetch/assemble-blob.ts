@@ -1,12 +1,14 @@
 import type { Readable } from 'node:stream';
 import { PartialBlobUnavailableError } from '../../contract/errors.ts';
-import { plannedBytes } from './planned-bytes.ts';
-import { fetchAll, planBlob, type BlobPlan, type PlanBlobInput } from '../plan/plan-blob.ts';
+import { plannedBytes, type PieceSources } from './planned-bytes.ts';
+import type { PartialBlobPlan } from '../plan/partial-plan.ts';
+import { fetchAll, type BlobPlan } from '../plan/plan-blob.ts';
 import { complement, planFromOffset, planOf } from '../plan/segments.ts';
 import type { BlobRange } from '../../contract/blob-chunk-accessor.ts';
 import type { ChunkedTail } from '../toc/tail.ts';
 
-export interface AssembleBlobInput extends PlanBlobInput {
+export interface AssembleBlobInput extends Omit<PieceSources, 'oldBlobs'> {
+  readonly plan: PartialBlobPlan;
   /** Bytes of the blob's front that are at the destination already. */
   readonly offset: number;
 }
@@ -22,26 +24,22 @@ export interface BlobAssembly extends AsyncDisposable {
 }
 
 /**
- * Plans a blob, and puts it together from the destination's blobs and the source.
+ * Puts a blob together, as it was planned, from the destination's blobs and the source.
  * @throws PartialBlobUnavailableError when the blob is best sent as one stream.
  */
-export async function assembleBlob(input: AssembleBlobInput): Promise<BlobAssembly> {
-  const planned = await planOrRest(input);
+export function assembleBlob(input: AssembleBlobInput): BlobAssembly {
+  const planned = input.plan.take() ?? restOf(input);
   return planned.kind === 'whole' ? wholeBlob(planned.stream, input.offset) : assemblyOf(planned, input);
 }
 
 /** With some of the blob there, even a small rest is worth a range; and it is kept where ranges are refused. */
-async function planOrRest(input: AssembleBlobInput): Promise<BlobPlan> {
-  try {
-    return await planBlob(input);
-  } catch (error) {
-    if (!(error instanceof PartialBlobUnavailableError) || input.offset === 0) throw error;
-    return { kind: 'plan', plan: fetchAll(input.info), oldBlobs: [], tail: undefined, held: undefined };
-  }
+function restOf({ info, offset }: AssembleBlobInput): BlobPlan {
+  if (offset === 0) throw new PartialBlobUnavailableError('there is nothing of the blob to continue');
+  return { kind: 'plan', plan: fetchAll(info), oldBlobs: [], tail: undefined, held: undefined };
 }
 
 function assemblyOf(
-  { plan: whole, oldBlobs, tail, held }: Extract<BlobPlan, { kind: 'plan' }>,
+  { plan: whole, oldBlobs, tail }: Extract<BlobPlan, { kind: 'plan' }>,
   input: AssembleBlobInput,
 ): BlobAssembly {
   const plan = planFromOffset(whole, input.offset);
@@ -56,7 +54,6 @@ function assemblyOf(
     async [Symbol.asyncDispose](): Promise<void> {
       leave.abort();
       await bytes.return(undefined);
-      held?.[Symbol.dispose]();
     },
   };
 }

@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { LocalBlobStore } from '../../local/blob-store.ts';
+import { LocalBlobStore, type StoredPlanInput } from '../../local/blob-store.ts';
 import { replaceFile } from '../../local/durable-files.ts';
 import { ContentMismatchError, type Digest, digestAlgorithm } from '../../digest/digest.ts';
 import { manifestDigest } from '../../manifest/parse-manifest.ts';
 import { OldLayers } from '../../partial/plan/old-layers.ts';
-import type { Candidate } from '../../partial/plan/plan-blob.ts';
+import { planOrNone } from '../../partial/plan/partial-plan.ts';
 import type { BlobChunkAccessor } from '../../contract/blob-chunk-accessor.ts';
 import { refuseTag } from '../../contract/errors.ts';
 import type { BlobInfo, RawManifest, WaitOptions } from '../../contract/blob-info.ts';
@@ -14,6 +14,7 @@ import type {
   ImageDestination,
   ManifestPresence,
   PartialBlob,
+  PartialPlan,
   PutBlobInfo,
   PutBlobOptions,
   PutBlobPartialOptions,
@@ -36,6 +37,7 @@ import {
 import { readVersion, VersionFile, versionFor } from './layout-version.ts';
 import { readManifestFile } from '../../local/manifest-file.ts';
 import { signatureFileName } from './signature-files.ts';
+import { resolveLocalPath } from '../../local/local-path.ts';
 import { openTargetDirectory, type TargetDirectory, type TargetLayout } from '../../local/target-directory.ts';
 
 /** What the directory may hold, and what shows that it is an image's. */
@@ -59,12 +61,18 @@ export function openDirDestination(path: string, options: DirDestinationOptions 
   return new DirDestination(path, options);
 }
 
-/** A directory that was made and locked. */
-interface BegunDirectory {
-  readonly target: TargetDirectory;
-  readonly version: VersionFile;
+/** A directory as it is there to be read. */
+interface ReadableDirectory {
+  /** Absolute. */
+  readonly path: string;
   readonly blobs: LocalBlobStore;
   readonly oldLayers: OldLayers;
+}
+
+/** A directory that was made and locked. */
+interface BegunDirectory extends ReadableDirectory {
+  readonly target: TargetDirectory;
+  readonly version: VersionFile;
 }
 
 export class DirDestination implements ImageDestination {
@@ -75,6 +83,7 @@ export class DirDestination implements ImageDestination {
   readonly #path: string;
   readonly #force: boolean;
   readonly #instanceSignatures = new Set<string>();
+  #unbegun: ReadableDirectory | undefined;
   #begun: BegunDirectory | undefined;
   #current: Promise<ManifestPresence> | undefined;
   #manifest: RawManifest | undefined;
@@ -98,13 +107,7 @@ export class DirDestination implements ImageDestination {
     const { path } = target;
     try {
       const version = new VersionFile(path, await readVersion(path));
-      const oldLayers = new OldLayers(
-        () => readImageManifest(path).then((stored) => (stored === undefined ? [] : [stored.raw])),
-        ({ digest }) => this.#instance(digest),
-        undefined,
-      );
-      const blobs = new LocalBlobStore({ directory: path, fileOf: blobFileName, reference });
-      this.#begun = { target, version, blobs, oldLayers };
+      this.#begun = { ...this.#readableAt(path), target, version };
     } catch (error) {
       await target[Symbol.asyncDispose]();
       throw error;
@@ -122,23 +125,32 @@ export class DirDestination implements ImageDestination {
   async tryReusingBlobWithOptions(info: BlobInfo, { signal }: TryReusingBlobOptions): Promise<ReusedBlob> {
     signal?.throwIfAborted();
     const { digest, size } = info;
-    if (!(await this.#written.blobs.has(info))) return { reused: false };
-    if (this.#force && !(await this.#written.blobs.isSound(info, { signal }))) return { reused: false };
+    const { blobs } = this.#readable;
+    if (!(await blobs.has(info))) return { reused: false };
+    if (this.#force && !(await blobs.isSound(info, { signal }))) return { reused: false };
     return { reused: true, digest, size };
+  }
+
+  async planBlobPartial(
+    accessor: BlobChunkAccessor,
+    info: BlobInfo,
+    options: PutBlobPartialOptions,
+  ): Promise<PartialPlan | undefined> {
+    options.signal?.throwIfAborted();
+    return await planOrNone(this.#readable.blobs.plan(this.#planInput(accessor, info, options)));
   }
 
   async putBlobPartial(
     accessor: BlobChunkAccessor,
     info: BlobInfo,
-    options: PutBlobPartialOptions,
+    options: PutBlobPartialOptions & { readonly plan?: PartialPlan | undefined },
   ): Promise<PartialBlob> {
-    const { cache, memory, signal } = options;
+    const { cache, plan, signal } = options;
     signal?.throwIfAborted();
     const { digest, size } = info;
-    const { blobs, oldLayers, version } = this.#written;
-    const candidates = (): Promise<readonly Candidate[]> => oldLayers.find(info, options);
+    const { blobs, version } = this.#written;
     await version.raiseTo(versionFor([blobFileName(digest)]));
-    const { tail, ...reuse } = await blobs.assemble({ accessor, info, candidates, memory, signal });
+    const { tail, ...reuse } = await blobs.assemble({ ...this.#planInput(accessor, info, options), plan });
     if (tail !== undefined) cache?.recordChunkedBlob({ digest, size, format: tail.format });
     return { digest, size, ...reuse };
   }
@@ -188,7 +200,7 @@ export class DirDestination implements ImageDestination {
     const isPut = this.#manifest !== undefined || this.#signatures !== undefined;
     const manifest = this.#manifest ?? (isPut ? await readImageManifest(this.#directory) : undefined)?.raw;
     if (manifest === undefined) return;
-    await commitImage(this.#directory, this.#written.version, {
+    await commitImage(this.#written.path, this.#written.version, {
       manifest,
       signatures: this.#signatures,
       instanceSignatures: this.#instanceSignatures,
@@ -199,13 +211,33 @@ export class DirDestination implements ImageDestination {
     await this.#begun?.target[Symbol.asyncDispose]();
   }
 
+  #planInput(accessor: BlobChunkAccessor, info: BlobInfo, options: PutBlobPartialOptions): StoredPlanInput {
+    const { memory, signal } = options;
+    return { accessor, info, candidates: () => this.#readable.oldLayers.find(info, options), memory, signal };
+  }
+
+  #readableAt(path: string): ReadableDirectory {
+    const oldLayers = new OldLayers(
+      () => readImageManifest(path).then((stored) => (stored === undefined ? [] : [stored.raw])),
+      ({ digest }) => this.#instance(digest),
+      undefined,
+    );
+    const { reference } = this;
+    return { path, blobs: new LocalBlobStore({ directory: path, fileOf: blobFileName, reference }), oldLayers };
+  }
+
+  /** Before it is begun, it can be asked what it holds. */
+  get #readable(): ReadableDirectory {
+    return this.#begun ?? (this.#unbegun ??= this.#readableAt(resolveLocalPath(this.#path)));
+  }
+
   get #written(): BegunDirectory {
     if (this.#begun === undefined) throw new Error(`${this.reference} is used before begin()`);
     return this.#begun;
   }
 
   get #directory(): string {
-    return this.#written.target.path;
+    return this.#readable.path;
   }
 
   #presence(options?: { readonly digestOnly: boolean }): Promise<ManifestPresence> {
@@ -221,6 +253,6 @@ export class DirDestination implements ImageDestination {
 
   async #writeInstanceFile(name: string, bytes: Buffer): Promise<void> {
     await this.#written.version.raiseTo(versionFor([name]));
-    await replaceFile(this.#directory, name, bytes);
+    await replaceFile(this.#written.path, name, bytes);
   }
 }

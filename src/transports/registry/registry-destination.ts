@@ -2,6 +2,7 @@ import { pipeline } from 'node:stream';
 import type { Readable } from 'node:stream';
 import type { UploadState } from '../../cache/upload-state.ts';
 import { OldLayers } from '../../partial/plan/old-layers.ts';
+import { planOrNone, planPartial, withPlan, type PartialBlobPlan } from '../../partial/plan/partial-plan.ts';
 import type { Candidate } from '../../partial/plan/plan-blob.ts';
 import type { RequestObserver, RetryPolicy } from '../../http/index.ts';
 import type { OneAtATime } from '../../io/one-at-a-time.ts';
@@ -16,6 +17,7 @@ import type {
   ImageDestination,
   ManifestPresence,
   PartialBlob,
+  PartialPlan,
   PutBlobInfo,
   PutBlobOptions,
   PutBlobPartialOptions,
@@ -149,15 +151,26 @@ export class RegistryDestination implements ImageDestination {
     return this.#reuse.tryReusing(info, options);
   }
 
-  async putBlobPartial(
+  async planBlobPartial(
     accessor: BlobChunkAccessor,
     info: BlobInfo,
     options: PutBlobPartialOptions,
+  ): Promise<PartialPlan | undefined> {
+    return await planOrNone(this.#plan(accessor, info, options));
+  }
+
+  async putBlobPartial(
+    accessor: BlobChunkAccessor,
+    info: BlobInfo,
+    options: PutBlobPartialOptions & { readonly plan?: PartialPlan | undefined },
   ): Promise<PartialBlob> {
-    const { cache, memory, signal } = options;
-    const candidates = (): Promise<readonly Candidate[]> => this.#oldLayers.find(info, options);
-    const input = { accessor, info, own: this.#own, candidates, memory, signal };
-    const { bytesReused, bytesResumed, tail } = await uploadAssembled(this.#uploads, input);
+    const { cache, memory, plan: given, signal } = options;
+    const input = { accessor, info, own: this.#own, memory, signal };
+    const { bytesReused, bytesResumed, tail } = await withPlan(
+      given,
+      () => this.#plan(accessor, info, options),
+      (plan) => uploadAssembled(this.#uploads, { ...input, plan }),
+    );
     cache?.recordKnownLocation(info.digest, this.repository);
     if (tail !== undefined) cache?.recordChunkedBlob({ digest: info.digest, size: info.size, format: tail.format });
     return { digest: info.digest, size: info.size, bytesReused, bytesResumed };
@@ -210,6 +223,13 @@ export class RegistryDestination implements ImageDestination {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#uploads[Symbol.asyncDispose]();
+  }
+
+  async #plan(accessor: BlobChunkAccessor, info: BlobInfo, options: PutBlobPartialOptions): Promise<PartialBlobPlan> {
+    const { memory, signal } = options;
+    const candidates = (): Promise<readonly Candidate[]> => this.#oldLayers.find(info, options);
+    const left = await this.#uploads.left(info);
+    return await planPartial({ accessor, info, own: this.#own, candidates, memory, signal }, left);
   }
 
   /** The image that is there tells which blobs are. */

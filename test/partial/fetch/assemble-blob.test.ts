@@ -3,7 +3,9 @@ import { test } from 'node:test';
 import { digestOf } from '../../../src/digest/digest.ts';
 import { ImgcopyError } from '../../../src/errors/imgcopy-error.ts';
 import { MemoryBudget } from '../../../src/io/memory.ts';
-import { assembleBlob, type AssembleBlobInput } from '../../../src/partial/fetch/assemble-blob.ts';
+import { assembleBlob, type BlobAssembly } from '../../../src/partial/fetch/assemble-blob.ts';
+import { planPartial } from '../../../src/partial/plan/partial-plan.ts';
+import type { PlanBlobInput } from '../../../src/partial/plan/plan-blob.ts';
 import { PartialBlobUnavailableError } from '../../../src/contract/errors.ts';
 import { fixtureImage } from '../../support/fixture-images.ts';
 import { randomBytes } from '../../support/images.ts';
@@ -21,7 +23,21 @@ const [oldBytes, bytes] = [await v1.blob(old.digest), await v2.blob(layer.digest
 interface Job {
   readonly source: MemoryAccessor;
   readonly own: MemoryAccessor;
-  readonly input: AssembleBlobInput;
+  readonly input: PlanBlobInput & { readonly offset: number };
+}
+
+/** Plans and assembles. */
+async function open(input: Job['input']): Promise<BlobAssembly> {
+  const { offset } = input;
+  const plan = await planPartial(input, offset === 0 ? undefined : { length: offset });
+  const assembly = assembleBlob({ ...input, plan });
+  return {
+    ...assembly,
+    async [Symbol.asyncDispose](): Promise<void> {
+      await assembly[Symbol.asyncDispose]();
+      plan[Symbol.dispose]();
+    },
+  };
 }
 
 /** The second version of a layer, of which the first is there. */
@@ -30,7 +46,7 @@ function chunkedJob(
 ): Job {
   const source = new MemoryAccessor(bytes, options.source);
   const own = new MemoryAccessor(new Map([[old.digest, oldBytes]]), options.own);
-  const candidates = (): ReturnType<AssembleBlobInput['candidates']> =>
+  const candidates = (): ReturnType<PlanBlobInput['candidates']> =>
     Promise.resolve([{ info: old, isPredecessor: true, isKnownChunked: false }]);
   const memory = new MemoryBudget(48 * MiB).openAccount();
   return {
@@ -43,13 +59,13 @@ function chunkedJob(
 function plainJob(blob: Buffer, offset: number, options: MemoryAccessorOptions = {}): Job {
   const source = new MemoryAccessor(blob, options);
   const own = new MemoryAccessor(new Map());
-  const candidates = (): ReturnType<AssembleBlobInput['candidates']> => Promise.resolve([]);
+  const candidates = (): ReturnType<PlanBlobInput['candidates']> => Promise.resolve([]);
   const memory = new MemoryBudget(48 * MiB).openAccount();
   return { source, own, input: { accessor: source, own, info: infoOf(blob), candidates, memory, offset } };
 }
 
-async function collect(input: AssembleBlobInput): Promise<{ bytes: Buffer; reused: number }> {
-  await using assembly = await assembleBlob(input);
+async function collect(input: Job['input']): Promise<{ bytes: Buffer; reused: number }> {
+  await using assembly = await open(input);
   const parts: Buffer[] = [];
   for await (const part of assembly.bytes) parts.push(part);
   return { bytes: Buffer.concat(parts), reused: assembly.reused().reduce((sum, { length }) => sum + length, 0) };
@@ -102,7 +118,7 @@ test('a source that sends the whole blob is used for the rest of it', async () =
 test('an assembly that is not read lets go of the whole blob that was on its way', async () => {
   const job = chunkedJob({ source: { answer: () => 'whole' } });
   {
-    await using assembly = await assembleBlob(job.input);
+    await using assembly = await open(job.input);
     assert.deepEqual(assembly.reused(), []);
   }
   await assertNothingLeft(job);
@@ -111,7 +127,7 @@ test('an assembly that is not read lets go of the whole blob that was on its way
 test('an assembly that is left at any point ends its requests, and gives back its memory', async () => {
   for (const pieces of [0, 1, 5, 40]) {
     for (const job of [chunkedJob(), plainJob(large, 0)]) {
-      await using assembly = await assembleBlob(job.input);
+      await using assembly = await open(job.input);
       for (let piece = 0; piece < pieces; piece += 1) await assembly.bytes.next();
       await assembly[Symbol.asyncDispose]();
       await assertNothingLeft(job);
@@ -128,7 +144,7 @@ test('an assembly that waits for a silent source is ended at once', async () => 
       return silent.promise;
     },
   });
-  const assembly = await assembleBlob(job.input);
+  const assembly = await open(job.input);
   const next = assembly.bytes.next();
   await asked.promise;
   const ended = assembly[Symbol.asyncDispose]();
@@ -143,7 +159,7 @@ test('the tail that was read takes its memory until its turn is over', async () 
   const job = chunkedJob();
   const { memory } = job.input;
   {
-    await using assembly = await assembleBlob(job.input);
+    await using assembly = await open(job.input);
     assert.ok(assembly.tail !== undefined);
     assert.equal(memory.held, assembly.tail.end.bytes.length);
   }

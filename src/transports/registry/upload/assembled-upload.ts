@@ -50,7 +50,7 @@ export async function uploadAssembled(uploads: Uploads, input: Input): Promise<A
       return { bytesReused: resumed ?? 0, bytesResumed: resumed ?? 0, tail: undefined };
     }
     const offset = session?.offset ?? 0;
-    await using assembly = await assembleBlob({ ...input, offset });
+    await using assembly = assembleBlob({ ...input, offset });
     const upload = (session ??= await uploads.open(info.digest, { signal }));
     // A session that holds pieces of other blobs is not for another run: nobody could say then what is wrong with it.
     if (assembly.reused().length === 0) await upload.note(info);

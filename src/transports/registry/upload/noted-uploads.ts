@@ -1,6 +1,7 @@
 import type { UploadState, UploadTarget } from '../../../cache/upload-state.ts';
 import type { Digest } from '../../../digest/digest.ts';
 import { exactText, resolveUrl } from '../../../http/index.ts';
+import type { LeftPart } from '../../../partial/plan/partial-plan.ts';
 import type { BlobInfo } from '../../../contract/blob-info.ts';
 import type { RepositoryName } from '../../../contract/image-source.ts';
 import type { UploadLocation } from '../client.ts';
@@ -37,6 +38,13 @@ export class NotedUploads {
     const state = await this.#open();
     const isNoted = state.remember({ ...this.#target(info), size: info.size, location, offset: 0 });
     if (isNoted) this.#noted.set(info.digest, location);
+  }
+
+  /** What an earlier run left of a blob, as it was noted: one that was killed noted less than it had sent. */
+  async left(info: BlobInfo): Promise<LeftPart | undefined> {
+    if (info.size < MIN_NOTED_BYTES) return undefined;
+    const upload = (await this.#open()).find(this.#target(info));
+    return upload && { length: Math.min(upload.offset, info.size) };
   }
 
   /** The upload that an earlier run left, which is this run's from now on. */

@@ -1,6 +1,7 @@
 import { digestAlgorithm, type Digest } from '../../../digest/digest.ts';
 import type { RequestObserver } from '../../../http/index.ts';
 import { Attempts, type RetryPolicy } from '../../../retry/attempts.ts';
+import type { LeftPart } from '../../../partial/plan/partial-plan.ts';
 import type { BlobInfo, WaitOptions } from '../../../contract/blob-info.ts';
 import type { RegistryClient, UploadLocation } from '../client.ts';
 import type { NotedUploads } from './noted-uploads.ts';
@@ -77,6 +78,11 @@ export class Uploads implements AsyncDisposable {
     const spare = this.#spare.get(digest);
     this.#spare.delete(digest);
     await spare?.cancel();
+  }
+
+  /** What an earlier run left of a blob, as it was noted. Nothing is asked of the registry, and nothing claimed. */
+  left(info: BlobInfo): Promise<LeftPart | undefined> {
+    return this.#options.noted.left(info);
   }
 
   /** The upload that an earlier run left, which is the caller's from now on. Its status is to be asked. */

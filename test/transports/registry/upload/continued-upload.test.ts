@@ -2,11 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { UploadState } from '../../../../src/cache/upload-state.ts';
 import { PartialBlobUnavailableError } from '../../../../src/contract/errors.ts';
+import type { PartialPlan } from '../../../../src/contract/image-destination.ts';
+import { MemoryBudget } from '../../../../src/io/memory.ts';
 import { fixtureImage } from '../../../support/fixture-images.ts';
 import { randomBytes } from '../../../support/images.ts';
 import { MemoryAccessor, type MemoryAnswer } from '../../../support/memory-accessor.ts';
 import { startRegistry, type RegistryOptions, type TestRegistry } from '../../../support/registry.ts';
-import { infoOf } from '../../../support/registry-transport.ts';
+import { destinationAt, infoOf, openAccess } from '../../../support/registry-transport.ts';
 import { putBlob, stateHome } from './uploading.ts';
 
 const MiB = 1024 * 1024;
@@ -55,6 +57,18 @@ async function isNoted({ registry, openState }: CutRun): Promise<boolean> {
   return claimed !== undefined;
 }
 
+async function planned(
+  { registry }: CutRun,
+  source: MemoryAccessor,
+  state: UploadState,
+): Promise<PartialPlan | undefined> {
+  await using access = openAccess({ uploadState: state });
+  await using destination = await destinationAt(access, registry, 'app:v1');
+  const memory = new MemoryBudget(MiB).openAccount();
+  using plan = await destination.planBlobPartial(source, info, { memory });
+  return plan;
+}
+
 async function assertDone(run: CutRun): Promise<void> {
   assert.ok(run.registry.blob('app', info.digest)?.equals(blob));
   assert.deepEqual(run.registry.sessions, []);
@@ -68,10 +82,19 @@ test('an interrupted upload of 16 MiB or more is left open, and a later run goes
     assert.equal(await isNoted(run), true);
     using state = await run.openState();
     const source = new MemoryAccessor(blob);
+    run.registry.reset();
+    const plan = await planned(run, source, state);
+    assert.ok(plan !== undefined && plan.bytesResumed >= 20 * MiB, 'what was on its way is counted, too');
+    assert.equal(plan.bytesToFetch, info.size - plan.bytesResumed);
+    assert.deepEqual(
+      [run.registry.count({ path: /uploads/ }), await isNoted(run)],
+      [0, true],
+      'it is neither asked for nor claimed',
+    );
     const put = await putBlob(run.registry, source, info, { state });
     assert.equal(put.bytesReused, 20 * MiB);
     assert.equal(askedOf(source), 20 * MiB);
-    assert.equal(run.registry.count({ method: 'POST' }), 1, locations);
+    assert.equal(run.registry.count({ method: 'POST' }), 0, locations);
     await assertDone(run);
   }
 });
