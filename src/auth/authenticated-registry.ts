@@ -83,8 +83,8 @@ export class AuthenticatedRegistry {
     const { status, url } = response;
     if ((status !== 401 && status !== 403) || url.origin !== origin) return response;
     const search = await this.#search;
-    const isAuthorized = authorization !== undefined;
-    return { ...response, denial: explainDenial({ status, side, origin, isAuthorized, search }) };
+    const [isAuthorized, hasToken] = [authorization !== undefined, authorization?.token !== undefined];
+    return { ...response, denial: explainDenial({ status, side, origin, isAuthorized, hasToken, search }) };
   }
 
   async #sendWithCredentials(request: HttpRequest, origin: string, next: Send): Promise<Attempt> {

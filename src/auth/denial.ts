@@ -17,12 +17,14 @@ export interface DeniedRequest {
   readonly origin: string;
   /** Whether the request had an Authorization header. */
   readonly isAuthorized: boolean;
+  /** Whether a token server took the credentials, and gave a token for them. Default false. */
+  readonly hasToken?: boolean | undefined;
   /** Undefined where the registry asked for no credentials, so that none were looked for. */
   readonly search: CredentialSearch | undefined;
 }
 
 /** Registries that refuse what does not exist. */
-const HIDES_MISSING = /(^|\.)docker\.io$|^ghcr\.io$|^quay\.io$/;
+const HIDES_MISSING = /(^|\.)docker\.io$|^(ghcr|quay)\.io$|^registry\.gitlab\.com$|\.pkg\.dev$|(^|\.)gcr\.io$/;
 
 export function explainDenial(request: DeniedRequest): Denial {
   return { sent: sentBy(request), hint: hintFor(request) };
@@ -47,7 +49,7 @@ function describe(credentials: Credentials): string {
   return `an identity token${credentials.username === undefined ? '' : ` of user ${credentials.username}`}`;
 }
 
-function hintFor({ status, side, origin, isAuthorized, search }: DeniedRequest): string {
+function hintFor({ status, side, origin, isAuthorized, hasToken, search }: DeniedRequest): string {
   const registry = registryOf(origin);
   const option = side === 'source' ? '--src-creds' : '--dest-creds';
   const hidden = HIDES_MISSING.test(registry)
@@ -60,7 +62,8 @@ function hintFor({ status, side, origin, isAuthorized, search }: DeniedRequest):
     return `${isHelper ? `fix the credential helper, or give ${option}` : logIn}${hidden}`;
   }
   if (!isAuthorized) return `the registry does not ask for such credentials; check that it is the right one${hidden}`;
-  if (status === 403) return `the account may not have the right to do this${hidden}`;
+  // Credentials that bought a token are right. GCR, Quay and GitLab refuse by 401 what they do not allow.
+  if (status === 403 || hasToken === true) return `the account may not have the right to do this${hidden}`;
   if (search.isGiven !== true)
     return `the credentials may be wrong or have expired: log in again with imgcopy login ${registry}`;
   return search.credentials.kind === 'basic'

@@ -65,6 +65,19 @@ const cases: readonly (readonly [request: Partial<DeniedRequest>, sent: string, 
     /^log in with imgcopy login docker\.io, .*does not exist$/,
   ],
   [
+    { search: search({ credentials: basic, from: 'F' }), hasToken: true },
+    'credentials sent: user anna, from F',
+    /^the account may not have the right to do this$/,
+  ],
+  ...['https://europe-docker.pkg.dev', 'https://eu.gcr.io', 'https://registry.gitlab.com', 'https://quay.io'].map(
+    (origin) =>
+      [
+        { search: search({ credentials: basic }), hasToken: true, origin },
+        'credentials sent: user anna',
+        /^the account may not.*does not exist$/,
+      ] as const,
+  ),
+  [
     { search: search({ credentials: basic }), status: 403, origin: 'https://ghcr.io' },
     'credentials sent: user anna',
     /^the account may not.*does not exist$/,

@@ -93,6 +93,8 @@ function hintOf(
     return 'the registry lacks a blob that its manifest names; push the image there again, or copy it from elsewhere';
   if (codes.includes('NAME_UNKNOWN')) return 'check the name of the repository';
   if (isNotFound(status, codes)) return `check the name and the tag; imgcopy tags ${repositoryIn(url)} lists the tags`;
+  if (status === 413 && kind === 'manifest-write')
+    return 'the registry limits the size of manifests; choose fewer images with --platform';
   if (status === 413) return 'a proxy in front of the registry limits request sizes; ask its owner to raise it';
   return isPassingAnswer(status, codes) ? 'the registry reported an internal error; try again later' : undefined;
 }

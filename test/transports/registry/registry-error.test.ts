@@ -69,6 +69,7 @@ test('tells the user what can be done, for the side that it happened on', async 
     ],
     [{ status: 404, body: errors({ code: 'NAME_UNKNOWN' }) }, /check the name of the repository/],
     [{ status: 413 }, /a proxy in front of the registry/],
+    [{ status: 413, kind: 'manifest-write' }, /^the registry limits the size of manifests; .* --platform$/],
     [{ status: 429 }, /try again later/],
     [{ status: 403, body: errors({ code: 'TOOMANYREQUESTS' }) }, /try again later/],
     [{ status: 502 }, /reported an internal error/],
