@@ -38,9 +38,14 @@ export class TestRegistry implements AsyncDisposable {
     return this.#server.state.settings;
   }
 
-  /** `127.0.0.1:port` */
+  /** `127.0.0.1:port`, or the name that references have for it. */
   get host(): string {
-    return this.#server.listener('registry').host;
+    return this.#server.names?.reference ?? this.#server.listener('registry').host;
+  }
+
+  /** The HTTP proxy that leads to the public names of this registry. */
+  get proxyUrl(): string {
+    return this.#server.listener('registry').url;
   }
 
   /** With its scheme, without a final slash. */
@@ -51,6 +56,11 @@ export class TestRegistry implements AsyncDisposable {
   /** The origin that blobs are redirected to. */
   get storageUrl(): string {
     return this.#server.listener('storage').url;
+  }
+
+  /** Makes an empty repository. */
+  create(repository: string): void {
+    this.#server.state.store.open(repository);
   }
 
   /** Puts a whole image into a repository. @param tag  undefined: by digest alone. */

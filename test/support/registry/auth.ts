@@ -23,13 +23,21 @@ export interface IssuedToken {
 export class Auth {
   readonly #options: AuthOptions;
   readonly #registryUrl: () => string;
+  readonly #exists: (repository: string) => boolean;
   #issued: IssuedToken[] = [];
   #valid = new Map<string, IssuedToken>();
   #count = 0;
 
-  constructor(options: AuthOptions, registryUrl: () => string) {
+  /** @param exists  whether a repository is there. */
+  constructor(options: AuthOptions, registryUrl: () => string, exists: (repository: string) => boolean) {
     this.#options = options;
     this.#registryUrl = registryUrl;
+    this.#exists = exists;
+  }
+
+  /** The URL of the token server. */
+  get realm(): string {
+    return this.#options.realm ?? `${this.#registryUrl()}/token`;
   }
 
   /** The tokens issued since the last reset. */
@@ -54,11 +62,14 @@ export class Auth {
     const isFresh = token !== undefined && token.expiresAt > Date.now();
     if (isFresh && needs.every((need) => covers(token.access, need))) return true;
     const problem = value === '' ? undefined : isFresh ? 'insufficient_scope' : 'invalid_token';
-    await this.#challenge(exchange, this.#bearerChallenge(needs, problem));
+    const { lackingChallenge = 'bearer' } = this.#options;
+    if (isFresh && lackingChallenge !== 'bearer')
+      await this.#challenge(exchange, lackingChallenge === 'basic' ? 'Basic realm="test registry"' : undefined);
+    else await this.#challenge(exchange, this.#bearerChallenge(needs, problem));
     return false;
   }
 
-  /** GET and POST of `/token`. @see https://distribution.github.io/distribution/spec/auth/token/ and …/auth/oauth/ */
+  /** GET and POST of the token server. @see https://distribution.github.io/distribution/spec/auth/token/ and …/auth/oauth/ */
   async handleToken(exchange: Exchange): Promise<void> {
     if (exchange.method === 'POST') return await this.#handleOauth2(exchange);
     const user = this.#basicUser(exchange);
@@ -69,6 +80,7 @@ export class Auth {
   async #handleOauth2(exchange: Exchange): Promise<void> {
     const { oauth2 = true, username, password, refreshToken } = this.#options;
     const form = new URLSearchParams((await exchange.wholeBody(64 * 1024))?.toString('utf8'));
+    if (oauth2 === 405) return await exchange.fail(405, 'UNSUPPORTED', 'the operation is unsupported');
     if (!oauth2)
       return await exchange.answer(404, { 'content-type': 'text/plain' }, Buffer.from('404 page not found\n'));
     const byRefresh = form.get('grant_type') === 'refresh_token' && form.get('refresh_token') === refreshToken;
@@ -97,6 +109,10 @@ export class Auth {
       repository,
       actions: actions.filter((action) => this.#may(user, repository, action)),
     }));
+    const { withoutAccess, tellsExpiry = true } = this.#options;
+    const isUseless = access.length > 0 && access.every(({ actions }) => actions.length === 0);
+    if (isUseless && withoutAccess !== undefined)
+      return await exchange.fail(withoutAccess, 'DENIED', 'requested access to the resource is denied');
     this.#count += 1;
     const method = exchange.method === 'POST' ? 'POST' : 'GET';
     const token = `token-${this.#count}-${'x'.repeat(32)}`;
@@ -104,11 +120,11 @@ export class Auth {
     this.#issued.push(issued);
     this.#valid.set(token, issued);
     const field = method === 'POST' ? 'access_token' : (this.#options.tokenField ?? 'token');
+    const fields = field === 'both' ? ['token', 'access_token'] : [field];
     const offline = exchange.query('offline_token') === 'true' || method === 'POST' ? refreshToken : undefined;
     await exchange.answerJson({
-      [field]: token,
-      expires_in: expiresInSeconds,
-      issued_at: new Date().toISOString(),
+      ...Object.fromEntries(fields.map((name) => [name, token])),
+      ...(tellsExpiry ? { expires_in: expiresInSeconds, issued_at: new Date().toISOString() } : {}),
       ...(offline === undefined ? {} : { refresh_token: offline }),
     });
   }
@@ -124,7 +140,8 @@ export class Auth {
     const isAllowed = needs.every(({ repository, actions }) =>
       actions.every((action) => this.#may(user?.name, repository, action)),
     );
-    if (!isAllowed) await exchange.fail(403, 'DENIED', 'requested access to the resource is denied');
+    const { status, code, message } = this.#options.forbidden ?? { status: 403, code: 'DENIED' };
+    if (!isAllowed) await exchange.fail(status, code, message ?? 'requested access to the resource is denied');
     return isAllowed;
   }
 
@@ -139,7 +156,7 @@ export class Auth {
 
   #may(user: string | undefined, repository: string, action: string): boolean {
     const { username, grant } = this.#options;
-    if (grant !== undefined && !grant(user, repository, action)) return false;
+    if (grant !== undefined && !grant(user, repository, action, this.#exists(repository))) return false;
     return username === undefined || user !== undefined || action === 'pull';
   }
 
@@ -147,15 +164,16 @@ export class Auth {
     const registry = this.#registryUrl();
     const scopes = needs.map(({ repository, actions }) => `repository:${repository}:${actions.join(',')}`);
     return [
-      `Bearer realm="${registry}/token",service="${new URL(registry).host}"`,
+      `Bearer realm="${this.realm}",service="${new URL(registry).host}"`,
       ...(scopes.length === 0 ? [] : [`scope="${scopes.join(' ')}"`]),
       ...(problem === undefined ? [] : [`error="${problem}"`]),
     ].join(',');
   }
 
-  async #challenge(exchange: Exchange, challenge: string): Promise<void> {
+  async #challenge(exchange: Exchange, challenge: string | undefined): Promise<void> {
     const body = { errors: [{ code: 'UNAUTHORIZED', message: 'authentication required', detail: null }] };
-    const headers = { 'content-type': 'application/json', 'www-authenticate': challenge };
+    const named = challenge === undefined ? {} : { 'www-authenticate': challenge };
+    const headers = { 'content-type': 'application/json', ...named };
     await exchange.answer(401, headers, Buffer.from(JSON.stringify(body)));
   }
 }

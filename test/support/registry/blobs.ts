@@ -2,7 +2,7 @@ import { isDigest, type Digest } from '../../../src/digest/digest.ts';
 import type { Exchange } from './exchange.ts';
 import { multiRangeAnswer } from './multi-range.ts';
 import { parseRanges } from './range-header.ts';
-import type { RegistryState } from './state.ts';
+import { refusalOf, type RegistryState } from './state.ts';
 
 /** GET, HEAD and DELETE of a blob. */
 export async function handleBlob(
@@ -13,7 +13,10 @@ export async function handleBlob(
 ): Promise<void> {
   const blob = registry.store.find(name)?.blobs.get(digest as Digest);
   if (!isDigest(digest)) return await exchange.fail(400, 'DIGEST_INVALID', 'provided digest is not one');
-  if (blob === undefined) return await exchange.fail(404, 'BLOB_UNKNOWN', 'blob unknown to registry', { digest });
+  if (blob === undefined) {
+    const { status, code, message = 'blob unknown to registry' } = refusalOf(registry, name, 'blob');
+    return await exchange.fail(status, code, message, { digest });
+  }
   if (exchange.method === 'DELETE') {
     registry.store.open(name).blobs.delete(digest);
     return await exchange.answer(202);

@@ -2,10 +2,9 @@ import { digestAlgorithm, digestOf, isDigest, type Digest } from '../../../src/d
 import type { RawManifest } from '../../../src/contract/blob-info.ts';
 import { payloadOf } from '../schema1.ts';
 import type { Exchange } from './exchange.ts';
-import type { RegistryState } from './state.ts';
+import { isPushable, refusalOf, type RegistryState } from './state.ts';
 import type { Repository } from './store.ts';
 
-const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
 const TAG = /^\w[\w.-]{0,127}$/;
 
 /** What the registry reads of a manifest. */
@@ -39,7 +38,8 @@ export async function handleManifest(
   if (exchange.method === 'PUT') return await putManifest(exchange, registry, name, reference);
   const manifest = registry.store.find(name)?.manifest(reference);
   if (manifest === undefined) {
-    return await exchange.fail(404, 'MANIFEST_UNKNOWN', 'manifest unknown', { unknown: reference });
+    const { status, code, message = 'manifest unknown' } = refusalOf(registry, name, 'manifest');
+    return await exchange.fail(status, code, message, { unknown: reference });
   }
   if (exchange.method === 'DELETE') {
     registry.store.open(name).deleteManifest(reference);
@@ -76,7 +76,8 @@ async function putManifest(
   name: string,
   reference: string,
 ): Promise<void> {
-  const bytes = await exchange.wholeBody(MAX_MANIFEST_BYTES);
+  if (!(await isPushable(exchange, registry, name))) return;
+  const bytes = await exchange.wholeBody(registry.settings.maxManifestBytes);
   if (bytes === undefined) return await exchange.fail(413, 'SIZE_INVALID', 'manifest too large');
   const mediaType = exchange.header('content-type') ?? '';
   const content = parseManifest(bytes);
@@ -88,9 +89,11 @@ async function putManifest(
   if (isDigest(reference) && reference !== digest) {
     return await exchange.fail(400, 'DIGEST_INVALID', 'provided digest did not match uploaded content');
   }
-  if (registry.settings.immutableTags && registry.store.find(name)?.tags.has(reference) === true) {
+  const { immutableTags } = registry.settings;
+  if (immutableTags !== false && registry.store.find(name)?.tags.has(reference) === true) {
     const message = `The image tag '${reference}' already exists in the '${name}' repository and cannot be overwritten because the tag is immutable.`;
-    return await exchange.fail(400, 'TAG_INVALID', message);
+    const refusal = immutableTags === true ? { status: 400, code: 'TAG_INVALID' } : immutableTags;
+    return await exchange.fail(refusal.status, refusal.code, message);
   }
   const missing = missingContent(content, registry, registry.store.find(name));
   if (missing.length > 0) return await exchange.fail(400, 'MANIFEST_BLOB_UNKNOWN', 'blob unknown to registry', missing);

@@ -30,7 +30,7 @@ export type MultiRangeAnswer =
   | 501;
 
 /** How `POST ?mount=` is answered. */
-export type MountAnswer = 'spec' | 'always-202' | 400 | 405 | 500 | /** 201 although nothing is mounted. */ 'lie';
+export type MountAnswer = 'spec' | 'always-202' | 400 | 401 | 405 | 500 | /** 201 although nothing is mounted. */ 'lie';
 
 /** Where an upload Location leads. */
 export type LocationForm =
@@ -38,6 +38,8 @@ export type LocationForm =
   | 'absolute'
   /** With a `_state` that names the session's offset; one that is out of date is refused, as distribution does. */
   | 'with-query'
+  /** The same, with the registry's origin. */
+  | 'absolute-with-query'
   /** On the storage origin, which refuses credentials. */
   | 'other-origin';
 
@@ -46,12 +48,33 @@ export interface BodyLimit {
   readonly maxBytes: number;
 }
 
+/** An answer that says no. */
+export interface Refusal {
+  readonly status: number;
+  readonly code: string;
+  readonly message?: string | undefined;
+}
+
+/** What may be missing. `repository` goes before the others where nothing was put into it. */
+export type MissingThing = 'repository' | 'manifest' | 'blob';
+
+/** Names that a registry and its storage are known by, instead of their addresses: clients reach them through `TestRegistry.proxyUrl`. */
+export interface PublicNames {
+  /** As in references. */
+  readonly reference: string;
+  /** The API's host. Default: `reference`. */
+  readonly registry?: string | undefined;
+  readonly storage: string;
+}
+
 /** What a test registry does; may be changed while it runs, through `registry.settings`. */
 export interface RegistrySettings {
   /** False: the Range header is ignored. */
   ranges: boolean;
   multiRange: MultiRangeAnswer;
   mount: MountAnswer;
+  /** How a mount from a repository that is not there is answered. Default: as one whose blob is not there. */
+  mountFromUnknown: number | undefined;
   /** Taken, refused with a status, or limited. */
   patch: 'ok' | number | BodyLimit;
   /** PUT with a body: taken, refused with a status (`refuse`: 405), or limited. */
@@ -61,8 +84,20 @@ export interface RegistrySettings {
   locations: LocationForm;
   /** Sent as OCI-Chunk-Min-Length; chunks below it, but the last, are refused. */
   chunkMinLength: number | undefined;
+  /** What precedes `/v2/` in the paths of upload Locations. */
+  uploadPrefix: string;
+  /** Of the answer to a PATCH. */
+  patchStatus: 201 | 202;
+  /** Whether the Range of an answer to a PATCH stays behind what has come. */
+  staleRange: boolean;
+  /** Whether an upload may have more than one PATCH. */
+  severalPatches: boolean;
+  /** The most bytes of a PATCH that has a Content-Range; more are refused with 416. */
+  maxRangedPatch: number | undefined;
   /** Blob GETs are sent on with 307 to a second origin, which answers an Authorization header with 400; `single-use` URLs work once. */
   redirectBlobs: boolean | 'single-use';
+  /** Whether every GET and HEAD is sent on to the second origin, which answers it there. */
+  redirectsAll: boolean;
   /** Part of the query of redirects and upload Locations; a request that does not bring it byte for byte is refused with 403. */
   signature: string | undefined;
   /** Whether a HEAD of a manifest names its digest. */
@@ -74,7 +109,13 @@ export interface RegistrySettings {
   /** Whether the Accept header is obeyed: a manifest of another type is MANIFEST_UNKNOWN then. */
   checkAccept: boolean;
   /** Whether a tag that exists can be written again, even with the manifest that it has. ECR refuses it with 400 TAG_INVALID. */
-  immutableTags: boolean;
+  immutableTags: boolean | Refusal;
+  /** How a GET or HEAD is answered for what is not there. Default: as the specification has it. */
+  missing: Partial<Record<MissingThing, Refusal>>;
+  /** Whether a repository is there only after `TestRegistry.create`: a push to any other is refused as a missing repository. */
+  repositoriesPreexist: boolean;
+  /** Larger manifests are refused with 413, in bytes. */
+  maxManifestBytes: number;
   /** Whether a PUT of a manifest by digest writes the tags in its query, and names them in OCI-Tag. */
   tagsAtOnce: boolean;
   /** Whether a session hashes by sha256 unless it was opened with `digest-algorithm`: only an empty one can change that, as in olareg. */
@@ -101,20 +142,31 @@ export interface AuthOptions {
   readonly expiresInSeconds?: number;
   /** The identity token that `POST /token` takes for the user's password. */
   readonly refreshToken?: string;
-  /** False: `POST /token` is answered with 404. Default true. */
-  readonly oauth2?: boolean;
+  /** False: a POST to the token server is answered with 404; or with this status. Default true. */
+  readonly oauth2?: boolean | 405;
+  /** The URL of the token server. Default: `/token` of the registry. */
+  readonly realm?: string;
+  /** Whether the answer says when the token expires. Default true. */
+  readonly tellsExpiry?: boolean;
+  /** How the token server answers who may do nothing of what is asked for. Default: with a token that is good for nothing. */
+  readonly withoutAccess?: 401 | 403;
+  /** The challenge to a token that lacks a scope. Default `bearer`. */
+  readonly lackingChallenge?: 'bearer' | 'basic' | 'none';
+  /** How Basic credentials without the right are refused. Default: 403 DENIED. */
+  readonly forbidden?: Refusal;
   /** The name of the token in the answer to GET. Default `token`. */
-  readonly tokenField?: 'token' | 'access_token';
+  readonly tokenField?: 'token' | 'access_token' | 'both';
   /** What the token server makes of several scopes in one request: grants all, only the first, or refuses with 403. Default `all`. */
   readonly severalScopes?: 'all' | 'first' | 'refuse';
-  /** What a user may do. Default: everything. */
-  readonly grant?: (user: string | undefined, repository: string, action: string) => boolean;
+  /** What a user may do; `exists` says whether the repository is there. Default: everything. */
+  readonly grant?: (user: string | undefined, repository: string, action: string, exists: boolean) => boolean;
 }
 
 export interface RegistryOptions extends Partial<RegistrySettings> {
   /** Serves https. */
   readonly tls?: Pick<ServerOptions, 'key' | 'cert' | 'ca' | 'requestCert' | 'rejectUnauthorized'>;
   readonly auth?: AuthOptions;
+  readonly names?: PublicNames;
 }
 
 export const defaultSettings: Readonly<RegistrySettings> = {
@@ -122,18 +174,28 @@ export const defaultSettings: Readonly<RegistrySettings> = {
   ranges: true,
   multiRange: 'multipart',
   mount: 'spec',
+  mountFromUnknown: undefined,
   patch: 'ok',
   monolithic: 'ok',
   keepCutSessions: true,
   locations: 'relative',
   chunkMinLength: undefined,
+  uploadPrefix: '',
+  patchStatus: 202,
+  staleRange: false,
+  severalPatches: true,
+  maxRangedPatch: undefined,
   redirectBlobs: false,
+  redirectsAll: false,
   signature: undefined,
   headDigestHeader: true,
   checkBlobs: true,
   sparseIndex: false,
   checkAccept: true,
   immutableTags: false,
+  missing: {},
+  repositoriesPreexist: false,
+  maxManifestBytes: 4 * 1024 * 1024,
   tagsAtOnce: false,
   needsDigestAlgorithm: false,
   referrers: true,

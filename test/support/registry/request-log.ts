@@ -4,6 +4,8 @@ import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 export interface RequestRecord {
   /** `storage` is the second origin: redirected blobs, and uploads with `locations: 'other-origin'`. */
   readonly server: 'registry' | 'storage';
+  /** Whom the request is for, with a port where it names one. */
+  readonly host: string;
   readonly method: string;
   /** With its query. */
   readonly path: string;
@@ -47,10 +49,13 @@ export class RequestLog {
   }
 
   open(request: IncomingMessage, origin: { server: RequestRecord['server']; connection: number }): OpenRecord {
+    // A proxy is sent whole URLs.
+    const url = URL.parse(request.url ?? '');
     const record: OpenRecord = {
       ...origin,
+      host: url?.host ?? request.headers.host ?? '',
       method: request.method ?? '',
-      path: request.url ?? '',
+      path: url === null ? (request.url ?? '') : `${url.pathname}${url.search}`,
       headers: request.headers,
       range: request.headers.range,
       accept: request.headers.accept,

@@ -20,7 +20,8 @@ const ENDPOINTS: readonly { readonly path: RegExp; readonly methods: readonly st
     { path: /^\/v2\/(.+)\/manifests\/([^/]+)$/, methods: ['GET', 'HEAD', 'PUT', 'DELETE'], handler: handleManifest },
     { path: /^\/v2\/(.+)\/blobs\/uploads\/$/, methods: ['POST'], handler: startUpload },
     {
-      path: /^\/v2\/(.+)\/blobs\/uploads\/([^/]+)$/,
+      // Some registries keep uploads below another path.
+      path: /^(?:\/[a-z-]+)?\/v2\/(.+)\/blobs\/uploads\/([^/]+)$/,
       methods: ['GET', 'PATCH', 'PUT', 'DELETE'],
       handler: handleUpload,
     },

@@ -4,7 +4,7 @@ import { handleStoredBlob } from './blobs.ts';
 import { Exchange } from './exchange.ts';
 import { ConnectionGone, FaultRules } from './faults.ts';
 import { Listener, type Connection } from './listener.ts';
-import { defaultSettings, type RegistryOptions } from './options.ts';
+import { defaultSettings, type PublicNames, type RegistryOptions } from './options.ts';
 import { Redirects } from './redirects.ts';
 import { RequestLog, type RequestRecord } from './request-log.ts';
 import { routeOf } from './routes.ts';
@@ -20,12 +20,15 @@ export class RegistryServer {
   readonly log: RequestLog = new RequestLog();
   readonly rules: FaultRules = new FaultRules();
   readonly auth: Auth | undefined;
+  readonly names: RegistryOptions['names'];
   readonly #tls: RegistryOptions['tls'];
   #listeners: Readonly<Record<RequestRecord['server'], Listener>> | undefined;
 
-  constructor({ tls, auth, ...settings }: RegistryOptions) {
+  constructor({ tls, auth, names, ...settings }: RegistryOptions) {
     this.#tls = tls;
-    const urlOf = (server: RequestRecord['server']): string => this.listener(server).url;
+    this.names = names;
+    const urlOf = (server: RequestRecord['server']): string =>
+      names === undefined ? this.listener(server).url : `http://${hostIn(names, server)}`;
     this.state = {
       settings: { ...defaultSettings, ...settings },
       store: new Store(),
@@ -33,7 +36,8 @@ export class RegistryServer {
       redirects: new Redirects(() => urlOf('storage')),
       urlOf,
     };
-    this.auth = auth === undefined ? undefined : new Auth(auth, () => urlOf('registry'));
+    const exists = (repository: string): boolean => this.state.store.find(repository) !== undefined;
+    this.auth = auth === undefined ? undefined : new Auth(auth, () => urlOf('registry'), exists);
   }
 
   async listen(): Promise<void> {
@@ -54,12 +58,13 @@ export class RegistryServer {
   }
 
   async #serve(
-    server: RequestRecord['server'],
+    listener: RequestRecord['server'],
     request: IncomingMessage,
     response: ServerResponse,
     connection: Connection,
   ): Promise<void> {
     const { log, state } = this;
+    const server = this.#named(request) ?? listener;
     const record = log.open(request, { server, connection: connection.id });
     const exchange = new Exchange({ request, response, connection, record, log, settings: state.settings });
     try {
@@ -74,14 +79,23 @@ export class RegistryServer {
     }
   }
 
+  /** Who is meant by a request that came through `proxyUrl`. */
+  #named({ url = '' }: IncomingMessage): RequestRecord['server'] | undefined {
+    const host = URL.parse(url)?.host;
+    return host === undefined ? undefined : host === this.names?.storage ? 'storage' : 'registry';
+  }
+
   async #answerRegistry(exchange: Exchange): Promise<void> {
     const { auth } = this;
-    const isToken = auth !== undefined && exchange.url.pathname === '/token';
+    const isToken = auth !== undefined && isAt(auth.realm, exchange);
     const route = routeOf(exchange);
     if (!isToken && auth !== undefined && !(await auth.admit(exchange, route?.needs ?? []))) return;
     if (await exchange.misbehave(this.rules.meet(exchange.record))) return;
     if (isToken) return await auth.handleToken(exchange);
     if (route === undefined) return await exchange.answer(404, {}, Buffer.from('404 page not found\n'));
+    const isRead = exchange.method === 'GET' || exchange.method === 'HEAD';
+    if (this.state.settings.redirectsAll && isRead)
+      return await exchange.answer(307, { location: `${this.state.urlOf('storage')}${exchange.record.path}` });
     await route.handle(exchange, this.state);
   }
 
@@ -98,4 +112,13 @@ export class RegistryServer {
     if (route === undefined) return await exchange.answer(404, {}, Buffer.from('404 page not found\n'));
     await route.handle(exchange, this.state);
   }
+}
+
+function hostIn({ reference, registry = reference, storage }: PublicNames, server: RequestRecord['server']): string {
+  return server === 'registry' ? registry : storage;
+}
+
+function isAt(realm: string, { url, record }: Exchange): boolean {
+  const { host, pathname } = new URL(realm);
+  return url.pathname === pathname && record.host === host;
 }

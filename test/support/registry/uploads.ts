@@ -3,11 +3,12 @@ import { digestAlgorithm, digestOf, isDigest, type Digest } from '../../../src/d
 import type { Exchange } from './exchange.ts';
 import { ConnectionGone } from './faults.ts';
 import type { BodyLimit } from './options.ts';
-import type { RegistryState } from './state.ts';
+import { isPushable, type RegistryState } from './state.ts';
 import type { UploadSession } from './upload-sessions.ts';
 
 /** POST: opens an upload session, or mounts a blob. `POST ?digest=` opens a session too, as distribution has it. */
 export async function startUpload(exchange: Exchange, registry: RegistryState, name: string): Promise<void> {
+  if (!(await isPushable(exchange, registry, name))) return;
   const mount = exchange.query('mount');
   if (mount !== undefined && (await answerMount(exchange, registry, name, mount as Digest))) return;
   const session = registry.sessions.start(name, exchange.query('digest-algorithm'));
@@ -42,8 +43,10 @@ async function answerMount(
   name: string,
   digest: Digest,
 ): Promise<boolean> {
-  const { mount } = registry.settings;
   const from = exchange.query('from');
+  const isKnown = from === undefined || registry.store.find(from) !== undefined;
+  const { mount: usual, mountFromUnknown } = registry.settings;
+  const mount = isKnown ? usual : (mountFromUnknown ?? usual);
   const blob = from === undefined ? undefined : registry.store.find(from)?.blobs.get(digest);
   if (typeof mount === 'number') {
     await exchange.fail(mount, mount === 405 ? 'UNSUPPORTED' : 'BLOB_UNKNOWN', 'cross-repository mount refused');
@@ -58,10 +61,16 @@ async function answerMount(
 }
 
 async function patchUpload(exchange: Exchange, registry: RegistryState, session: UploadSession): Promise<void> {
-  const { patch } = registry.settings;
+  const { patch, patchStatus, staleRange, severalPatches, maxRangedPatch = Infinity } = registry.settings;
   if (typeof patch === 'number') return await refuseWay(exchange, patch);
+  if (!severalPatches && session.bytes > 0)
+    return await exchange.fail(400, 'UNSUPPORTED', 'chunked uploads are not supported');
+  if (exchange.header('content-range') !== undefined && Number(exchange.header('content-length')) > maxRangedPatch)
+    return await exchange.fail(416, 'BLOB_UPLOAD_INVALID', 'the chunk is too large');
+  const before = session.bytes;
   if (await takeBody(exchange, registry, session, patch === 'ok' ? undefined : patch)) {
-    await exchange.answer(202, sessionHeaders(registry, session));
+    const stale = staleRange ? { range: `0-${Math.max(0, before - 1)}` } : {};
+    await exchange.answer(patchStatus, { ...sessionHeaders(registry, session), ...stale });
   }
 }
 
@@ -124,7 +133,7 @@ function isAtOffset(exchange: Exchange, registry: RegistryState, session: Upload
     if (Number(start) !== session.bytes) return false;
     if (Number(exchange.header('content-length')) !== Number(end) - Number(start) + 1) return false;
   }
-  return registry.settings.locations !== 'with-query' || exchange.query('_state') === stateOf(session);
+  return !hasState(registry) || exchange.query('_state') === stateOf(session);
 }
 
 /** distribution v3 keeps the session, 2.8 gives it up. */
@@ -155,20 +164,25 @@ function hasBody(exchange: Exchange): boolean {
 }
 
 function sessionHeaders(registry: RegistryState, session: UploadSession): OutgoingHttpHeaders {
-  const { locations, signature } = registry.settings;
-  const path = `/v2/${session.repository}/blobs/uploads/${session.id}`;
+  const { locations, signature, uploadPrefix } = registry.settings;
+  const path = `${uploadPrefix}/v2/${session.repository}/blobs/uploads/${session.id}`;
   const origins = {
     absolute: registry.urlOf('registry'),
+    'absolute-with-query': registry.urlOf('registry'),
     'other-origin': registry.urlOf('storage'),
     relative: '',
     'with-query': '',
   };
   return {
-    location: `${origins[locations]}${path}${queryOf(locations === 'with-query' && `_state=${stateOf(session)}`, signature)}`,
+    location: `${origins[locations]}${path}${queryOf(hasState(registry) && `_state=${stateOf(session)}`, signature)}`,
     // An empty session is 0-0 as well. @see https://github.com/opencontainers/distribution-spec/issues/577
     range: `0-${Math.max(0, session.bytes - 1)}`,
     'docker-upload-uuid': session.id,
   };
+}
+
+function hasState({ settings: { locations } }: RegistryState): boolean {
+  return locations === 'with-query' || locations === 'absolute-with-query';
 }
 
 function queryOf(state: string | false, signature: string | undefined): string {
