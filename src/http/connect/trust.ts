@@ -19,6 +19,15 @@ export interface TlsSettings {
   readonly caFile?: string | undefined;
   /** A directory in the form of docker's certs.d, in place of those that are searched by the registry's name. */
   readonly certDir?: string | undefined;
+  /** In place of a directory. */
+  readonly certificates?: CertificateFiles | undefined;
+}
+
+/** Files of certificates in PEM, by their paths. */
+export interface CertificateFiles {
+  readonly authorities: readonly string[];
+  /** Certificate and key may be in one file. */
+  readonly clients: readonly { readonly cert: string; readonly key: string }[];
 }
 
 export interface TrustOptions {
@@ -70,13 +79,19 @@ export class Trust {
     };
   }
 
-  async #added(registry: string, { caFile, certDir }: TlsSettings): Promise<CertificateDirectory> {
-    const directory = certDir ?? this.#certsD(registry);
+  async #added(registry: string, settings: TlsSettings): Promise<CertificateDirectory> {
+    const { caFile, certDir, certificates } = settings;
     const [given, found] = await Promise.all([
       caFile === undefined ? [] : readCaFile(caFile),
-      directory === undefined ? NO_CERTIFICATES : readCertificateDirectory(directory, this.#onFault(certDir)),
+      certDir === undefined && certificates !== undefined
+        ? readCertificateFiles(certificates)
+        : this.#readDirectory(certDir ?? this.#certsD(registry), settings),
     ]);
     return { ...found, authorities: [...given, ...found.authorities] };
+  }
+
+  async #readDirectory(directory: string | undefined, settings: TlsSettings): Promise<CertificateDirectory> {
+    return directory === undefined ? NO_CERTIFICATES : readCertificateDirectory(directory, this.#onFault(settings));
   }
 
   /** The first directory that there is for a registry. */
@@ -87,10 +102,10 @@ export class Trust {
     return directories.map((directory) => join(directory, registry)).find((directory) => existsSync(directory));
   }
 
-  /** A fault in a directory that was named ends the run; in one that was found, it is told. */
-  #onFault(certDir: string | undefined): (fault: ImgcopyError) => void {
+  /** A fault in a file or directory that was named ends the run; in a directory that was found, it is told. */
+  #onFault({ certDir, certificates }: TlsSettings): (fault: ImgcopyError) => void {
     return (fault) => {
-      if (certDir !== undefined) throw fault;
+      if (certDir !== undefined || certificates !== undefined) throw fault;
       this.#options.onWarning?.(fault.message);
     };
   }
@@ -121,23 +136,36 @@ export class Trust {
     verify: boolean,
     added: readonly string[],
     { file, cert, key }: ClientCertificate,
-    { certDir }: TlsSettings,
+    settings: TlsSettings,
   ): Promise<SecureContext | undefined> {
     try {
       return await this.#newContext(verify, added, { cert, key });
     } catch (error) {
       const message = `the client certificate ${file} and its key cannot be used`;
-      this.#onFault(certDir)(new ImgcopyError(message, { code: 'ERR_CERT_DIR', kind: 'usage', cause: error }));
+      this.#onFault(settings)(new ImgcopyError(message, { code: 'ERR_CERT_DIR', kind: 'usage', cause: error }));
       return undefined;
     }
   }
 }
 
-async function readCaFile(path: string): Promise<readonly string[]> {
-  const text = await readFile(path, 'latin1').catch((error: unknown) => {
+async function readCertificateFiles({ authorities, clients }: CertificateFiles): Promise<CertificateDirectory> {
+  const [found, read] = await Promise.all([
+    Promise.all(authorities.map(readCaFile)),
+    Promise.all(
+      clients.map(async ({ cert, key }) => ({ cert: await readPem(cert), key: await readPem(key), file: cert })),
+    ),
+  ]);
+  return { authorities: found.flat(), clients: read };
+}
+
+async function readPem(path: string): Promise<string> {
+  return await readFile(path, 'latin1').catch((error: unknown) => {
     throw caFileError(`cannot read the certificate file ${path}`, error);
   });
-  const certificates = certificatesIn(text);
+}
+
+async function readCaFile(path: string): Promise<readonly string[]> {
+  const certificates = certificatesIn(await readPem(path));
   if (certificates.length === 0) throw caFileError(`${path} holds no certificate in PEM`);
   const { X509Certificate } = await import('node:crypto');
   for (const certificate of certificates) {
