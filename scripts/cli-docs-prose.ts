@@ -24,7 +24,7 @@ tag takes the source's.
 Nearly every option can be set by a variable, IMGCOPY\\_ and its name in capitals; the command line takes precedence. For an option without a
 value, \`1\` switches it on, and \`0\`, \`no\`, \`false\` and nothing leave it off. REGISTRY_AUTH_FILE, DOCKER_CONFIG, DOCKER_AUTH_CONFIG,
 XDG_RUNTIME_DIR, HTTPS_PROXY, HTTP_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR, NODE_EXTRA_CA_CERTS, NO_COLOR, FORCE_COLOR and CI are
-honoured as other tools do.
+honoured as other tools do, and so are CONTAINERS_REGISTRIES_CONF and its _OVERRIDE.
 
 Durations are written \`90s\`, \`5m\`, \`1h30m\` or \`500ms\`; a bare number is seconds.`;
 
@@ -46,10 +46,12 @@ Standard output holds the result and nothing else, so that \`img=$(imgcopy a b)\
   "bytes": { "total": 48211034, "fetched": 31002211, "reused": 17208823, "uploaded": 34120771 },
   "requests": { "source": 21, "destination": 58 },
   "retries": 0,
+  "servedFrom": [{ "address": "docker.io/library/alpine", "manifests": 8, "blobs": 12, "bytes": 31002211 }],
   "skipped": null
 }
 \`\`\`
 
+\`servedFrom\` names the addresses that manifests and blobs were read from: with [mirrors](registries.md#mirrors-and-blocked-registries), more than one.
 \`skipped\` is \`"same"\` where the destination had this image already, and \`"exists"\` where \`--no-clobber\` left every name unchanged.
 \`--digestfile\` writes the digest without a line's end.
 

@@ -17,11 +17,16 @@ import type { CredentialSearch } from './credential-search.ts';
 import type { Credentials } from './credentials.ts';
 import { canonicalRegistry } from './registry-key.ts';
 
+/** What registries.conf calls the auth files, in its list of credential helpers. */
+const AUTH_FILES = 'containers-auth.json';
+
 export interface FindCredentialsOptions extends AuthEnvironment {
   /** `host[:port]`; any of the names of Docker Hub will do. */
   readonly registry: string;
   /** Entries for a namespace or a repository go before the registry's. */
   readonly repository?: string | undefined;
+  /** Who is asked for credentials, in this order; AUTH_FILES stands for the auth files. Default: these alone. */
+  readonly helpers?: readonly string[] | undefined;
   /** Told of each problem, when credentials that a file points to cannot be had, and the search goes on without them. */
   readonly onWarning?: ((message: string) => void) | undefined;
   /** How long a credential helper may take. Default `HELPER_TIMEOUT_MS`. */
@@ -33,7 +38,8 @@ export interface FindCredentialsOptions extends AuthEnvironment {
  * Looks up credentials where podman, skopeo and docker keep them. The auth file that the user names (or REGISTRY_AUTH_FILE) is the only
  * one searched; else it is DOCKER_AUTH_CONFIG (the JSON itself), the auth.json of the runtime and of the config directory, docker's
  * config.json and `.dockercfg`. In each: the registry's own credential helper, the entry with the longest matching path, the file's
- * credential store. The first credentials found end the search. A helper that fails is a warning, since the image may be public.
+ * credential store. The first credentials found end the search. A helper that fails is a warning, since the image may be public. Helpers
+ * for all registries, which registries.conf may name, are asked in their place before or after the files.
  *
  * @throws AuthFileError when the file that the user names cannot be read, or any of the files is no auth file.
  * @see https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md
@@ -45,10 +51,18 @@ export async function findCredentials(options: FindCredentialsOptions): Promise<
     problems.push(problem);
     options.onWarning?.(problem);
   };
-  for await (const file of authFiles({ ...options, onWarning })) {
-    const found = await findInFile(file, { ...options, onWarning });
-    if (found !== undefined) return { ...found, searched, problems };
-    searched.push(file.name);
+  for (const helper of options.helpers ?? [AUTH_FILES]) {
+    if (helper !== AUTH_FILES) {
+      const found = await askGlobalHelper(helper, { ...options, onWarning });
+      if (found !== undefined) return { ...found, searched, problems };
+      searched.push(`${helperProgram(helper)} (named in registries.conf)`);
+      continue;
+    }
+    for await (const file of authFiles({ ...options, onWarning })) {
+      const found = await findInFile(file, { ...options, onWarning });
+      if (found !== undefined) return { ...found, searched, problems };
+      searched.push(file.name);
+    }
   }
   return { searched, problems };
 }
@@ -56,12 +70,20 @@ export async function findCredentials(options: FindCredentialsOptions): Promise<
 /** Whether there are credentials in files for a registry. No helper is started to find out, and a broken file is no matter yet. */
 export async function areCredentialsAtHand(options: FindCredentialsOptions): Promise<boolean> {
   const { onWarning: _, ...quiet } = options;
+  if (options.helpers?.includes(AUTH_FILES) === false) return false;
   try {
     for await (const file of authFiles(quiet)) if (findEntry(file, quiet)?.credentials !== undefined) return true;
   } catch (error) {
     if (!(error instanceof AuthFileError)) throw error;
   }
   return false;
+}
+
+/** A helper that registries.conf names for all registries: one that knows nothing of this one is no news. */
+async function askGlobalHelper(helper: string, options: FindCredentialsOptions): Promise<FoundCredentials | undefined> {
+  const name = 'registries.conf';
+  const named = { helper, server: canonicalRegistry(options.registry) };
+  return await askHelper(named, { file: { name }, isExpected: false }, options);
 }
 
 async function* authFiles(options: FindCredentialsOptions): AsyncGenerator<AuthFile> {
@@ -125,7 +147,7 @@ function findEntry(
 
 async function askHelper(
   { helper, server }: NamedHelper,
-  { file, isExpected }: { readonly file: AuthFile; readonly isExpected: boolean },
+  { file, isExpected }: { readonly file: Pick<AuthFile, 'name'>; readonly isExpected: boolean },
   options: FindCredentialsOptions,
 ): Promise<FoundCredentials | undefined> {
   const { env, signal, helperTimeoutMs: timeoutMs, onWarning } = options;

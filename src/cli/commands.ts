@@ -6,6 +6,7 @@ import {
   debugOption,
   ONE_REGISTRY,
   patienceOptions,
+  registriesOptions,
   tlsOptions,
 } from './options.ts';
 import type { CommandContext } from './command-context.ts';
@@ -134,7 +135,12 @@ function addCompletionCommand(program: Command, { transports }: CommandContext):
 }
 
 function addConnectionOptions(command: Command): void {
-  addOptions(command, 'Connections:', [...tlsOptions(ONE_REGISTRY), ...patienceOptions(), debugOption()]);
+  addOptions(command, 'Connections:', [
+    ...tlsOptions(ONE_REGISTRY),
+    ...registriesOptions(),
+    ...patienceOptions(),
+    debugOption(),
+  ]);
 }
 
 function platformOption(): Option {

@@ -13,7 +13,14 @@ import {
 import type { CommandContext } from './command-context.ts';
 import { logRequest } from './debug-log.ts';
 import { forTerminal } from './format.ts';
-import { endpointsOf, patienceOf, type BothEndpointsFlags, type PatienceFlags } from './endpoint-flags.ts';
+import {
+  endpointsOf,
+  patienceOf,
+  registriesOf,
+  type BothEndpointsFlags,
+  type PatienceFlags,
+  type RegistriesFlags,
+} from './endpoint-flags.ts';
 import { openProgress } from './progress/open-progress.ts';
 import type { Progress, ProgressMode } from './progress/progress.ts';
 import { within } from './time-limit.ts';
@@ -23,7 +30,7 @@ import { keepYoungGenerationSmall, MarkingControl } from './v8-flags.ts';
 type OutputForm = 'reference' | 'image' | 'digest' | 'json';
 
 /** What commander makes of the options of copy. */
-export interface CopyFlags extends BothEndpointsFlags, PatienceFlags {
+export interface CopyFlags extends BothEndpointsFlags, PatienceFlags, RegistriesFlags {
   readonly all?: boolean;
   readonly platform?: readonly Platform[];
   readonly sparse?: boolean;
@@ -71,6 +78,7 @@ export async function runCopy(
       copyImage(source, destination, {
         ...endpoints,
         ...patienceOf(flags),
+        ...registriesOf(flags),
         platforms: flags.platform,
         sparse: flags.sparse,
         noClobber: !flags.clobber,

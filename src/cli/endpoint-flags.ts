@@ -38,6 +38,17 @@ export interface PatienceFlags {
   readonly debug?: boolean;
 }
 
+/** Options that say which of this machine's configuration of registries counts. */
+export interface RegistriesFlags {
+  /** False with --no-registries-conf. */
+  readonly registriesConf?: boolean;
+  readonly hostsDir?: string;
+}
+
+export function registriesOf(flags: RegistriesFlags): Pick<CopierOptions, 'registriesConf' | 'hostsDir'> {
+  return { registriesConf: flags.registriesConf, hostsDir: flags.hostsDir };
+}
+
 export function patienceOf(flags: PatienceFlags): Pick<CopierOptions, 'retryTimes' | 'retryDelayMs' | 'timeoutMs'> {
   return { retryTimes: flags.retryTimes, retryDelayMs: flags.retryDelay, timeoutMs: flags.timeout };
 }

@@ -11,7 +11,13 @@ import {
   type LoginCheck,
 } from '../index.ts';
 import { logRequest } from './debug-log.ts';
-import { patienceOf, type EndpointFlags, type PatienceFlags } from './endpoint-flags.ts';
+import {
+  patienceOf,
+  registriesOf,
+  type EndpointFlags,
+  type PatienceFlags,
+  type RegistriesFlags,
+} from './endpoint-flags.ts';
 import { ask, askSecret, canAsk } from './prompt.ts';
 import { within } from './time-limit.ts';
 
@@ -19,7 +25,8 @@ import { within } from './time-limit.ts';
 export interface LoginFlags
   extends
     Pick<EndpointFlags, 'username' | 'password' | 'authfile' | 'tlsVerify' | 'plainHttp' | 'certDir'>,
-    PatienceFlags {
+    PatienceFlags,
+    RegistriesFlags {
   readonly passwordStdin?: boolean;
   readonly caFile?: string;
   readonly check?: boolean;
@@ -87,6 +94,7 @@ function queryOptions(
   const { authfile, tlsVerify, plainHttp, certDir, caFile } = flags;
   return {
     ...patienceOf(flags),
+    ...registriesOf(flags),
     endpoint: { authFile: authfile, tlsVerify, plainHttp, certDir, caFile, ...given },
     signal,
     onWarning: warn,

@@ -67,6 +67,14 @@ export function tlsOptions(sides: readonly OptionSide[]): readonly Option[] {
   ];
 }
 
+/** Where else images may be read, as this machine is set up. */
+export function registriesOptions(): readonly Option[] {
+  return [
+    new Option('--no-registries-conf', "do not read podman's registries.conf (mirrors, blocked registries)"),
+    new Option('--hosts-dir <dir>', "containerd's certs.d (HOST/hosts.toml), in place of registries.conf"),
+  ];
+}
+
 /** How long, and how often. */
 export function patienceOptions(): readonly Option[] {
   return [

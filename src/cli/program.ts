@@ -3,7 +3,15 @@ import { transports, VERSION, type Transport } from '../index.ts';
 import type { CommandContext } from './command-context.ts';
 import { addCommands } from './commands.ts';
 import { configureHelp, imageForms, optionsHelp, variablesHelp } from './help.ts';
-import { addOptions, BOTH_SIDES, credentialOptions, debugOption, patienceOptions, tlsOptions } from './options.ts';
+import {
+  addOptions,
+  BOTH_SIDES,
+  credentialOptions,
+  debugOption,
+  patienceOptions,
+  registriesOptions,
+  tlsOptions,
+} from './options.ts';
 import { collect, collectPlatforms, parseByteRate, parsePositive } from './option-values.ts';
 import type { CopyFlags } from './copy-command.ts';
 
@@ -55,7 +63,7 @@ function addCopyCommand(program: Command, context: CommandContext): Command {
   addOptions(copy, 'What is copied:', imageOptions());
   addOptions(copy, 'How it is copied:', transferOptions());
   addOptions(copy, 'Credentials:', credentialOptions(BOTH_SIDES));
-  addOptions(copy, 'Connections:', tlsOptions(BOTH_SIDES));
+  addOptions(copy, 'Connections:', [...tlsOptions(BOTH_SIDES), ...registriesOptions()]);
   addOptions(copy, 'Output:', outputOptions());
   return copy.action(async (source: string, destination: string, flags: CopyFlags) => {
     const { runCopy } = await import('./copy-command.ts');

@@ -12,12 +12,19 @@ import {
 } from '../index.ts';
 import type { CommandContext } from './command-context.ts';
 import { logRequest } from './debug-log.ts';
-import { endpointOf, patienceOf, type BothEndpointsFlags, type PatienceFlags } from './endpoint-flags.ts';
+import {
+  endpointOf,
+  patienceOf,
+  registriesOf,
+  type BothEndpointsFlags,
+  type PatienceFlags,
+  type RegistriesFlags,
+} from './endpoint-flags.ts';
 import { drawImage } from './inspect-tree.ts';
 import { within } from './time-limit.ts';
 
 /** What commander makes of the options of tags and digest. */
-export interface QueryFlags extends BothEndpointsFlags, PatienceFlags {
+export interface QueryFlags extends BothEndpointsFlags, PatienceFlags, RegistriesFlags {
   readonly platform?: Platform;
 }
 
@@ -69,6 +76,7 @@ async function query(
   await within(flags, signal, (limited) =>
     ask({
       ...patienceOf(flags),
+      ...registriesOf(flags),
       endpoint,
       platform: flags.platform,
       signal: limited,

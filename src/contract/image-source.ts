@@ -85,3 +85,14 @@ export interface ImageSource extends AsyncDisposable {
   /** What is known of how `getBlobAt` is answered. Present where that is. */
   readonly rangeSupport?: BlobChunkAccessor['rangeSupport'] | undefined;
 }
+
+/** `host[:port]/name`, for messages and events. */
+export function repositoryText({ registry, repository }: RepositoryName): string {
+  return `${registry}/${repository}`;
+}
+
+/** Where a blob or manifest was read, as `host[:port]/name`; undefined where that is no registry. */
+export function servedFrom(source: Pick<ImageSource, 'servedFrom'>, digest: Digest): string | undefined {
+  const place = source.servedFrom?.(digest);
+  return place && repositoryText(place);
+}

@@ -14,6 +14,8 @@ type CopyEventOf =
       readonly mediaType: string;
       readonly size: number;
       readonly platform: string | undefined;
+      /** `host[:port]/name` that it was read from, where that is a registry. */
+      readonly from?: string | undefined;
     }
   /** How many different blobs there are, and their bytes: both grow as manifests are read. */
   | { readonly type: 'planned'; readonly blobs: number; readonly bytes: number }
@@ -31,7 +33,16 @@ type CopyEventOf =
       readonly bytesReused: number;
       /** Of `bytesReused`, what an earlier, interrupted run had left of this blob. */
       readonly bytesResumed: number;
+      /** `host[:port]/name` that it was mounted or read from, where that is a registry. */
       readonly from?: string | undefined;
+    }
+  /** An address of the source (a mirror) did not give something, and the next one is asked for it. */
+  | {
+      readonly type: 'fallback';
+      readonly address: string;
+      readonly what: string;
+      readonly why: string;
+      readonly next: string;
     }
   | {
       readonly type: 'retry';

@@ -11,7 +11,7 @@ import type { BlobInfoCache } from '../contract/blob-info-cache.ts';
 import type { BlobChunkAccessor } from '../contract/blob-chunk-accessor.ts';
 import type { BlobInfo } from '../contract/blob-info.ts';
 import { BlobAttemptError, explainMismatch, PartialBlobUnavailableError } from '../contract/errors.ts';
-import type { BlobStream } from '../contract/image-source.ts';
+import { servedFrom, type BlobStream } from '../contract/image-source.ts';
 import type { LayerPlace, PartialPlan, PutBlobPartialOptions, ReusedBlob } from '../contract/image-destination.ts';
 import type { BlobOutcome } from '../contract/progress.ts';
 import type { CopyRun } from './copy-run.ts';
@@ -109,7 +109,7 @@ async function copyInTurn(
     bytesFetched,
     bytesReused,
     bytesResumed,
-    from: reused?.mountedFrom,
+    from: reused?.mountedFrom ?? (bytesFetched > 0 ? servedFrom(run.source, info.digest) : undefined),
   });
   return copied;
 }

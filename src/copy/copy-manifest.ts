@@ -4,6 +4,7 @@ import { replaceInstances, replaceLayers, type Replacement } from '../manifest/e
 import { formatPlatform } from '../manifest/platform.ts';
 import { Attempts, type NextAttempt } from '../retry/attempts.ts';
 import type { RawManifest } from '../contract/blob-info.ts';
+import { servedFrom } from '../contract/image-source.ts';
 import { MissingBlobsError } from '../contract/errors.ts';
 import type { PutManifestOptions } from '../contract/image-destination.ts';
 import type { BlobSet } from './blob-set.ts';
@@ -26,7 +27,8 @@ export interface ReadyManifest {
 export async function copyManifestTree(run: CopyRun, blobs: BlobSet, node: ManifestNode): Promise<ReadyManifest> {
   const { raw, entry } = node;
   const platform = entry?.platform && formatPlatform(entry.platform);
-  run.emit({ type: 'manifest', digest: raw.digest, mediaType: raw.mediaType, size: raw.bytes.length, platform });
+  const { bytes, digest, mediaType } = raw;
+  run.emit({ type: 'manifest', digest, mediaType, size: bytes.length, platform, from: servedFrom(run.source, digest) });
   return 'instances' in node ? copyInstances(run, blobs, node) : copyBlobs(run, blobs, node);
 }
 

@@ -11,6 +11,7 @@ export { backoff, type RetryPolicy } from '../retry/attempts.ts';
 export {
   compose,
   header,
+  type Fallback,
   type Headers,
   type HttpRequest,
   type HttpResponse,

@@ -102,10 +102,11 @@ function borrowed<T>(end: T): OpenEnd<T> {
   return { end, [Symbol.asyncDispose]: () => Promise.resolve() };
 }
 
-async function openSource(job: CopyJob, { source }: Ends): Promise<OpenEnd<ImageSource>> {
+async function openSource(job: CopyJob, { source, destination }: Ends): Promise<OpenEnd<ImageSource>> {
   if (source.name === undefined) return borrowed(source.object);
   if (source.name.openSource === undefined) throw cannotBe('read', source.name);
-  return opened(await source.name.openSource({ ...openOptions(job), endpoint: job.options.source ?? {} }));
+  const { source: endpoint = {} } = job.options;
+  return opened(await source.name.openSource({ ...openOptions(job), endpoint, destination: destination.name }));
 }
 
 async function openDestination(
@@ -124,6 +125,7 @@ function openOptions({ shared, tally, signal }: CopyJob): Omit<OpenOptions, 'end
   return {
     access: shared.access,
     env: shared.env,
+    registries: shared.registries,
     observer: tally.observer,
     onWarning: shared.warn,
     cache: shared.openedCache,
@@ -157,6 +159,7 @@ class Tally {
   readonly #options: CopyOptions;
   readonly #requests = { source: 0, destination: 0 };
   #retries = 0;
+  readonly #served = new Map<string, ServedCounts>();
 
   constructor(options: CopyOptions) {
     this.#options = options;
@@ -164,6 +167,9 @@ class Tally {
 
   readonly emit = (event: CopyEvent): void => {
     if (event.type === 'retry') this.#retries += 1;
+    if (event.type === 'manifest') this.#noteServed(event.from, { manifests: 1, blobs: 0, bytes: 0 });
+    if (event.type === 'blob-done' && event.bytesFetched > 0)
+      this.#noteServed(event.from, { manifests: 0, blobs: 1, bytes: event.bytesFetched });
     const { destinationId, onEvent } = this.#options;
     onEvent?.(destinationId === undefined ? event : { ...event, destinationId });
   };
@@ -174,6 +180,7 @@ class Tally {
       this.#options.onRequest?.(request, outcome);
     },
     onRetry: (retry) => this.emit({ type: 'retry', ...retry }),
+    onFallback: (fallback) => this.emit({ type: 'fallback', ...fallback }),
   };
 
   result({
@@ -209,10 +216,23 @@ class Tally {
       },
       requests: { ...this.#requests },
       retries: this.#retries,
+      servedFrom: [...this.#served].map(([address, counts]) => ({ address, ...counts })),
       skipped: skipped ?? null,
     };
   }
+
+  #noteServed(address: string | undefined, { manifests, blobs, bytes }: ServedCounts): void {
+    if (address === undefined) return;
+    const before = this.#served.get(address) ?? { manifests: 0, blobs: 0, bytes: 0 };
+    this.#served.set(address, {
+      manifests: before.manifests + manifests,
+      blobs: before.blobs + blobs,
+      bytes: before.bytes + bytes,
+    });
+  }
 }
+
+type ServedCounts = Omit<CopyResult['servedFrom'][number], 'address'>;
 
 async function refuseSamePlace(source: ImageName, destination: ImageName): Promise<void> {
   if ((await source.place()) !== (await destination.place())) return;

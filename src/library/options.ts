@@ -22,6 +22,13 @@ export interface CopierOptions {
   readonly minRate?: number | undefined;
   /** Whether the blob info cache is read and written. Default true. */
   readonly cache?: boolean | undefined;
+  /**
+   * Whether podman's registries.conf counts: mirrors, blocked registries, other locations, credential helpers. Default true. `false` with `hostsDir`
+   * changes nothing: that takes its place.
+   */
+  readonly registriesConf?: boolean | undefined;
+  /** A directory in the form of containerd's certs.d (`HOST/hosts.toml`), in place of registries.conf. */
+  readonly hostsDir?: string | undefined;
   /** Default `process.env`. */
   readonly env?: Readonly<Record<string, string | undefined>> | undefined;
   /** Hears of what goes wrong without stopping a copy. */
@@ -110,6 +117,14 @@ export interface CopyResult {
   };
   readonly requests: { readonly source: number; readonly destination: number };
   readonly retries: number;
+  /** The addresses of the source that manifests and blobs were read from: with mirrors, more than one. Empty for a directory, and where nothing was read. */
+  readonly servedFrom: readonly {
+    /** `host[:port]/name` */
+    readonly address: string;
+    readonly manifests: number;
+    readonly blobs: number;
+    readonly bytes: number;
+  }[];
   /** `same`: the destination had this image; `exists`: it had one, which must not be replaced; else null. */
   readonly skipped: 'same' | 'exists' | null;
 }

@@ -101,6 +101,7 @@ export function openOptions(shared: SharedResources, { endpoint, signal, onReque
   return {
     access: shared.access,
     env: shared.env,
+    registries: shared.registries,
     endpoint: endpoint ?? {},
     observer: { onRequest },
     onWarning: shared.warn,

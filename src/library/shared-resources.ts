@@ -9,6 +9,7 @@ import type { RegistryAccess } from '../transports/registry/registry-access.ts';
 import { transports } from '../transports/table.ts';
 import type { Transport } from '../transports/transport.ts';
 import type { UploadState } from '../cache/upload-state.ts';
+import type { RegistryConfiguration } from '../registries/configured-endpoint.ts';
 import type { BlobInfoCache } from '../contract/blob-info-cache.ts';
 import { VERSION } from './version.ts';
 
@@ -36,6 +37,7 @@ export class SharedResources implements AsyncDisposable {
   #cache: Promise<BlobInfoCache> | undefined;
   #openedCache: BlobInfoCache | undefined;
   #uploadState: Promise<UploadState> | undefined;
+  #registries: Promise<RegistryConfiguration> | undefined;
 
   constructor(options: CopierOptions) {
     const { limitRate } = options;
@@ -73,6 +75,9 @@ export class SharedResources implements AsyncDisposable {
   /** The cache, once something has opened it. */
   readonly openedCache = (): BlobInfoCache | undefined => this.#openedCache;
 
+  /** Read once. */
+  readonly registries = (): Promise<RegistryConfiguration> => (this.#registries ??= this.#readRegistries());
+
   readonly warn = (message: string): void => this.options.onWarning?.(message);
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -100,6 +105,17 @@ export class SharedResources implements AsyncDisposable {
       userAgent: `imgcopy/${VERSION}`,
       uploadState: () => (this.#uploadState ??= this.#openUploadState()),
     });
+  }
+
+  async #readRegistries(): Promise<RegistryConfiguration> {
+    const { hostsDir, registriesConf = true } = this.options;
+    if (hostsDir !== undefined) {
+      const { HostsDirectory } = await import('../registries/hosts-directory.ts');
+      return new HostsDirectory(hostsDir);
+    }
+    if (!registriesConf) return (await import('../registries/configured-endpoint.ts')).NO_CONFIGURATION;
+    const { readRegistriesConf } = await import('../registries/find-registries-conf.ts');
+    return readRegistriesConf({ env: this.env, homeDir: homeDirectory(), onWarning: this.warn });
   }
 
   async #openUploadState(): Promise<UploadState> {

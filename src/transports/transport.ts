@@ -3,6 +3,7 @@ import type { RequestObserver } from '../http/send/send.ts';
 import type { BlobInfoCache } from '../contract/blob-info-cache.ts';
 import type { EndpointOptions } from '../contract/endpoint-options.ts';
 import type { ImageDestination } from '../contract/image-destination.ts';
+import type { RegistryConfiguration } from '../registries/configured-endpoint.ts';
 import type { ImageSource, RepositoryName } from '../contract/image-source.ts';
 import type { RegistryAccess } from './registry/registry-access.ts';
 
@@ -50,7 +51,7 @@ export interface ImageName {
   place(): Promise<string>;
 
   /** Opens the image for reading. It makes nothing and locks nothing. Absent where images are only written. */
-  openSource?(options: OpenOptions): Promise<ImageSource>;
+  openSource?(options: OpenSourceOptions): Promise<ImageSource>;
   /** Opens the image for writing. It makes nothing and locks nothing: see ImageDestination.begin. Absent where images are only read. */
   openDestination?(options: OpenDestinationOptions): Promise<ImageDestination>;
   /** All tags of its repository, a page at a time; absent where images have no tags. */
@@ -63,11 +64,18 @@ export interface OpenOptions {
   readonly access: () => Promise<RegistryAccess>;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly endpoint: EndpointOptions;
+  /** What this machine's configuration says of registries. */
+  readonly registries: () => Promise<RegistryConfiguration>;
   readonly observer: RequestObserver;
   readonly onWarning: (message: string) => void;
   /** The cache, once it is open. */
   readonly cache?: (() => BlobInfoCache | undefined) | undefined;
   readonly signal: AbortSignal;
+}
+
+export interface OpenSourceOptions extends OpenOptions {
+  /** Where the image goes, if that has a name: a mirror that is the destination itself is not read. */
+  readonly destination?: ImageName | undefined;
 }
 
 export interface OpenDestinationOptions extends OpenOptions {

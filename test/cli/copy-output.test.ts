@@ -148,6 +148,7 @@ describe('the output of a copy', { concurrency: 4 }, () => {
       blobs: { total: 4, reused: 0, mounted: 0, partial: 0, copied: 4 },
       bytes: { total, fetched: total, reused: 0, uploaded: total },
       retries: 0,
+      servedFrom: [{ address: source.replace(/^docker:\/\/|:1$/g, ''), manifests: 1, blobs: 4, bytes: total }],
       skipped: null,
     });
     assert.deepEqual([typeof durationMs, Object.keys(requests as object)], ['number', ['source', 'destination']]);

@@ -38,6 +38,14 @@ test('tells what a copy came to, in bytes and requests (behaviour 35)', async (t
     },
     requests: { source: from.count(), destination: to.count() },
     retries: 0,
+    servedFrom: [
+      {
+        address: `${from.host}/app`,
+        manifests: 1,
+        blobs: 2,
+        bytes: added.length + config.length,
+      },
+    ],
     skipped: null,
   });
 });

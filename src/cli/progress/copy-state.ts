@@ -84,7 +84,8 @@ export class CopyState {
         this.#progress(event.digest, event.bytes, now);
         break;
       case 'blob-done': {
-        const { type: _type, digest, size, ...end } = event;
+        const { type: _type, digest, size, ...ended } = event;
+        const end = { ...ended, from: ended.outcome === 'mounted' ? ended.from : this.unnamedOrigin(ended.from) };
         const blob = this.#blobs.get(digest) ?? {
           digest,
           name: 'blob',
@@ -101,9 +102,16 @@ export class CopyState {
       case 'manifest':
       case 'blob-stream':
       case 'retry':
+      case 'fallback':
       case 'warning':
       case 'done':
     }
+  }
+
+  /** Where something was read, if that is not the address that the user named. */
+  unnamedOrigin(from: string | undefined): string | undefined {
+    const named = /^docker:\/\/([^@]*?)(?::[^/:@]*)?(?:@.*)?$/.exec(this.#source ?? '')?.[1];
+    return from === named ? undefined : from;
   }
 
   /** As the library names them; undefined until the copy has started. */

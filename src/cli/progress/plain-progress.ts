@@ -67,15 +67,20 @@ function describeEvent(event: CopyEvent, state: CopyState, verbose: boolean): st
     case 'blob-done': {
       // The summary counts what was already there.
       if (event.outcome === 'reused' && !verbose) return undefined;
-      const { name = 'blob' } = state.blobs(0).find(({ digest }) => digest === event.digest) ?? {};
-      return `${name} ${shortDigest(event.digest)} ${formatBytes(event.size)}: ${describeEnd({ ...event, at: 0 })}`;
+      const { name = 'blob', end = { ...event, at: 0 } } =
+        state.blobs(0).find(({ digest }) => digest === event.digest) ?? {};
+      return `${name} ${shortDigest(event.digest)} ${formatBytes(event.size)}: ${describeEnd(end)}`;
     }
     case 'retry':
       return verbose || event.delayMs >= LONG_WAIT_MS ? describeRetry(event, { withRequest: true }) : undefined;
     case 'warning':
       return `warning: ${event.message}`;
     case 'manifest':
-      return verbose ? `manifest ${shortDigest(event.digest)} ${event.platform ?? event.mediaType}` : undefined;
+      return verbose
+        ? `manifest ${shortDigest(event.digest)} ${event.platform ?? event.mediaType}${fromOther(event, state)}`
+        : undefined;
+    case 'fallback':
+      return verbose ? describeFallback(event) : undefined;
     case 'started':
     case 'planned':
     case 'blob-started':
@@ -84,6 +89,16 @@ function describeEvent(event: CopyEvent, state: CopyState, verbose: boolean): st
     case 'done':
   }
   return undefined;
+}
+
+/** An address that did not give something. */
+export function describeFallback({ address, why, next }: Extract<CopyEvent, { type: 'fallback' }>): string {
+  return `source: ${address}: ${why}; asking ${next}`;
+}
+
+function fromOther({ from }: { readonly from?: string | undefined }, state: CopyState): string {
+  const other = state.unnamedOrigin(from);
+  return other === undefined ? '' : ` from ${other}`;
 }
 
 /** What every line begins with, the summary included. */

@@ -14,7 +14,7 @@ export const OUTCOMES: Readonly<Record<BlobOutcome, string>> = {
 /** What became of a blob: `copied`, `mounted from host/name`, `partly reused: 9.0 MB (90 %) reused, 1.0 MB downloaded`. */
 export function describeEnd({ outcome, from, bytesFetched, bytesReused, bytesResumed }: BlobEnd): string {
   if (outcome !== 'partial') return `${OUTCOMES[outcome]}${from === undefined ? '' : ` from ${from}`}`;
-  const downloaded = `${formatBytes(bytesFetched)} downloaded`;
+  const downloaded = `${formatBytes(bytesFetched)} downloaded${from === undefined ? '' : ` from ${from}`}`;
   if (bytesResumed >= bytesReused) return `resumed at ${formatBytes(bytesResumed)}, ${downloaded}`;
   const share = Math.floor((bytesReused / Math.max(1, bytesReused + bytesFetched)) * 100);
   return `${OUTCOMES.partial}: ${formatBytes(bytesReused)} (${share} %) reused, ${downloaded}`;

@@ -4,7 +4,7 @@ import stringWidth from 'string-width';
 import { printable } from '../../index.ts';
 import { CopyState } from './copy-state.ts';
 import { shortDigest } from '../format.ts';
-import { describeRetry } from './plain-progress.ts';
+import { describeFallback, describeRetry } from './plain-progress.ts';
 import type { Progress, ProgressOptions } from './progress.ts';
 import { describeEnd, summarize } from './summary.ts';
 import { drawCopy } from './terminal-view.ts';
@@ -62,8 +62,10 @@ export function openTerminalProgress({ verbose }: Pick<ProgressOptions, 'verbose
       if (event.type === 'retry') {
         say(chalk.dim(printable(describeRetry(event, { withRequest: verbose }))));
       }
+      if (event.type === 'fallback' && verbose) say(chalk.dim(printable(describeFallback(event))));
       if (event.type === 'blob-done' && verbose) {
-        say(`${chalk.green('✓')} ${shortDigest(event.digest)}  ${printable(describeEnd({ ...event, at: now }))}`);
+        const { end = { ...event, at: now } } = state.blobs(now).find(({ digest }) => digest === event.digest) ?? {};
+        say(`${chalk.green('✓')} ${shortDigest(event.digest)}  ${printable(describeEnd(end))}`);
       }
     },
     warn: (message) => {

@@ -22,12 +22,22 @@ export interface Retry {
   readonly delayMs: number;
 }
 
+/** What an address did not give, and another one is asked for now. */
+export interface Fallback {
+  /** `host[:port]/name`, as `next`. */
+  readonly address: string;
+  readonly what: string;
+  readonly why: string;
+  readonly next: string;
+}
+
 /** Hears of what a copy sends. */
 export interface RequestObserver {
   /** Every request that goes out, retries, redirects and tokens included. */
   readonly onRequest?:
     ((request: HttpRequest, outcome: { readonly status: number } | { readonly error: unknown }) => void) | undefined;
   readonly onRetry?: ((retry: Retry) => void) | undefined;
+  readonly onFallback?: ((fallback: Fallback) => void) | undefined;
 }
 
 export interface HttpRequest {
@@ -50,14 +60,16 @@ export interface HttpRequest {
    * is tried again. Default: nothing, the status is the answer.
    */
   readonly answerBody?: 'stream' | { readonly maxBytes: number } | undefined;
-  /** How long to wait for the answer's head once the body is sent; default the run's idle time. */
+  /** How long to wait for the answer's head once the body is sent; default `idleTimeoutMs`. */
   readonly headersTimeoutMs?: number | undefined;
+  /** How long the server may be silent: before the answer's head, and between two packets of its body; default that of the run. */
+  readonly idleTimeoutMs?: number | undefined;
   /** Retries of this request; default those of the run. */
   readonly retries?: number | undefined;
   readonly observer?: RequestObserver | undefined;
   /** Whether the answer's body may be left unread until other requests have brought theirs. Default false. */
   readonly mayPause?: boolean | undefined;
-  /** False: fails at once where the host has asked for a pause. Default true. */
+  /** False: fails at once where the host asks for a pause, or has asked for one. Default true. */
   readonly mayWait?: boolean | undefined;
   /** Throws for a URL that the request must not be redirected to. */
   readonly checkUrl?: ((url: URL) => void) | undefined;

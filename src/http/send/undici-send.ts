@@ -100,6 +100,7 @@ async function sendWith(
   idleTimeoutMs: number,
 ): Promise<HttpResponse> {
   const { url, method, signal, body } = request;
+  const idleMs = request.idleTimeoutMs ?? idleTimeoutMs;
   let onAnswer: (() => void) | undefined;
   try {
     signal?.throwIfAborted();
@@ -115,8 +116,8 @@ async function sendWith(
       headers: { ...withLength(request), ...(authorization && { 'proxy-authorization': authorization }) },
       body: typeof body === 'function' ? body() : (body ?? null),
       signal: signal ?? null,
-      headersTimeout: request.headersTimeoutMs ?? idleTimeoutMs,
-      bodyTimeout: idleTimeoutMs,
+      headersTimeout: request.headersTimeoutMs ?? idleMs,
+      bodyTimeout: idleMs,
       highWaterMark: BODY_BUFFER,
       // Undici closes a connection after a HEAD, for the sake of servers that answer it with a body; it notices those anyway.
       reset: false,

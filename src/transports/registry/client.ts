@@ -45,6 +45,10 @@ export interface RegistryClientOptions {
   /** `scheme://host[:port]` of the registry. */
   readonly origin: string;
   readonly repository: string;
+  /** The path of the API. Default `/v2`. */
+  readonly apiRoot?: string | undefined;
+  /** The registry that this one stands in for, told with each request as `ns`. Default: not told. */
+  readonly namespace?: string | undefined;
   readonly side: Side;
   /** Authenticates, retries and follows redirects. */
   readonly send: Send;
@@ -73,6 +77,9 @@ export interface UploadLocation {
 /** How far an upload came, in bytes, and where it is now; or that it is gone, or that the registry does not say. */
 export type UploadStatus = { readonly offset: number; readonly upload: UploadLocation } | 'gone' | 'unknown';
 
+/** The path of a registry's API, where nothing else is said. */
+export const API_ROOT = '/v2';
+
 /** Asks caches on the way to fetch it again. */
 export const NO_CACHE: Readonly<Record<string, string>> = { 'cache-control': 'no-cache' };
 
@@ -93,10 +100,14 @@ export class RegistryClient {
   readonly repository: string;
   readonly side: Side;
   readonly #send: Send;
+  readonly #apiRoot: string;
+  readonly #namespace: string | undefined;
   #roundTripMs: number | undefined;
 
-  constructor({ origin, repository, side, send }: RegistryClientOptions) {
+  constructor({ origin, repository, apiRoot = API_ROOT, namespace, side, send }: RegistryClientOptions) {
     this.origin = origin;
+    this.#apiRoot = apiRoot;
+    this.#namespace = namespace;
     this.repository = repository;
     this.side = side;
     this.#send = send;
@@ -327,7 +338,8 @@ export class RegistryClient {
   }
 
   #request(method: HttpRequest['method'], path: string, call: Call, repository: string = this.repository): HttpRequest {
-    const url = new URL(`/v2/${repository}/${path}`, this.origin);
+    const url = new URL(`${this.#apiRoot}/${repository}/${path}`, this.origin);
+    if (this.#namespace !== undefined) url.searchParams.set('ns', this.#namespace);
     const { headers, body, bodyLength, signal, headersTimeoutMs, retries, scopes, answerBody, mayPause } = call;
     return {
       method,

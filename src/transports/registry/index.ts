@@ -6,9 +6,9 @@ import {
   type RegistryReference,
 } from '../../reference/registry-reference.ts';
 import type { ImageDestination } from '../../contract/image-destination.ts';
-import type { ImageSource } from '../../contract/image-source.ts';
-import type { ImageName, OpenDestinationOptions, OpenOptions, Transport } from '../transport.ts';
-import { resolveToItself } from './registry-endpoint.ts';
+import type { ImageSource, RepositoryName } from '../../contract/image-source.ts';
+import type { ImageName, OpenDestinationOptions, OpenOptions, OpenSourceOptions, Transport } from '../transport.ts';
+import { endpointsToRead, endpointToWrite, type Endpoint } from './registry-endpoint.ts';
 
 const PREFIX = 'docker://';
 
@@ -72,44 +72,49 @@ class RegistryName implements ImageName {
     return Promise.resolve(String(this));
   }
 
-  async openSource(options: OpenOptions): Promise<ImageSource> {
-    const [{ openRegistrySource }, access, endpoints] = await Promise.all([
+  async openSource(options: OpenSourceOptions): Promise<ImageSource> {
+    const [{ openRegistrySource }, access, resolved] = await Promise.all([
       import('./registry-source.ts'),
       options.access(),
-      resolveToItself(options)(this.#reference, 'read'),
+      endpointsToRead(this.#reference, options),
     ]);
-    const [only, ...others] = endpoints;
+    const endpoints = resolved.filter((endpoint) => !isMirrorAt(endpoint, options.destination));
+    const [only = resolved[0], ...others] = endpoints;
     if (others.length === 0) return openRegistrySource(access, this.#reference, only, options);
     const { openMirroredSource } = await import('./read/mirrored-source.ts');
     return openMirroredSource(access, this.#reference, endpoints, options);
   }
 
+  /** Whether it is a name of this repository. */
+  isAt({ registry, repository }: RepositoryName): boolean {
+    return this.#reference.registry === registry && this.#reference.repository === repository;
+  }
+
   async openDestination(options: OpenDestinationOptions): Promise<ImageDestination> {
-    const [{ openRegistryDestination }, access, [endpoint]] = await Promise.all([
+    const [{ openRegistryDestination }, access, endpoint] = await Promise.all([
       import('./registry-destination.ts'),
       options.access(),
-      resolveToItself(options)(this.#reference, 'write'),
+      endpointToWrite(this.#reference, options),
     ]);
     return openRegistryDestination(access, this.#reference, endpoint, options);
   }
 
   async *listTags(options: OpenOptions): AsyncGenerator<string> {
-    const [{ listTags }, access, [endpoint]] = await Promise.all([
-      import('./read/tag-list.ts'),
+    const [{ listMirroredTags }, access, endpoints] = await Promise.all([
+      import('./read/mirrored-tags.ts'),
       options.access(),
-      // Mirrors may have some of the tags only.
-      resolveToItself(options)(this.#reference, 'write'),
+      endpointsToRead(this.#reference, options),
     ]);
-    const { registry, repository } = endpoint.address;
-    const { observer, signal } = options;
-    const scopes = [`repository:${repository}:pull`];
-    const reached = await access.reach(registry, { ...endpoint, observer, signal, side: 'source', scopes });
-    yield* listTags(reached, repository, { signal });
+    yield* listMirroredTags(access, this.#reference, endpoints, options);
   }
 
   #with(changes: Partial<RegistryReference>): RegistryName {
     return new RegistryName({ ...this.#reference, ...changes }, { bare: this.#bare });
   }
+}
+
+function isMirrorAt({ isMirror, address }: Endpoint, place: ImageName | undefined): boolean {
+  return isMirror === true && place instanceof RegistryName && place.isAt(address);
 }
 
 /** Nobody can push an official image: a directory was meant, or a host is missing. */

@@ -1,8 +1,9 @@
 import { type CredentialLookUp, type CredentialSearch, NO_CREDENTIALS } from '../../auth/credential-search.ts';
 import type { Credentials } from '../../auth/credentials.ts';
-import type { TlsSettings } from '../../http/connect/trust.ts';
+import { canonicalRegistry } from '../../auth/registry-key.ts';
 import { homeDirectory } from '../../io/home-directory.ts';
 import type { RegistryReference } from '../../reference/registry-reference.ts';
+import type { ConfiguredEndpoint } from '../../registries/configured-endpoint.ts';
 import type { RepositoryName } from '../../contract/image-source.ts';
 import type { EndpointOptions } from '../../contract/endpoint-options.ts';
 import type { OpenOptions } from '../transport.ts';
@@ -11,21 +12,57 @@ import type { RegistryEndpoint } from './registry-access.ts';
 /** An address that has, or takes, what is under a name. */
 export interface Endpoint extends RegistryEndpoint {
   readonly address: RepositoryName;
+  /** Whether it stands beside the registry of the name. Default false. */
+  readonly isMirror?: boolean | undefined;
+  /** Whether it may say what a tag means. Default true. */
+  readonly resolvesTags?: boolean | undefined;
+  /** The path of its API. Default `/v2`. */
+  readonly apiRoot?: string | undefined;
+  /** The registry of the name, told with each request as `ns`. Default: not told. */
+  readonly namespace?: string | undefined;
 }
 
 /**
- * Finds the endpoints of a name, at least one. To read, they are asked in this order, until one has what is wanted; to write, the first one is used.
+ * Finds the endpoints of a name for reading, at least one: they are asked in this order, until one has what is wanted.
+ * @throws ImgcopyError ERR_REGISTRY_BLOCKED, or where the configuration of this machine is invalid.
  */
-export type ResolveEndpoints = (
-  name: RegistryReference,
-  use: 'read' | 'write',
-) => Promise<readonly [Endpoint, ...Endpoint[]]>;
+export async function endpointsToRead(
+  reference: RegistryReference,
+  options: OpenOptions,
+): Promise<readonly [Endpoint, ...Endpoint[]]> {
+  const [first, ...others] = (await options.registries()).endpointsToRead(reference);
+  const endpoint = (configured: ConfiguredEndpoint): Endpoint => endpointOf(configured, reference, options);
+  return [endpoint(first), ...others.map(endpoint)];
+}
 
-/** A resolver for which every name is its own address. */
-export function resolveToItself(options: OpenOptions): ResolveEndpoints {
-  return ({ registry, repository }) => {
-    const address = { registry, repository };
-    return Promise.resolve([{ address, ...registryEndpoint(address, options) }]);
+/** Finds the endpoint of a name for writing. @throws as `endpointsToRead`. */
+export async function endpointToWrite(reference: RegistryReference, options: OpenOptions): Promise<Endpoint> {
+  return endpointOf((await options.registries()).endpointToWrite(reference), reference, options);
+}
+
+/** What the user gave for the registry of the name is for that host alone: credentials, a client certificate, and that it speaks http. */
+function endpointOf(configured: ConfiguredEndpoint, { registry }: RegistryReference, options: OpenOptions): Endpoint {
+  const { address, isMirror, insecure, plainHttp, resolvesTags, apiRoot, namespace, certificates, certDir } =
+    configured;
+  const { endpoint } = options;
+  const isItself = canonicalRegistry(address.registry) === canonicalRegistry(registry);
+  const { username: _, password: __, registryToken: ___, ...others } = endpoint;
+  const { credentials } = registryEndpoint(address, isItself ? options : { ...options, endpoint: others });
+  const isMeant = isItself || !isMirror;
+  return {
+    address,
+    isMirror,
+    resolvesTags,
+    apiRoot,
+    namespace,
+    credentials,
+    plainHttp: plainHttp === true || (isMeant && endpoint.plainHttp === true),
+    tls: {
+      verify: endpoint.tlsVerify ?? (insecure ? false : undefined),
+      caFile: endpoint.caFile,
+      certDir: (isMeant ? endpoint.certDir : undefined) ?? certDir,
+      certificates,
+    },
   };
 }
 
@@ -38,7 +75,8 @@ export function registryEndpoint(
   const credentials = endpoint.noCreds
     ? { ...NO_CREDENTIALS, from: endpoint.credentialsFrom ?? 'noCreds' }
     : (givenCredentials(endpoint) ?? lookUp(registry, repository, options));
-  return { credentials, plainHttp: endpoint.plainHttp, tls: tlsOf(endpoint) };
+  const { tlsVerify: verify, certDir, caFile, plainHttp } = endpoint;
+  return { credentials, plainHttp, tls: { verify, certDir, caFile } };
 }
 
 function givenCredentials({
@@ -56,20 +94,19 @@ function givenCredentials({
   return credentials && { ...NO_CREDENTIALS, credentials, from: credentialsFrom, isGiven: true };
 }
 
-/** A search in auth files, which is loaded when a registry wants credentials. */
+/** A search in auth files and helpers, which is loaded when a registry wants credentials. */
 function lookUp(
   registry: string,
   repository: string | undefined,
-  { endpoint, env, onWarning }: OpenOptions,
+  { endpoint, env, onWarning, registries }: OpenOptions,
 ): CredentialLookUp {
   const { authFile } = endpoint;
   const options = { registry, repository, authFile, env, homeDir: homeDirectory(), onWarning };
+  const helpers = async (): Promise<readonly string[] | undefined> => (await registries()).credentialHelpers;
   return {
-    find: async () => (await import('../../auth/find-credentials.ts')).findCredentials(options),
-    areAtHand: async () => (await import('../../auth/find-credentials.ts')).areCredentialsAtHand(options),
+    find: async () =>
+      (await import('../../auth/find-credentials.ts')).findCredentials({ ...options, helpers: await helpers() }),
+    areAtHand: async () =>
+      (await import('../../auth/find-credentials.ts')).areCredentialsAtHand({ ...options, helpers: await helpers() }),
   };
-}
-
-function tlsOf({ tlsVerify: verify, certDir, caFile }: EndpointOptions): TlsSettings {
-  return { verify, certDir, caFile };
 }

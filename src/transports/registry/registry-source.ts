@@ -1,11 +1,17 @@
 import { ContentMismatchError, digestAlgorithm, digestOf, type Digest, WRONG_BYTES_HINT } from '../../digest/digest.ts';
 import { ImgcopyError } from '../../errors/imgcopy-error.ts';
-import { header, type HttpResponse, type RequestObserver, type RetryPolicy, type Send } from '../../http/index.ts';
+import {
+  compose,
+  header,
+  type HttpResponse,
+  type RequestObserver,
+  type RetryPolicy,
+  type Send,
+} from '../../http/index.ts';
 import { isForeignLayer } from '../../manifest/media-types.ts';
 import { manifestDigest, parseManifest, type Manifest } from '../../manifest/parse-manifest.ts';
 import { formatRegistryReference, type RegistryReference } from '../../reference/registry-reference.ts';
 import type {
-  BlobChunkAccessor,
   GetBlobAtOptions,
   ImageSourceChunk,
   RangeAnswer,
@@ -22,8 +28,9 @@ import type {
 } from '../../contract/image-source.ts';
 import { explainMismatch } from '../../contract/errors.ts';
 import { resumingStream, type BlobReader } from './read/blob-download.ts';
-import { registryBlobRanges } from './read/blob-ranges.ts';
+import { registryBlobRanges, type RegistryBlobRanges } from './read/blob-ranges.ts';
 import { RegistryClient } from './client.ts';
+import { hasten } from './hasten.ts';
 import type { RegistryAccess } from './registry-access.ts';
 import type { Endpoint } from './registry-endpoint.ts';
 import { RegistryError } from './registry-error.ts';
@@ -31,6 +38,8 @@ import { RegistryError } from './registry-error.ts';
 export interface RegistrySourceOptions extends WaitOptions {
   readonly observer?: RequestObserver | undefined;
   readonly cache?: (() => BlobInfoCache | undefined) | undefined;
+  /** Whether there is somebody else to ask: it is asked once, and given up after ten seconds of silence. Default false. */
+  readonly isHasty?: boolean | undefined;
 }
 
 /** Opens an image at one address for reading. Nothing is asked of the registry yet, but how to reach a loopback host. */
@@ -42,7 +51,7 @@ export async function openRegistrySource(
 ): Promise<RegistrySource> {
   const { registry, repository } = endpoint.address;
   const scopes = [`repository:${repository}:pull`];
-  const { observer, signal } = options;
+  const { observer, signal, isHasty = false } = options;
   const { origin, send, sendAnonymous } = await access.reach(registry, {
     ...endpoint,
     observer,
@@ -50,14 +59,28 @@ export async function openRegistrySource(
     side: 'source',
     scopes,
   });
-  const client = new RegistryClient({ origin, repository, side: 'source', send });
+  const { apiRoot, namespace } = endpoint;
+  const client = new RegistryClient({
+    origin,
+    repository,
+    apiRoot,
+    namespace,
+    side: 'source',
+    send: isHasty ? compose(send, hasten) : send,
+  });
   return new RegistrySource(client, reference, {
     address: endpoint.address,
     policy: access.policy,
     sendAnonymous,
     observer: options.observer,
     cache: options.cache,
+    isHasty,
   });
+}
+
+/** Who is asked for the rest of a blob that was cut. Default: the address that began it. */
+export interface RestOptions {
+  readonly rest?: BlobReader | undefined;
 }
 
 interface ManifestOptions extends WaitOptions {
@@ -71,6 +94,7 @@ interface SourceOptions {
   readonly sendAnonymous: Send;
   readonly observer?: RequestObserver | undefined;
   readonly cache?: (() => BlobInfoCache | undefined) | undefined;
+  readonly isHasty: boolean;
 }
 
 /** docker:// as a source, at one address. */
@@ -83,7 +107,7 @@ export class RegistrySource implements ImageSource {
   readonly #name: string;
   readonly #digest: Digest | undefined;
   readonly #options: SourceOptions;
-  readonly #ranges: BlobChunkAccessor;
+  readonly #ranges: RegistryBlobRanges;
   readonly #manifests = new Map<string, Promise<RawManifest>>();
 
   constructor(client: RegistryClient, reference: RegistryReference, options: SourceOptions) {
@@ -135,7 +159,15 @@ export class RegistrySource implements ImageSource {
     });
   }
 
-  async getBlob(info: BlobInfo, { cache, signal, isFresh }: GetBlobOptions = {}): Promise<BlobStream> {
+  /** A blob's answer as it is, to a request for the whole of it or a range. */
+  get reader(): BlobReader {
+    return this.#client;
+  }
+
+  async getBlob(
+    info: BlobInfo,
+    { cache, signal, isFresh, rest }: GetBlobOptions & RestOptions = {},
+  ): Promise<BlobStream> {
     const { reader, response } = await this.#openBlob(info, { signal, isFresh });
     if (reader === this.#client) cache?.recordKnownLocation(info.digest, this.#address);
     const contentEncoding = header(response, 'content-encoding');
@@ -154,13 +186,20 @@ export class RegistrySource implements ImageSource {
       );
     }
     return {
-      stream: resumingStream(reader, info.digest, info.size, response, { ...this.#options, signal }),
+      stream: resumingStream(reader === this.#client ? (rest ?? reader) : reader, info.digest, info.size, response, {
+        ...this.#options,
+        signal,
+      }),
       size,
       contentEncoding,
     };
   }
 
-  getBlobAt(info: BlobInfo, chunks: readonly ImageSourceChunk[], options?: GetBlobAtOptions): Promise<RangeAnswer> {
+  getBlobAt(
+    info: BlobInfo,
+    chunks: readonly ImageSourceChunk[],
+    options?: GetBlobAtOptions & RestOptions,
+  ): Promise<RangeAnswer> {
     return this.#ranges.getBlobAt(info, chunks, options);
   }
 
@@ -173,7 +212,8 @@ export class RegistrySource implements ImageSource {
       return await this.#readManifest(name, expected, options);
     } catch (error) {
       // A cache on the way may hold other bytes than the registry.
-      if (!isOfWrongBytes(error) || this.#options.policy.retries === 0) throw error;
+      const { isHasty, policy } = this.#options;
+      if (!isOfWrongBytes(error) || isHasty || policy.retries === 0) throw error;
       return await this.#readManifest(name, expected, { ...options, isFresh: true });
     }
   }

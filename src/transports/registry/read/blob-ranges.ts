@@ -5,16 +5,17 @@ import { backoff, type HttpResponse, type RequestObserver, type RetryPolicy } fr
 import { checkRanges, readRanges } from '../../../http/ranges/range-reader.ts';
 import type {
   BlobChunkAccessor,
+  GetBlobAtOptions,
   ImageSourceChunk,
   RangeAnswer,
   RangeSupport,
   SeenRangeSupport,
 } from '../../../contract/blob-chunk-accessor.ts';
-import type { WaitOptions } from '../../../contract/blob-info.ts';
+import type { BlobInfo, WaitOptions } from '../../../contract/blob-info.ts';
 import type { BlobInfoCache } from '../../../contract/blob-info-cache.ts';
 import { BadPartialRequestError } from '../../../contract/errors.ts';
 import { nowMs } from '../../../io/clock.ts';
-import { resumingStream } from './blob-download.ts';
+import { resumingStream, type BlobReader } from './blob-download.ts';
 import type { RegistryClient } from '../client.ts';
 import { RegistryError } from '../registry-error.ts';
 
@@ -77,14 +78,23 @@ class HostRangeSupport implements RangeSupport {
   }
 }
 
+/** Ranges of a repository's blobs; where an answer is cut, somebody else may be asked for the rest. */
+export interface RegistryBlobRanges extends BlobChunkAccessor {
+  getBlobAt(
+    info: BlobInfo,
+    chunks: readonly ImageSourceChunk[],
+    options?: GetBlobAtOptions & { readonly rest?: BlobReader | undefined },
+  ): Promise<RangeAnswer>;
+}
+
 /** Reads ranges of a repository's blobs, each list of them by one GET. An answer that is cut is taken up again at its offset. */
-export function registryBlobRanges(client: RegistryClient, options: BlobRangesOptions): BlobChunkAccessor {
+export function registryBlobRanges(client: RegistryClient, options: BlobRangesOptions): RegistryBlobRanges {
   const { policy, observer } = options;
   const rangeSupport = new HostRangeSupport(options);
   const redirects = new Redirects(client);
   return {
     rangeSupport,
-    async getBlobAt(info, chunks, { signal, mayPause = false } = {}) {
+    async getBlobAt(info, chunks, { signal, mayPause = false, rest } = {}) {
       const ask = async (
         wanted: readonly ImageSourceChunk[],
         askSignal: AbortSignal | undefined,
@@ -103,13 +113,18 @@ export function registryBlobRanges(client: RegistryClient, options: BlobRangesOp
       const first = await refusable(() => ask(chunks, signal));
       if ('kind' in first) return first;
       if (first.status === 200) {
-        const stream = resumingStream(client, info.digest, info.size, first, { policy, observer, signal });
+        const stream = resumingStream(rest ?? client, info.digest, info.size, first, { policy, observer, signal });
         return { kind: 'whole', stream };
       }
+      const askForRest: typeof ask =
+        rest === undefined
+          ? ask
+          : async (wanted, restSignal) =>
+              rest.getBlob(info.digest, { signal: restSignal, range: formatRange(wanted), mayPause });
       // Later requests are for the rest of an answer that was cut: the whole blob would come too late to be of use.
       let answered: HttpResponse | undefined = first;
       const fetch = async (wanted: readonly ImageSourceChunk[], fetchSignal: AbortSignal): Promise<HttpResponse> => {
-        const response = answered ?? (await ask(wanted, fetchSignal));
+        const response = answered ?? (await askForRest(wanted, fetchSignal));
         answered = undefined;
         return response;
       };

@@ -1,6 +1,7 @@
 import { ImgcopyError } from '../../../errors/imgcopy-error.ts';
 import { readBody, requestTarget, type HttpRequest } from '../../../http/index.ts';
 import type { WaitOptions } from '../../../contract/blob-info.ts';
+import { API_ROOT, type RegistryClientOptions } from '../client.ts';
 import { nextPage } from './link-header.ts';
 import type { ReachedRegistry } from '../registry-access.ts';
 import { toRegistryError } from '../registry-error.ts';
@@ -19,10 +20,11 @@ const MAX_PAGE_BYTES = 32 * 1024 * 1024;
 export async function* listTags(
   { origin, send }: Pick<ReachedRegistry, 'origin' | 'send'>,
   repository: string,
-  { signal }: WaitOptions = {},
+  { apiRoot = API_ROOT, namespace, signal }: WaitOptions & Pick<RegistryClientOptions, 'apiRoot' | 'namespace'> = {},
 ): AsyncGenerator<string> {
   const seen = new Set<string>();
-  let url: URL | undefined = new URL(`/v2/${repository}/tags/list?n=${PAGE_SIZE}`, origin);
+  let url: URL | undefined = new URL(`${apiRoot}/${repository}/tags/list?n=${PAGE_SIZE}`, origin);
+  if (namespace !== undefined) url.searchParams.set('ns', namespace);
   while (url !== undefined && !seen.has(requestTarget(url))) {
     seen.add(requestTarget(url));
     const request: HttpRequest = {
