@@ -23,7 +23,7 @@ import { SharedResources } from './shared-resources.ts';
 export interface Copier extends AsyncDisposable {
   /**
    * Copies one image.
-   * @param source  `docker://HOST/NAME[:TAG][@DIGEST]`, a bare name, or `dir:PATH`; or an object that is open, which stays open: its owner disposes
+   * @param source  `docker://HOST/NAME[:TAG][@DIGEST]`, a bare name, `dir:PATH`, or whatever else the table of transports has; or an object that is open, which stays open: its owner disposes
    *   of it. So is the destination.
    * @throws ImgcopyError
    */

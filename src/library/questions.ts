@@ -26,8 +26,8 @@ export async function* listTags(
   try {
     yield* pages(openOptions(shared, options));
   } catch (error) {
-    const isMissing = error instanceof ImgcopyError && error.kind === 'not-found';
-    if (!isMissing) throw duringOperation(operation, error);
+    const isUnknownToRegistry = error instanceof ImgcopyError && error.code === 'ERR_NOT_FOUND';
+    if (!isUnknownToRegistry) throw duringOperation(operation, error);
     throw new ImgcopyError(operation, {
       code: error.code,
       hint: 'check the repository name; many registries create it only with the first push',

@@ -1,10 +1,11 @@
 import { rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { ContentMismatchError, type Digest, digestAlgorithm } from '../digest/digest.ts';
 import { ByteRanges } from './byte-ranges.ts';
 import type { ByteRange } from '../io/byte-range.ts';
 import { onDisk } from './disk-error.ts';
+import { makeDirectory } from '../io/make-directory.ts';
 import { OrderedHash } from './ordered-hash.ts';
 import { openPartialFile, type PartialFile } from './partial-file.ts';
 import { writeFully, writeInBatches } from './write-in-batches.ts';
@@ -15,7 +16,7 @@ export interface BlobFileOptions {
   readonly digest?: Digest | undefined;
   /** In bytes. */
   readonly size?: number | undefined;
-  /** The name in the directory under which a blob of this digest is published. */
+  /** The path in the directory under which a blob of this digest is published; folders in it are made. */
   readonly finalName: (digest: Digest) => string;
   /** Whether to resume from what an earlier run left of this blob, where digest and size are given. Default false: from zero. */
   readonly resume?: boolean | undefined;
@@ -137,14 +138,17 @@ export class BlobFile implements AsyncDisposable {
    */
   async publish(): Promise<PublishedBlob> {
     const blob = await this.#verified();
+    const { directory, finalName } = this.#options;
     const { path, handle, note } = this.#partial;
+    const finalPath = join(directory, finalName(blob.digest));
     await onDisk(path, async () => {
       await handle.chmod(0o644);
       await handle.sync();
+      await makeDirectory(dirname(finalPath));
       await handle.close();
       await note.remove();
-      await rename(path, join(this.#options.directory, this.#options.finalName(blob.digest)));
     });
+    await onDisk(finalPath, () => rename(path, finalPath));
     this.#isSettled = true;
     return blob;
   }

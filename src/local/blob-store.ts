@@ -12,6 +12,7 @@ import { OneAtATime } from '../io/one-at-a-time.ts';
 import { planPartial, withPlan, type PartialBlobPlan } from '../partial/plan/partial-plan.ts';
 import type { PlanBlobInput } from '../partial/plan/plan-blob.ts';
 import { type AssembledFile, writeAssembled } from './assembled-file.ts';
+import type { AwaitedLock } from './directory-lock.ts';
 import { type BlobFile, openBlobFile, type PublishedBlob } from './blob-file.ts';
 import { leftLength } from './partial-file.ts';
 import { isFileOfSize, openRegularFile, streamRange } from './regular-file.ts';
@@ -24,6 +25,8 @@ export interface BlobPlace {
   readonly fileOf: (digest: Digest) => string;
   /** The image's name, for messages: `dir:/path`. */
   readonly reference: string;
+  /** Where others may write to the directory at the same time: waits until nobody else writes this blob, and keeps them waiting. */
+  readonly lockBlob?: ((digest: Digest, options: WaitOptions) => Promise<AwaitedLock>) | undefined;
 }
 
 /** What is planned: the store's own blobs are known. */
@@ -32,7 +35,7 @@ export type StoredPlanInput = Omit<PlanBlobInput, 'own'>;
 /** A shorter part is sooner fetched again than found again. */
 const MIN_KEPT_BYTES = 1024 * 1024;
 
-/** The blobs of a directory, each in a file of its own. Who writes has the directory locked. */
+/** The blobs of a directory, each in a file of its own. Who writes has the directory locked, or each blob. */
 export class LocalBlobStore {
   /** Reads parts of blobs. Its loop throws ERR_INVALID_CHUNKS and what `read` throws, at its first step. */
   readonly ranges: BlobChunkAccessor;
@@ -99,8 +102,14 @@ export class LocalBlobStore {
     // It may fail before its turn: who reads it then is told.
     stream.on('error', () => undefined);
     const { directory, fileOf: finalName } = this.#place;
-    return await this.#writers.run(info.digest ?? stream, async () => {
-      await using file = await openBlobFile({ directory, finalName, digest: info.digest, size: info.size, signal });
+    const { digest, size } = info;
+    return await this.#writers.run(digest ?? stream, async () => {
+      using lock = await this.#lock(digest, signal);
+      if (digest !== undefined && size !== undefined && (await this.#cameMeanwhile({ digest, size }, lock))) {
+        stream.destroy();
+        return { digest, size };
+      }
+      await using file = await openBlobFile({ directory, finalName, digest, size, signal });
       return await keepingPart(file, async () => {
         await file.writeStream(stream);
         return await file.publish();
@@ -135,7 +144,20 @@ export class LocalBlobStore {
       await using file = await openBlobFile({ directory, finalName, ...info, resume: true, signal });
       return await keepingPart(file, () => writeAssembled(file, { ...input, own: this.ranges, plan }));
     };
-    return await this.#writers.run(info.digest, () => withPlan(input.plan, () => this.plan(input), act));
+    return await this.#writers.run(info.digest, async () => {
+      using lock = await this.#lock(info.digest, signal);
+      if (await this.#cameMeanwhile(info, lock)) return { bytesReused: info.size, bytesResumed: 0, tail: undefined };
+      return await withPlan(input.plan, () => this.plan(input), act);
+    });
+  }
+
+  async #lock(digest: Digest | undefined, signal: AbortSignal | undefined): Promise<AwaitedLock | undefined> {
+    return digest === undefined ? undefined : await this.#place.lockBlob?.(digest, { signal });
+  }
+
+  /** Whether somebody else has written a blob while its lock was waited for. */
+  async #cameMeanwhile(info: BlobInfo, lock: AwaitedLock | undefined): Promise<boolean> {
+    return lock?.hasWaited === true && (await this.has(info));
   }
 
   async *#readChunks(

@@ -2,7 +2,7 @@ import { ImgcopyError, systemErrorCode } from '../errors/imgcopy-error.ts';
 
 /**
  * Runs a step that writes to the disk.
- * @throws ImgcopyError ERR_DISK_FULL or ERR_NOT_WRITABLE, with a hint, where that is why it failed; else its own error.
+ * @throws ImgcopyError ERR_DISK_FULL, ERR_NOT_WRITABLE or ERR_NOT_A_FILE, with a hint, where that is why it failed; else its own error.
  */
 export async function onDisk<T>(path: string, step: () => Promise<T>): Promise<T> {
   try {
@@ -27,6 +27,14 @@ function diskError(error: unknown, path: string): unknown {
       code: 'ERR_NOT_WRITABLE',
       side: 'destination',
       hint: 'choose a directory that you can write to',
+      cause: error,
+    });
+  }
+  if (code === 'EISDIR') {
+    return new ImgcopyError(`${path} is a directory, and a file has to be there`, {
+      code: 'ERR_NOT_A_FILE',
+      side: 'destination',
+      hint: 'move it away',
       cause: error,
     });
   }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { open, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { systemErrorCode } from '../errors/imgcopy-error.ts';
 import { onDisk } from './disk-error.ts';
 import { openRegularFile } from './regular-file.ts';
@@ -19,12 +19,13 @@ export interface StagedFile extends AsyncDisposable {
 }
 
 /**
- * Writes a small file to the disk under a temporary name.
+ * Writes a small file to the disk under a temporary name in the directory.
+ * @param name  its final path, relative to the directory.
  * @throws ImgcopyError ERR_DISK_FULL, ERR_NOT_WRITABLE
  */
 export async function stageFile(directory: string, name: string, bytes: Uint8Array): Promise<StagedFile> {
   const path = join(directory, name);
-  const temporaryPath = join(directory, `.imgcopy-${name}-${randomBytes(4).toString('hex')}.new`);
+  const temporaryPath = join(directory, `.imgcopy-${basename(name)}-${randomBytes(4).toString('hex')}.new`);
   try {
     await onDisk(path, async () => {
       await using file = await open(temporaryPath, 'wx', 0o644);

@@ -9,7 +9,7 @@ import { isStagedName } from './durable-files.ts';
 import { isPartialName } from './partial-file.ts';
 import { refuseReplacedBytes, resolveLocalPath } from './local-path.ts';
 
-/** A directory that is ours to write, locked until it is disposed of. */
+/** A directory to write to. */
 export interface TargetDirectory extends AsyncDisposable {
   /** Absolute, without symbolic links. */
   readonly path: string;
@@ -23,6 +23,8 @@ export interface TargetLayout {
   readonly isPart: (entry: Dirent) => boolean;
   /** Files of which one shows that the directory is an image's: blobs alone may be those of another layout, or of any store of blobs. */
   readonly marks: readonly string[];
+  /** Whether other files may lie beside the image's where one of the marks is: nothing is removed from such a directory. Default false. */
+  readonly mayHoldOthers?: boolean | undefined;
 }
 
 /** Whether a name is that of a file which only a run that is under way needs. */
@@ -31,12 +33,33 @@ export function isTemporaryName(name: string): boolean {
 }
 
 /**
+ * Makes sure of a directory as `prepareTargetDirectory` does, and locks it until it is disposed of.
+ * @throws ImgcopyError ERR_DIR_LOCKED, and those of `prepareTargetDirectory`.
+ */
+export async function openTargetDirectory(path: string, layout: TargetLayout): Promise<TargetDirectory> {
+  const target = await prepareTargetDirectory(path, layout);
+  try {
+    const lock = await lockDirectory(target.path, layout.reference);
+    return {
+      path: target.path,
+      async [Symbol.asyncDispose]() {
+        lock[Symbol.dispose]();
+        await target[Symbol.asyncDispose]();
+      },
+    };
+  } catch (error) {
+    await target[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/**
  * Makes sure of a directory to write an image to: new ones are made, with their parents; one that is there must be empty or hold nothing but
  * parts of an image. When it is disposed of, directories that it made and that are still empty are removed.
  *
- * @throws ImgcopyError ERR_DIR_NOT_EMPTY, ERR_NOT_A_DIRECTORY, ERR_DIR_LOCKED, ERR_NOT_WRITABLE, ERR_DISK_FULL
+ * @throws ImgcopyError ERR_DIR_NOT_EMPTY, ERR_NOT_A_DIRECTORY, ERR_NOT_WRITABLE, ERR_DISK_FULL
  */
-export async function openTargetDirectory(path: string, layout: TargetLayout): Promise<TargetDirectory> {
+export async function prepareTargetDirectory(path: string, layout: TargetLayout): Promise<TargetDirectory> {
   const absolute = resolveLocalPath(path);
   const firstMade = await makeTarget(absolute);
   const removeIfNew = async (): Promise<void> => {
@@ -47,14 +70,7 @@ export async function openTargetDirectory(path: string, layout: TargetLayout): P
     refuseReplacedBytes(directory);
     await refuseForeignFiles(directory, layout);
     await onDisk(directory, () => access(directory, constants.W_OK));
-    const lock = await lockDirectory(directory, layout.reference);
-    return {
-      path: directory,
-      async [Symbol.asyncDispose]() {
-        lock[Symbol.dispose]();
-        await removeIfNew();
-      },
-    };
+    return { path: directory, [Symbol.asyncDispose]: removeIfNew };
   } catch (error) {
     await removeIfNew();
     throw error;
@@ -77,8 +93,11 @@ async function makeTarget(path: string): Promise<string | undefined> {
   }
 }
 
-async function refuseForeignFiles(directory: string, { reference, isPart, marks }: TargetLayout): Promise<void> {
+async function refuseForeignFiles(directory: string, layout: TargetLayout): Promise<void> {
+  const { reference, isPart, marks, mayHoldOthers = false } = layout;
   const entries = await readdir(directory, { withFileTypes: true });
+  const isMarked = entries.some(({ name }) => marks.includes(name));
+  if (isMarked && mayHoldOthers) return;
   const foreign = entries
     .filter((entry) => !isPart(entry) && (entry.isDirectory() || !isOurs(entry.name)))
     .map((entry) => entry.name)
@@ -88,8 +107,9 @@ async function refuseForeignFiles(directory: string, { reference, isPart, marks 
     const others = foreign.length === 1 ? '' : ` and ${foreign.length - 1} more`;
     throw notEmpty(`${reference} contains files that do not belong to an image: ${first}${others}`);
   }
-  if (entries.length > 0 && !entries.some(({ name }) => marks.includes(name) || isOurs(name))) {
-    throw notEmpty(`${reference} holds files with names like those of blobs, and neither ${marks.join(' nor ')}`);
+  if (entries.length > 0 && !isMarked && !entries.some(({ name }) => isOurs(name))) {
+    const missing = marks.length === 1 ? `no ${marks[0]}` : `neither ${marks.join(' nor ')}`;
+    throw notEmpty(`${reference} holds files with names like those of blobs, and ${missing}`);
   }
 }
 

@@ -1,10 +1,11 @@
 import { InvalidReferenceError, UnknownTransportError, withoutUserinfo } from '../reference/reference-errors.ts';
 import { dirTransport } from './dir/index.ts';
+import { ociTransport } from './oci/index.ts';
 import { registryTransport } from './registry/index.ts';
 import type { ImageName, Transport } from './transport.ts';
 
 /** All transports. A new one is its folder, and its line here. */
-export const transports: readonly Transport[] = [registryTransport, dirTransport];
+export const transports: readonly Transport[] = [registryTransport, dirTransport, ociTransport];
 
 /**
  * Reads the name of an image: `docker://HOST[:PORT]/NAME[:TAG][@DIGEST]`, a bare `NAME[:TAG][@DIGEST]`, `dir:PATH[@DIGEST]`, or whatever else
@@ -30,7 +31,6 @@ const OTHER_TRANSPORTS = new Set([
   'containers-storage',
   'docker-archive',
   'docker-daemon',
-  'oci',
   'oci-archive',
   'oci-layout',
   'ostree',
@@ -42,10 +42,11 @@ function refuseOtherTransport(text: string, known: readonly string[]): void {
   const scheme = /^([\w+.-]+):\/\/(.*)$/s.exec(text);
   if (scheme !== null) {
     const [, name = '', rest = ''] = scheme;
-    throw new UnknownTransportError(text, `${name}://`, {
-      known,
-      hint: `an image in a registry is written docker://${withoutUserinfo(rest)}`,
-    });
+    const hint =
+      name === 'ocidir'
+        ? `an OCI image layout is written oci:${rest}`
+        : `an image in a registry is written docker://${withoutUserinfo(rest)}`;
+    throw new UnknownTransportError(text, `${name}://`, { known, hint });
   }
   const colon = text.indexOf(':');
   const name = text.slice(0, Math.max(colon, 0));

@@ -32,13 +32,13 @@ interface BadInput {
 const inputs: readonly BadInput[] = [
   {
     name: 'a transport that is unknown',
-    args: () => ['oci:/srv/image:1'],
+    args: () => ['docker-daemon:image:1'],
     status: 2,
     code: 'ERR_UNKNOWN_TRANSPORT',
     tells: [
-      /unknown transport "oci:" in "oci:\/srv\/image:1"/,
-      /supported are docker:\/\/.*dir:/,
-      /hint: convert it first: skopeo copy oci:\/srv\/image:1 dir:/,
+      /unknown transport "docker-daemon:" in "docker-daemon:image:1"/,
+      /supported are docker:\/\/.*dir:.*oci:/,
+      /hint: convert it first: skopeo copy docker-daemon:image:1 dir:/,
     ],
   },
   {
@@ -127,7 +127,7 @@ const inputs: readonly BadInput[] = [
     args: async (stage) => [`dir:${await stage.directory('oci', [['oci-layout', '{}']])}`],
     status: 3,
     code: 'ERR_NOT_AN_IMAGE',
-    tells: [/source: dir:.*\/oci is not an image directory/, /hint: it is an OCI layout/],
+    tells: [/source: dir:.*\/oci is not an image directory/, /hint: it is an OCI image layout: oci:/],
   },
   {
     name: 'a directory whose manifest is no manifest',

@@ -119,15 +119,12 @@ test('answers any text with a reference or with an error of its own', () => {
 });
 
 const otherTransports: readonly (readonly [string, string, string])[] = [
-  ['oci:foo', 'oci:', 'docker://oci:foo'],
-  ['oci:path/to:tag', 'oci:', 'docker://oci:path/to:tag'],
   ['oci-archive:a.tar', 'oci-archive:', 'docker://oci-archive:a.tar'],
   ['docker-archive:x', 'docker-archive:', 'docker://docker-archive:x'],
   ['docker-daemon:app:1', 'docker-daemon:', 'docker://docker-daemon:app:1'],
   ['containers-storage:app', 'containers-storage:', 'docker://containers-storage:app'],
   ['https://h.io/app', 'https://', 'docker://h.io/app'],
-  ['oci://h.io/chart:1', 'oci://', 'docker://h.io/chart:1'],
-  ['ocidir://path', 'ocidir://', 'docker://path'],
+  ['ocidir://path:1', 'ocidir://', 'oci:path:1'],
   ['DOCKER://h.io/app', 'DOCKER://', 'docker://h.io/app'],
 ];
 
@@ -140,7 +137,7 @@ for (const [text, transport, hinted] of otherTransports) {
         assert.equal(error.code, 'ERR_UNKNOWN_TRANSPORT');
         assert.equal(error.kind, 'usage');
         assert(error.message.includes(JSON.stringify(transport)));
-        assert(error.message.includes('docker://, dir:'));
+        assert(error.message.includes('docker://, dir:, oci:'));
         assert(error.hint?.includes(hinted));
         return true;
       },
@@ -183,7 +180,7 @@ const withPasswords: readonly string[] = [
   'user:se@secret@h.io/app',
   'https://user:secret@h.io/app',
   'docker:/user:secret@h.io/app',
-  'oci:user:secret@h.io/app',
+  'docker-archive:user:secret@h.io/app',
 ];
 
 for (const text of withPasswords) {

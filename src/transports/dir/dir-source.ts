@@ -107,7 +107,7 @@ function notAnImage(path: string, names: readonly string[]): ImgcopyError {
     kind: 'not-found',
     side: 'source',
     hint: isOciLayout
-      ? 'it is an OCI layout, which dir: does not read; skopeo copies oci: to dir:'
+      ? `it is an OCI image layout: oci:${path}`
       : 'give a directory that imgcopy or skopeo wrote as dir:; if a copy into it was cut short, run that again',
   });
 }

@@ -1,7 +1,9 @@
 import type { Digest } from '../../digest/digest.ts';
 import { ImgcopyError } from '../../errors/imgcopy-error.ts';
+import { quote } from '../../errors/printable.ts';
 import {
   formatRegistryReference,
+  isTag,
   parseRegistryReference,
   type RegistryReference,
 } from '../../reference/registry-reference.ts';
@@ -59,13 +61,15 @@ class RegistryName implements ImageName {
     return tag !== undefined || digest !== undefined ? this : this.#with({ tag: 'latest' });
   }
 
-  /** It takes the source's tag, or else its digest; the default tag where the source has no tags at all. */
+  /** It takes the source's tag, or else its digest; the default tag where the source has no tags at all, or names one image without them. */
   completedFrom(source: ImageName | undefined): ImageName {
     if (this.#bare !== undefined) throw bareDestination(this.#bare, this.#reference);
     const isComplete = this.tag !== undefined || this.digest !== undefined;
     if (isComplete || source?.listTags === undefined) return this.withDefaultTag();
     const { tag, digest } = source.withDefaultTag();
-    return this.#with(tag === undefined ? { digest } : { tag });
+    if (tag === undefined) return this.#with({ digest }).withDefaultTag();
+    if (!isTag(tag)) throw notATag(tag, this.#reference);
+    return this.#with({ tag });
   }
 
   place(): Promise<string> {
@@ -115,6 +119,17 @@ class RegistryName implements ImageName {
 
 function isMirrorAt({ isMirror, address }: Endpoint, place: ImageName | undefined): boolean {
   return isMirror === true && place instanceof RegistryName && place.isAt(address);
+}
+
+/** A layout may call its images as no registry can. */
+function notATag(name: string, reference: RegistryReference): ImgcopyError {
+  const text = formatRegistryReference(reference);
+  return new ImgcopyError(`${text} needs a tag, and the source is called ${quote(name)}, which is none`, {
+    code: 'ERR_USAGE',
+    kind: 'usage',
+    side: 'destination',
+    hint: `give the destination a tag: ${text}:TAG`,
+  });
 }
 
 /** Nobody can push an official image: a directory was meant, or a host is missing. */

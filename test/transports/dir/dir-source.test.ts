@@ -76,11 +76,11 @@ test('says that a path is no image, and what it may be (behaviour 34)', async (t
   await mkdir(join(parent, 'layout'));
   await writeFile(join(parent, 'layout', 'oci-layout'), '{}');
   await writeFile(join(parent, 'file'), '');
-  const cases: [string, RegExp, RegExp | undefined][] = [
+  const cases: [string, RegExp, RegExp | string | undefined][] = [
     ['absent', /absent does not exist/, undefined],
     ['file', /file is not a directory/, undefined],
     ['empty', /empty is not an image directory: it has no manifest.json/, /imgcopy or skopeo/],
-    ['layout', /is not an image directory/, /OCI layout/],
+    ['layout', /is not an image directory/, `it is an OCI image layout: oci:${join(parent, 'layout')}`],
   ];
   for (const [name, message, hint] of cases) {
     const expected = { code: 'ERR_NOT_AN_IMAGE', kind: 'not-found', message };

@@ -62,7 +62,7 @@ export async function putImage(
   signatures: readonly Buffer[] = [],
 ): Promise<readonly Digest[]> {
   const written: Digest[] = [];
-  await Promise.all(
+  const puts = await Promise.allSettled(
     [...image.blobs.values()].map(async (blob) => {
       const info = blobInfo(blob);
       if ((await destination.tryReusingBlobWithOptions(info, {})).reused) return;
@@ -70,6 +70,7 @@ export async function putImage(
       await destination.putBlobWithOptions(Readable.from([blob], { objectMode: false }), info, {});
     }),
   );
+  for (const put of puts) if (put.status === 'rejected') throw put.reason as Error;
   for (const manifest of image.instances) await destination.putManifest(manifest, { instanceDigest: manifest.digest });
   await destination.putManifest(image.manifest);
   await destination.putSignaturesWithFormat?.(signatures);

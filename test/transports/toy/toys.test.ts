@@ -82,7 +82,7 @@ test('a box takes the tag of the source, or else the default one, and lists what
   await assert.rejects(tags(`line:${join(path, 'line')}`), {
     kind: 'usage',
     message: `line:${join(path, 'line')} has no tags`,
-    hint: 'give a repository: docker://HOST[:PORT]/NAME or box:PATH',
+    hint: 'give a repository: docker://HOST[:PORT]/NAME or oci:PATH or box:PATH',
   });
 });
 
@@ -138,12 +138,12 @@ test('help and completion know the toys', () => {
   const program = createProgram(new AbortController().signal, { transports: withToys });
   const helpOf = (name: string): string =>
     (program.commands.find((command) => command.name() === name)?.helpInformation() ?? '').replaceAll(/\s+/g, ' ');
-  assert.match(helpOf('copy'), /dir:PATH\[@DIGEST\], box:PATH\[:TAG\]\[@DIGEST\], line:FILE, or NAME/);
+  assert.match(helpOf('copy'), /dir:PATH\[@DIGEST\], .*box:PATH\[:TAG\]\[@DIGEST\], line:FILE, or NAME/);
   assert.match(helpOf('inspect'), /box:PATH\[:TAG\]\[@DIGEST\], line:FILE, or NAME/);
-  assert.match(helpOf('tags'), /docker:\/\/HOST\[:PORT\]\/NAME, box:PATH, or NAME/);
+  assert.match(helpOf('tags'), /docker:\/\/HOST\[:PORT\]\/NAME, .*box:PATH, or NAME/);
   const scripts = (['bash', 'zsh', 'fish'] as const).map((shell) => completionScript(shell, program, withToys));
   const [bash = '', zsh = '', fish = ''] = scripts;
-  assert.match(bash, /arguments='docker:\/\/ dir: box: line:'[^]*dir:\*\|box:\*\|line:\*\)/);
+  assert.match(bash, /arguments='docker:\/\/ dir: .*box: line:'[^]*dir:\*\|.*box:\*\|line:\*\)/);
   assert.match(zsh, /compset -P box: \|\| compset -P line:/);
   assert.match(fish, /case 'line:\*'/);
 });

@@ -1,0 +1,317 @@
+import { readdir, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { ContentMismatchError, type Digest, digestAlgorithm, digestHex } from '../../digest/digest.ts';
+import { ImgcopyError } from '../../errors/imgcopy-error.ts';
+import { makeDirectory } from '../../io/make-directory.ts';
+import { LocalBlobStore, type StoredPlanInput } from '../../local/blob-store.ts';
+import { waitForLock, whileLocked } from '../../local/directory-lock.ts';
+import { onDisk } from '../../local/disk-error.ts';
+import { isStagedName, replaceFile, syncDirectory } from '../../local/durable-files.ts';
+import { imagePresence } from '../../local/image-files.ts';
+import { resolveLocalPath } from '../../local/local-path.ts';
+import { prepareTargetDirectory, type TargetDirectory, type TargetLayout } from '../../local/target-directory.ts';
+import {
+  type ImageToList,
+  INDEX_FILE,
+  LAYOUT_FILE,
+  LAYOUT_FILE_BYTES,
+  layoutBlobPath,
+  type LayoutImage,
+  parseLayoutIndex,
+  withImages,
+} from '../../manifest/image-layout.ts';
+import { manifestDigest } from '../../manifest/parse-manifest.ts';
+import { OldLayers } from '../../partial/plan/old-layers.ts';
+import { planOrNone } from '../../partial/plan/partial-plan.ts';
+import type { BlobChunkAccessor } from '../../contract/blob-chunk-accessor.ts';
+import type { BlobInfo, RawManifest, WaitOptions } from '../../contract/blob-info.ts';
+import type {
+  CurrentManifestOptions,
+  ImageDestination,
+  ManifestPresence,
+  PartialBlob,
+  PartialPlan,
+  PutBlobInfo,
+  PutBlobOptions,
+  PutBlobPartialOptions,
+  PutManifestOptions,
+  ReusedBlob,
+  TryReusingBlobOptions,
+  UploadedBlob,
+} from '../../contract/image-destination.ts';
+import { hasLayoutFile, layoutPlace, readIndexFile, readLayoutManifest } from './layout-files.ts';
+import { checkNewName, formatLayoutName, type LayoutName } from './layout-name.ts';
+
+/** What the directory may hold, and what shows that it is a layout. */
+const LAYOUT: Omit<TargetLayout, 'reference'> = {
+  isPart: (entry) => (entry.isDirectory() ? entry.name === 'blobs' : entry.name === INDEX_FILE),
+  marks: [LAYOUT_FILE],
+  mayHoldOthers: true,
+};
+
+/** Images that are looked at for pieces of a layer: those that were added last. */
+const MAX_OLD_IMAGES = 256;
+
+export interface OciDestinationOptions {
+  /** Whether blobs that are there are hashed before they are reused. By default their size has to do. */
+  readonly force?: boolean | undefined;
+}
+
+/**
+ * A layout for writing an image to. Its other images stay, and so do blobs that no image needs any more. Several copies may write to one layout at the same time.
+ */
+export function openOciDestination(name: LayoutName, options: OciDestinationOptions = {}): OciDestination {
+  return new OciDestination(name, options);
+}
+
+/** A layout as it is there to be read. */
+interface ReadableLayout {
+  /** Absolute. */
+  readonly path: string;
+  readonly blobs: LocalBlobStore;
+  readonly oldLayers: OldLayers;
+}
+
+export class OciDestination implements ImageDestination {
+  readonly reference: string;
+  readonly concurrency = 'parallel';
+  readonly roundTripMs = 0;
+  readonly acceptsForeignLayerUrls = false;
+  readonly #name: LayoutName;
+  readonly #layoutReference: string;
+  readonly #force: boolean;
+  readonly #current = new Map<string | undefined, Promise<ManifestPresence>>();
+  /** To be written by the commit. */
+  readonly #manifests = new Map<Digest, RawManifest>();
+  readonly #listed: ImageToList[] = [];
+  #unbegun: ReadableLayout | undefined;
+  #begun: (ReadableLayout & { readonly target: TargetDirectory }) | undefined;
+  #images: Promise<readonly LayoutImage[]> | undefined;
+
+  constructor(name: LayoutName, { force = false }: OciDestinationOptions) {
+    this.reference = `oci:${formatLayoutName(name)}`;
+    this.#layoutReference = `oci:${name.path}`;
+    this.#name = name;
+    this.#force = force;
+  }
+
+  /**
+   * Makes the directory with its parents, and the layout in it, where they are missing.
+   * @throws ImgcopyError ERR_DIR_NOT_EMPTY (kind `usage`) for files that are no layout's, ERR_LAYOUT_VERSION for another version, ERR_INVALID_LAYOUT for
+   *   a layout that cannot be read, ERR_NOT_A_DIRECTORY, ERR_NOT_WRITABLE.
+   */
+  async begin({ signal }: WaitOptions = {}): Promise<void> {
+    signal?.throwIfAborted();
+    const target = await prepareTargetDirectory(this.#name.path, { ...LAYOUT, reference: this.#layoutReference });
+    try {
+      this.#images = Promise.resolve(await this.#beginLayout(target.path, signal));
+      this.#begun = { ...this.#readableAt(target.path), target };
+    } catch (error) {
+      await target[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  async currentManifest({ tag, digestOnly, signal }: CurrentManifestOptions = {}): Promise<ManifestPresence> {
+    signal?.throwIfAborted();
+    if (digestOnly) return await this.#presence(tag, { digestOnly });
+    let current = this.#current.get(tag);
+    if (current === undefined) {
+      current = this.#presence(tag);
+      this.#current.set(tag, current);
+    }
+    return await current;
+  }
+
+  async tryReusingBlobWithOptions(info: BlobInfo, { signal }: TryReusingBlobOptions): Promise<ReusedBlob> {
+    signal?.throwIfAborted();
+    const { digest, size } = info;
+    const { blobs } = this.#readable;
+    if (!(await blobs.has(info))) return { reused: false };
+    if (this.#force && !(await blobs.isSound(info, { signal }))) return { reused: false };
+    return { reused: true, digest, size };
+  }
+
+  async planBlobPartial(
+    accessor: BlobChunkAccessor,
+    info: BlobInfo,
+    options: PutBlobPartialOptions,
+  ): Promise<PartialPlan | undefined> {
+    options.signal?.throwIfAborted();
+    return await planOrNone(this.#readable.blobs.plan(this.#planInput(accessor, info, options)));
+  }
+
+  async putBlobPartial(
+    accessor: BlobChunkAccessor,
+    info: BlobInfo,
+    options: PutBlobPartialOptions & { readonly plan?: PartialPlan | undefined },
+  ): Promise<PartialBlob> {
+    const { cache, plan, signal } = options;
+    signal?.throwIfAborted();
+    const { digest, size } = info;
+    const { blobs } = this.#written;
+    const { tail, ...reuse } = await blobs.assemble({ ...this.#planInput(accessor, info, options), plan });
+    if (tail !== undefined) cache?.recordChunkedBlob({ digest, size, format: tail.format });
+    return { digest, size, ...reuse };
+  }
+
+  async putBlobWithOptions(stream: Readable, info: PutBlobInfo, { signal }: PutBlobOptions): Promise<UploadedBlob> {
+    try {
+      signal?.throwIfAborted();
+      return await this.#written.blobs.write(stream, info, { signal });
+    } finally {
+      stream.destroy();
+    }
+  }
+
+  async putManifest(manifest: RawManifest, { instanceDigest, tag, signal }: PutManifestOptions = {}): Promise<void> {
+    signal?.throwIfAborted();
+    if (tag !== undefined) checkNewName(tag, `${this.#layoutReference}:${tag}`);
+    const { bytes, mediaType, digest } = manifest;
+    const found = manifestDigest(bytes, mediaType, digestAlgorithm(instanceDigest ?? digest));
+    const expected = instanceDigest ?? digest;
+    if (found !== expected) throw new ContentMismatchError('a manifest does not match its digest', expected, found);
+    this.#manifests.set(digest, manifest);
+    if (instanceDigest === undefined) {
+      const name = tag ?? this.#name.name;
+      this.#listed.push({ descriptor: { mediaType, digest, size: bytes.length }, name });
+    }
+  }
+
+  async commit({ signal }: WaitOptions = {}): Promise<void> {
+    signal?.throwIfAborted();
+    if (this.#listed.length === 0) return;
+    const { path: directory } = this.#written;
+    const reference = this.#layoutReference;
+    await whileLocked(directory, { signal }, async () => {
+      await writeManifests(directory, this.#manifests.values());
+      const before = await readIndexFile(directory, reference);
+      if (before !== undefined) parseLayoutIndex(before, reference);
+      await replaceFile(directory, INDEX_FILE, withImages(before, this.#listed));
+      await syncDirectory(directory);
+      await removeStaged(directory);
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#begun?.target[Symbol.asyncDispose]();
+  }
+
+  #planInput(accessor: BlobChunkAccessor, info: BlobInfo, options: PutBlobPartialOptions): StoredPlanInput {
+    const { memory, signal } = options;
+    return { accessor, info, candidates: () => this.#readable.oldLayers.find(info, options), memory, signal };
+  }
+
+  #readableAt(path: string): ReadableLayout {
+    const blobs = new LocalBlobStore({
+      directory: path,
+      fileOf: layoutBlobPath,
+      reference: this.reference,
+      lockBlob: (digest, options) => waitForLock(path, `${digestAlgorithm(digest)}-${digestHex(digest)}`, options),
+    });
+    const oldLayers = new OldLayers(
+      () => this.#oldImages(),
+      (entry) => this.#instance(entry),
+      undefined,
+    );
+    return { path, blobs, oldLayers };
+  }
+
+  /** Before it is begun, it can be asked what it holds. */
+  get #readable(): ReadableLayout {
+    return this.#begun ?? (this.#unbegun ??= this.#readableAt(resolveLocalPath(this.#name.path)));
+  }
+
+  get #written(): ReadableLayout {
+    if (this.#begun === undefined) throw new Error(`${this.reference} is used before begin()`);
+    return this.#begun;
+  }
+
+  /** Makes sure of `oci-layout`, so that whoever comes now finds a layout. @returns the images that are there. */
+  async #beginLayout(directory: string, signal: AbortSignal | undefined): Promise<readonly LayoutImage[]> {
+    const reference = this.#layoutReference;
+    return await whileLocked(directory, { signal }, async () => {
+      if (!(await hasLayoutFile(directory, reference))) await replaceFile(directory, LAYOUT_FILE, LAYOUT_FILE_BYTES);
+      return await this.#readImages(directory);
+    });
+  }
+
+  async #readImages(directory: string): Promise<readonly LayoutImage[]> {
+    const index = await readIndexFile(directory, this.#layoutReference);
+    return index === undefined ? [] : parseLayoutIndex(index, this.#layoutReference);
+  }
+
+  async #presence(tag: string | undefined, options?: { readonly digestOnly: boolean }): Promise<ManifestPresence> {
+    const name = tag ?? this.#name.name;
+    const [first, ...others] = await this.#imagesOf(name);
+    if (first === undefined) return { state: 'absent' };
+    if (others.some(({ descriptor }) => descriptor.digest !== first.descriptor.digest)) {
+      const reason = new ImgcopyError(`${this.#layoutReference} has several images named ${name}`, {
+        code: 'ERR_SEVERAL_IMAGES',
+        kind: 'failed',
+      });
+      return { state: 'unknown', reason };
+    }
+    const directory = this.#readable.path;
+    return await imagePresence(layoutPlace(directory), () => readLayoutManifest(directory, first.descriptor), options);
+  }
+
+  #listedImages(): Promise<readonly LayoutImage[]> {
+    return (this.#images ??= this.#readImages(this.#readable.path));
+  }
+
+  /** An image without a name takes no other's place: what has its digest alone is the same. */
+  async #imagesOf(name: string | undefined): Promise<readonly LayoutImage[]> {
+    const images = await this.#listedImages();
+    if (name !== undefined) return images.filter((image) => image.name === name);
+    return images.filter(({ descriptor }) => descriptor.digest === this.#name.digest);
+  }
+
+  /** All images of the layout, that of this name first, then the others from the one that was added last. */
+  async #oldImages(): Promise<readonly RawManifest[]> {
+    const directory = this.#readable.path;
+    const own = new Set(await this.#imagesOf(this.#name.name));
+    const others = (await this.#listedImages()).filter((image) => !own.has(image)).toReversed();
+    const found: RawManifest[] = [];
+    for (const { descriptor } of [...own, ...others].slice(0, MAX_OLD_IMAGES)) {
+      const stored = await readLayoutManifest(directory, descriptor).catch(ignoreDamage);
+      if (stored !== undefined) found.push(stored.raw);
+    }
+    return found;
+  }
+
+  async #instance(entry: Pick<BlobInfo, 'digest' | 'size'>): Promise<RawManifest> {
+    const stored = await readLayoutManifest(this.#readable.path, entry);
+    if (stored === undefined) throw new Error(`there is no manifest ${entry.digest} in ${this.reference}`);
+    return stored.raw;
+  }
+}
+
+/** Brings manifests to the disk, and the names of all blobs beside them. */
+async function writeManifests(directory: string, manifests: Iterable<RawManifest>): Promise<void> {
+  for (const { digest, bytes } of manifests) {
+    const path = layoutBlobPath(digest);
+    const folder = join(directory, dirname(path));
+    await onDisk(folder, () => makeDirectory(folder));
+    await replaceFile(directory, path, bytes);
+  }
+  const blobs = join(directory, 'blobs');
+  const algorithms = await readdir(blobs, { withFileTypes: true });
+  const folders = algorithms.filter((entry) => entry.isDirectory()).map(({ name }) => join(blobs, name));
+  for (const folder of [...folders, blobs]) await syncDirectory(folder);
+}
+
+/** What runs that were killed left of small files. They are written under the lock alone, so nobody needs them now. */
+async function removeStaged(directory: string): Promise<void> {
+  const names = await readdir(directory);
+  for (const name of names.filter(isStagedName)) {
+    const path = join(directory, name);
+    await onDisk(path, () => rm(path, { force: true }));
+  }
+}
+
+/** Pieces are a help, not a need: an image that cannot be read has none. */
+function ignoreDamage(error: unknown): undefined {
+  if (!(error instanceof ImgcopyError)) throw error;
+}
