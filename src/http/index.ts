@@ -7,7 +7,7 @@ export { limitRate } from './send/rate-limit.ts';
 export { NetworkError, redactUrl, toNetworkError } from './send/network-error.ts';
 export { redirect } from './send/redirect.ts';
 export { isPassing, isPassingAnswer, isRateLimit, retry } from './send/retry.ts';
-export { backoff, type RetryPolicy } from '../retry/attempts.ts';
+export type { RetryPolicy } from '../retry/attempts.ts';
 export {
   compose,
   header,

@@ -55,6 +55,8 @@ export interface AttemptsOptions {
   readonly policy: RetryPolicy;
   readonly signal?: AbortSignal | undefined;
   readonly notify: (next: NextAttempt) => void;
+  /** So many new bytes make the next failure count as the first. Default 1 MiB. */
+  readonly progressBytes?: number | undefined;
 }
 
 /** Retry-After is obeyed up to here; a host that wants more is asked again then. */
@@ -62,18 +64,17 @@ const MAX_WAIT_MS = 5 * 60_000;
 const MAX_WAITS = 8;
 /** More ways than this a server cannot refuse; a bound all the same. */
 const MAX_LESSONS = 16;
-/** So many new bytes make the next failure count as the first. */
 const PROGRESS = 1024 * 1024;
 
 /**
  * The tries of one piece of work: a request, the rest of a body, a blob. All that is tried again goes through here, so that each wait is told and
- * each budget counted in one way. One exception: the rest of an answer to ranges (http/ranges/range-resume.ts) counts for itself, as any new byte
- * is progress there; it shares the delays alone.
+ * each budget counted in one way.
  */
 export class Attempts {
   readonly #options: AttemptsOptions;
   #spent: Spent = NOTHING;
-  #highest = 0;
+  /** Where the budget was whole the last time. */
+  #freshAt = 0;
 
   constructor(options: AttemptsOptions) {
     this.#options = options;
@@ -103,8 +104,9 @@ export class Attempts {
    * Notes how far the work has come, in bytes. Only what was never reached before is progress: who goes back and forth would never end.
    */
   reached(position: number): void {
-    if (position >= this.#highest + PROGRESS) this.#spent = NOTHING;
-    this.#highest = Math.max(this.#highest, position);
+    if (position < this.#freshAt + (this.#options.progressBytes ?? PROGRESS)) return;
+    this.#spent = NOTHING;
+    this.#freshAt = position;
   }
 }
 

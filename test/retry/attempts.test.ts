@@ -79,6 +79,15 @@ test('only what was never reached before is progress', async () => {
   assert.equal(await countTries(attempts, { why: 'cut' }), 0);
 });
 
+test('small steps are progress once they make up enough', async () => {
+  const { attempts } = tried({ retries: 2 });
+  await attempts.again({ why: 'cut' });
+  attempts.reached(MiB / 2);
+  await attempts.again({ why: 'cut' });
+  attempts.reached(MiB);
+  assert.equal(await countTries(attempts, { why: 'cut' }), 2);
+});
+
 test('work that goes back and forth ends', async () => {
   const { attempts } = tried();
   let tries = 0;

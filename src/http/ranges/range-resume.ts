@@ -6,6 +6,7 @@ import { answeredBytes } from './range-answer.ts';
 import { isCut, RangeBodyError } from './range-errors.ts';
 import { NetworkError } from '../send/network-error.ts';
 import type { HttpResponse } from '../send/send.ts';
+import { Attempts, type AttemptsOptions } from '../../retry/attempts.ts';
 
 /**
  * Sends one GET for ranges of a blob and hands back the answer, whatever its status; failures that it knows to be none of the ranges' may be
@@ -13,17 +14,18 @@ import type { HttpResponse } from '../send/send.ts';
  */
 export type FetchRanges = (chunks: readonly ImageSourceChunk[], signal: AbortSignal) => Promise<HttpResponse>;
 
-/** When to ask for the rest of an answer that was cut off. */
-export interface RangeResumePolicy {
-  /** How often to ask again without any byte in between. */
-  readonly attempts: number;
-  /** Waits before the rest is asked for; default not at all. `cuts` counts those without any byte in between, from 1. */
-  readonly wait?: ((cuts: number, signal: AbortSignal) => Promise<void>) | undefined;
-}
+/** How often and when to ask for the rest of an answer that was cut off. */
+export type RangeResumePolicy = Pick<AttemptsOptions, 'policy' | 'notify'>;
+
+/**
+ * An answer to ranges is 1 MiB long, often less, so less than that is progress. With five retries, a server that cuts each answer after 13 KB is followed
+ * to the end, and one that stalls after every thousand bytes is not.
+ */
+const PROGRESS_BYTES = 64 * 1024;
 
 export interface RangeBytesOptions {
   readonly signal: AbortSignal;
-  /** Default: no attempts. */
+  /** Default: the rest is not asked for. */
   readonly resume?: RangeResumePolicy | undefined;
   /** Called before each request, with what it asks for, and the cut that made it necessary. */
   readonly onRequest?: ((chunks: readonly ImageSourceChunk[], cut: RangeBodyError | undefined) => void) | undefined;
@@ -46,7 +48,9 @@ export async function* rangeBytes(
   let left = chunks;
   let hasBytes = false;
   let cut: RangeBodyError | undefined;
-  for (let cuts = 0; ;) {
+  let position = 0;
+  const attempts = resume && new Attempts({ ...resume, signal, progressBytes: PROGRESS_BYTES });
+  for (;;) {
     signal.throwIfAborted();
     onRequest?.(left, cut);
     let received = 0;
@@ -67,10 +71,10 @@ export async function* rangeBytes(
     }
     left = remainingChunks(left, received, size);
     if (left.length === 0) return;
-    // A source that drips would give some bytes each time, for ever.
-    cuts = received > 0 && !isTooSlow(cut) ? 1 : cuts + 1;
-    if (cuts > (resume?.attempts ?? 0)) throw isTooSlow(cut) ? cut.cause : cut;
-    await resume?.wait?.(cuts, signal);
+    position += received;
+    // A source that drips would make some progress each time, for ever.
+    if (!isTooSlow(cut)) attempts?.reached(position);
+    if (!(await attempts?.again({ why: 'the answer was cut' }))) throw isTooSlow(cut) ? cut.cause : cut;
   }
 }
 

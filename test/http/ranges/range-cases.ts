@@ -1,6 +1,7 @@
 import { formatRange } from '../../../src/http/ranges/byte-ranges.ts';
 import type { ByteRange } from '../../../src/io/byte-range.ts';
 import { readRanges, type ReadRangesOptions } from '../../../src/http/ranges/range-reader.ts';
+import { DEFAULT_RETRY_POLICY, type NextAttempt } from '../../../src/retry/attempts.ts';
 import type { HttpResponse } from '../../../src/http/send/send.ts';
 import type { ImageSourceChunk } from '../../../src/contract/blob-chunk-accessor.ts';
 import type { BlobInfo } from '../../../src/contract/blob-info.ts';
@@ -15,6 +16,12 @@ export const RANGES: readonly [ByteRange, ByteRange, ByteRange] = [
   { start: 10, end: 15 },
   { start: 90, end: 100 },
 ];
+
+/** So many retries, which wait not at all and are noted. */
+export function retries(count: number, noted: NextAttempt[] = []): NonNullable<ReadRangesOptions['resume']> {
+  const policy = { ...DEFAULT_RETRY_POLICY, retries: count, random: () => 1, sleep: () => Promise.resolve() };
+  return { policy, notify: (next) => void noted.push(next) };
+}
 
 /** Reads chunks from answers, one a request; an Error stands for a failed request. */
 export async function readFrom(

@@ -21,6 +21,7 @@ import {
   singleAnswer,
   wholeAnswer,
 } from './range-answers.ts';
+import { retries } from './range-cases.ts';
 
 interface Asked {
   readonly blob: Buffer;
@@ -166,7 +167,7 @@ test('gives all bytes when the rest of every cut answer is asked for, from serve
         const failure = fault.isClean ? undefined : new Error('socket hang up');
         return respond(answer, { packets: fault.sizes, arriving: fault.cut % (answer.bytes.length + 1), failure });
       };
-      const resume = { attempts: broken.length };
+      const resume = retries(broken.length);
       assertAll(await readAll(readRanges(fetch, infoOf(request.blob), request.chunks, { resume })), request);
     }),
     { numRuns: 400 },

@@ -9,7 +9,7 @@ import { readRanges } from '../../../src/http/ranges/range-reader.ts';
 import type { HttpResponse } from '../../../src/http/send/send.ts';
 import type { ImageSourceChunk } from '../../../src/contract/blob-chunk-accessor.ts';
 import { type Answer, askedBytes, multipartAnswer, respond, singleAnswer, wholeAnswer } from './range-answers.ts';
-import { BLOB, INFO, ONE, RANGES, readFrom, THREE } from './range-cases.ts';
+import { BLOB, INFO, ONE, RANGES, readFrom, THREE, retries } from './range-cases.ts';
 
 const [FIRST, SECOND, THIRD] = RANGES;
 
@@ -197,7 +197,7 @@ test('stops waiting when the signal aborts, for an answer and for its bytes', as
       return aborted;
     };
     const { signal } = controller;
-    const readers = readRanges(fetch, INFO, ONE, { signal, resume: { attempts: 5 } });
+    const readers = readRanges(fetch, INFO, ONE, { signal, resume: retries(5) });
     await assert.rejects(readers.next(), reason);
     assert.equal(body.destroyed, isAnswered);
   }

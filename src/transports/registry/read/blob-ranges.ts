@@ -1,7 +1,8 @@
 import type { Readable } from 'node:stream';
 import type { Digest } from '../../../digest/digest.ts';
 import { formatRange } from '../../../http/ranges/byte-ranges.ts';
-import { backoff, type HttpResponse, type RequestObserver, type RetryPolicy } from '../../../http/index.ts';
+import type { HttpResponse, RequestObserver, RetryPolicy } from '../../../http/index.ts';
+import type { NextAttempt } from '../../../retry/attempts.ts';
 import { checkRanges, readRanges } from '../../../http/ranges/range-reader.ts';
 import type {
   BlobChunkAccessor,
@@ -128,17 +129,9 @@ export function registryBlobRanges(client: RegistryClient, options: BlobRangesOp
         answered = undefined;
         return response;
       };
-      const wait = async (failures: number, waitSignal: AbortSignal): Promise<void> => {
-        const delayMs = backoff(policy, failures - 1);
-        observer?.onRetry?.({
-          side: client.side,
-          what: `ranges of blob ${info.digest}`,
-          why: 'the answer was cut',
-          delayMs,
-        });
-        await policy.sleep(delayMs, waitSignal);
-      };
-      const readers = readRanges(fetch, info, chunks, { signal, resume: { attempts: policy.retries, wait } });
+      const notify = (next: NextAttempt): void =>
+        observer?.onRetry?.({ side: client.side, what: `ranges of blob ${info.digest}`, ...next });
+      const readers = readRanges(fetch, info, chunks, { signal, resume: { policy, notify } });
       return await refusable(() => beginning(readers));
     },
   };
