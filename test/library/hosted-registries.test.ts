@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { exitStatusOf } from '../../src/cli/error-report.ts';
 import { ImgcopyError, type CopyOptions, type CopyResult, type EndpointOptions } from '../../src/index.ts';
@@ -14,7 +16,7 @@ const MIB = 1024 * 1024;
 function imageFor(architecture: 'amd64' | 'arm64', version: number): TestImage {
   const files = Array.from({ length: 12 }, (_, index) => {
     const seed = index < 10 ? `${architecture} ${index}` : `${architecture} ${index} ${version}`;
-    return { name: `usr/lib/${index}`, content: randomBytes(seed, 50_000) };
+    return { name: `usr/lib/${index}`, content: randomBytes(seed, 250_000) };
   });
   const chunked = zstdChunkedLayer(files);
   return buildImage({
@@ -24,10 +26,11 @@ function imageFor(architecture: 'amd64' | 'arm64', version: number): TestImage {
   });
 }
 
+const PLATFORMS = ['amd64', 'arm64'] as const;
+
 function indexOf(version: number): TestImage {
-  const platforms = ['amd64', 'arm64'] as const;
   return buildIndex({
-    images: platforms.map((architecture) => ({
+    images: PLATFORMS.map((architecture) => ({
       image: imageFor(architecture, version),
       platform: { os: 'linux', architecture },
     })),
@@ -41,6 +44,7 @@ interface Stage extends AsyncDisposable {
   readonly hosted: TestRegistry;
   /** A plain registry without authentication. */
   readonly other: TestRegistry;
+  readonly home: TestHome;
   /** Copies with a copier of its own. */
   readonly copy: (from: string, to: string, options?: CopyOptions & { readonly user?: false }) => Promise<CopyResult>;
 }
@@ -55,6 +59,7 @@ async function openStage(t: TestContext, shape: HostedShape): Promise<Stage> {
   return {
     hosted,
     other,
+    home: reached,
     copy: async (from, to, { user, ...options } = {}) => {
       await using copier = new TestCopier(reached);
       const endpointAt = (name: string): EndpointOptions => {
@@ -126,12 +131,12 @@ for (const shape of [...hostedRegistries, ...publicSources]) {
         match: { method: 'GET', path: /\/(storage|blobs)\//, when: isContent, times: 2 },
         cutAfterBytes: 20_000,
       });
-      const next = await copy(at(hosted, `${repository}:v2`), at(other, 'app:v1'));
+      const next = await copy(at(hosted, `${repository}:v2`), at(other, 'app:v1'), { partial: 'always' });
       assertHolds(other, 'app', 'v1', second);
-      assert.ok(next.bytes.reused > 0);
+      assert.equal(next.blobs.partial, PLATFORMS.length);
     });
 
-    test('is waited for where it limits its rate', async (t) => {
+    test('is waited for where it limits its rate (behaviour 45)', async (t) => {
       await using stage = await openStage(t, shape);
       const { hosted, other, copy } = stage;
       hosted.seed(repository, 'v1', small);
@@ -140,6 +145,21 @@ for (const shape of [...hostedRegistries, ...publicSources]) {
       assert.equal(result.retries, 1);
       assertHolds(other, 'app', 'v1', small);
     });
+
+    const { refreshToken } = shape.options.auth ?? {};
+    if (refreshToken !== undefined) {
+      test('gives tokens for an identity token, by POST (behaviour 40)', async (t) => {
+        await using stage = await openStage(t, shape);
+        const { hosted, other, home } = stage;
+        hosted.seed(repository, 'v1', small);
+        const authFile = join(home.path, 'auth.json');
+        await writeFile(authFile, JSON.stringify({ auths: { [hosted.host]: { identitytoken: refreshToken } } }));
+        await using copier = new TestCopier(home, { endpoint: { authFile } });
+        await copier.copy(at(hosted, `${repository}:v1`), at(other, 'app:v1'));
+        assertHolds(other, 'app', 'v1', small);
+        assert.deepEqual([...new Set(hosted.tokens.map(({ method }) => method))], ['POST']);
+      });
+    }
 
     test('says what is missing, and what is forbidden, with a hint', async (t) => {
       await using stage = await openStage(t, shape);
@@ -182,8 +202,9 @@ for (const shape of hostedRegistries) {
       other.seed('app', 'v2', second);
       await copy(at(other, 'app:v1'), at(hosted, `${repository}:v1`));
       assertHolds(hosted, repository, 'v1', first);
-      await copy(at(other, 'app:v2'), at(hosted, `${repository}:v1`));
+      const next = await copy(at(other, 'app:v2'), at(hosted, `${repository}:v1`), { partial: 'always' });
       assertHolds(hosted, repository, 'v1', second);
+      assert.equal(next.blobs.partial, PLATFORMS.length);
       assertNoCredentialsElsewhere(stage, shape);
       hosted.reset();
       other.reset();
@@ -193,7 +214,7 @@ for (const shape of hostedRegistries) {
       assert.equal(other.count({ path: /\/blobs\// }), 0);
     });
 
-    test('gets a further tag without a blob, and an image of another repository of its own', async (t) => {
+    test('gets a further tag without a blob, and an image of another repository of its own (behaviours 67 and 68)', async (t) => {
       await using stage = await openStage(t, shape);
       const { hosted, copy } = stage;
       hosted.seed(repository, 'v1', first);

@@ -22,6 +22,7 @@ export const azure: HostedShape = {
     auth: {
       kind: 'bearer',
       ...user,
+      refreshToken: user.password,
       realm: 'http://example.azurecr.io/oauth2/token',
       tokenField: 'access_token',
       tellsExpiry: false,

@@ -26,6 +26,7 @@ export const dockerHub: HostedShape = {
     auth: {
       kind: 'bearer',
       ...user,
+      refreshToken: 'an-identity-token',
       realm: 'http://auth.docker.io/token',
       tokenField: 'both',
       expiresInSeconds: 300,
