@@ -7,7 +7,7 @@ import { homeDirectory } from '../io/home-directory.ts';
 import { SharedResources } from './shared-resources.ts';
 import { parseRegistryReference } from '../reference/registry-reference.ts';
 import type { RepositoryName } from '../contract/image-source.ts';
-import { registryEndpoint } from '../transports/registry/registry-endpoint.ts';
+import { endpointToWrite, type Endpoint } from '../transports/registry/registry-endpoint.ts';
 import type { OpenOptions } from '../transports/transport.ts';
 
 export interface LoginResult {
@@ -62,8 +62,9 @@ export async function login(
   const credentials: BasicCredentials = { kind: 'basic', ...user };
   await using shared = new SharedResources(options);
   try {
+    const open = openOptions(shared, options);
     const search = { ...NO_CREDENTIALS, credentials, isGiven: true };
-    const checked = await isAsked(host, search, { shared, options });
+    const checked = await isAsked(await endpointToWrite(registryAlone(host), open), search, open);
     const { storeCredentials } = await import('../auth/store-credentials.ts');
     const storedIn = await storeCredentials({
       registry: host,
@@ -90,10 +91,13 @@ export async function checkLogin(registry: string, options: QueryOptions = {}): 
   const place = parsePlace(registry);
   await using shared = new SharedResources(options);
   try {
-    const search = await searchFor(place, openOptions(shared, options));
+    const open = openOptions(shared, options);
+    const endpoint = await endpointToWrite(place, open);
+    const { credentials = NO_CREDENTIALS } = endpoint;
+    const search = 'find' in credentials ? await credentials.find() : credentials;
     const found = { registry: place.registry, ...described(search) };
     try {
-      const asked = await isAsked(place.registry, search, { shared, options });
+      const asked = await isAsked(endpoint, search, open);
       const answer = found.credentials === undefined ? 'anonymous' : asked ? 'accepted' : 'unchecked';
       return { ...found, answer };
     } catch (error) {
@@ -103,11 +107,6 @@ export async function checkLogin(registry: string, options: QueryOptions = {}): 
   } catch (error) {
     throw duringOperation(`checking the credentials for ${registry}`, error);
   }
-}
-
-async function searchFor(place: Place, options: OpenOptions): Promise<CredentialSearch> {
-  const { credentials = NO_CREDENTIALS } = registryEndpoint(place, options);
-  return 'find' in credentials ? credentials.find() : credentials;
 }
 
 function described({
@@ -142,19 +141,13 @@ export async function logout(
 }
 
 /** Shows the credentials to the registry, if it wants to see any. @returns whether it did. */
-async function isAsked(
-  registry: string,
-  search: CredentialSearch,
-  { shared, options }: { readonly shared: SharedResources; readonly options: QueryOptions },
-): Promise<boolean> {
+async function isAsked(endpoint: Endpoint, search: CredentialSearch, open: OpenOptions): Promise<boolean> {
   let asked = false;
-  const open = openOptions(shared, options);
   const [access, { pingRegistry }] = await Promise.all([
-    shared.access(),
+    open.access(),
     import('../transports/registry/ping-registry.ts'),
   ]);
-  const endpoint = registryEndpoint({ registry }, open);
-  const reached = await access.reach(registry, {
+  const reached = await access.reach(endpoint.address.registry, {
     ...endpoint,
     observer: open.observer,
     signal: open.signal,
@@ -172,14 +165,14 @@ async function isAsked(
   return asked;
 }
 
-/** A registry, or a repository of it. */
-type Place = Pick<RepositoryName, 'registry'> & Partial<RepositoryName>;
-
-function parsePlace(text: string): Place {
+/** A registry, or (with a repository that is not empty) a repository of it. */
+function parsePlace(text: string): RepositoryName {
   const path = withoutScheme(text);
-  if (!path.includes('/')) return { registry: parseRegistry(text) };
-  const { registry, repository } = parseRegistryReference(path, text);
-  return { registry, repository };
+  return path.includes('/') ? parseRegistryReference(path, text) : registryAlone(parseRegistry(text));
+}
+
+function registryAlone(registry: string): RepositoryName {
+  return { registry, repository: '' };
 }
 
 function parseRegistry(text: string): string {

@@ -3,6 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { createCliHome, type CliHome } from '../support/imgcopy-command.ts';
+import { selfSignedCertificate } from '../support/certificate.ts';
 import { buildImage } from '../support/images.ts';
 import { startRegistry, type TestRegistry } from '../support/registry.ts';
 
@@ -200,6 +201,26 @@ describe('login --check', { concurrency: 4 }, () => {
     const { status, stderr } = await home.run(['login', '--check', '--plain-http', '127.0.0.1:1']);
     assert.equal(status, 1, stderr);
     assert.match(stderr, /ERR_CONNECTION_REFUSED/);
+  });
+
+  test('registries.conf counts for a login as for a copy: insecure and blocked', async () => {
+    const auth = { kind: 'basic', username: 'bob', password: 's3cret' } as const;
+    await using registry = await startRegistry({ auth, tls: selfSignedCertificate() });
+    const conf = join(home.path, 'login-registries.conf');
+    const env = { CONTAINERS_REGISTRIES_CONF: conf };
+    const login = ['login', '-u', 'bob', '-p', 's3cret', '--authfile', join(home.path, 'conf.json'), registry.host];
+    for (const [setting, status] of [
+      ['', 1],
+      ['insecure = true', 0],
+      ['blocked = true', 4],
+    ] as const) {
+      await writeFile(conf, `[[registry]]\nlocation = "${registry.host}"\n${setting}\n`);
+      for (const args of [login, ['login', '--check', ...login.slice(1)]]) {
+        const result = await home.run(args, { env });
+        assert.equal(result.status, status, `${setting}: ${result.stderr}`);
+        if (setting.startsWith('blocked')) assert.match(result.stderr, /ERR_REGISTRY_BLOCKED/);
+      }
+    }
   });
 
   test('--json without --check is refused', async () => {

@@ -67,7 +67,7 @@ function endpointOf(configured: ConfiguredEndpoint, { registry }: RegistryRefere
 }
 
 /** How a registry is to be reached, and as whom, for a repository of it or (undefined) for the registry alone. */
-export function registryEndpoint(
+function registryEndpoint(
   { registry, repository }: Pick<RepositoryName, 'registry'> & Partial<RepositoryName>,
   options: OpenOptions,
 ): RegistryEndpoint {
