@@ -80,7 +80,7 @@ function addressOf(
   override: boolean,
 ): Pick<HostsEntry, 'host' | 'plainHttp' | 'apiRoot'> {
   if (text === '') return { host: undefined, plainHttp: false, apiRoot: '/v2' };
-  const url = URL.parse(text.startsWith('http') ? text : `https://${text}`);
+  const url = URL.parse(text.includes('://') ? text : `https://${text}`);
   if (url === null || !/^https?:$/.test(url.protocol) || url.host === '' || url.username !== '' || url.search !== '')
     throw faultAt(source, text, `${quote(text)} is not the URL of a registry`);
   const path = url.pathname.replace(/\/+$/, '');

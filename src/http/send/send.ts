@@ -62,7 +62,7 @@ export interface HttpRequest {
   readonly answerBody?: 'stream' | { readonly maxBytes: number } | undefined;
   /** How long to wait for the answer's head once the body is sent; default `idleTimeoutMs`. */
   readonly headersTimeoutMs?: number | undefined;
-  /** How long the server may be silent: before the answer's head, and between two packets of its body; default that of the run. */
+  /** How long the server may be silent: before the answer's head, and between two packets of its body; no longer than in the run. */
   readonly idleTimeoutMs?: number | undefined;
   /** Retries of this request; default those of the run. */
   readonly retries?: number | undefined;

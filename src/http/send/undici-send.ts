@@ -100,7 +100,7 @@ async function sendWith(
   idleTimeoutMs: number,
 ): Promise<HttpResponse> {
   const { url, method, signal, body } = request;
-  const idleMs = request.idleTimeoutMs ?? idleTimeoutMs;
+  const idleMs = Math.min(request.idleTimeoutMs ?? Infinity, idleTimeoutMs);
   let onAnswer: (() => void) | undefined;
   try {
     signal?.throwIfAborted();
