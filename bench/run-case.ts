@@ -126,7 +126,7 @@ async function startRegistry(
   const name = names === undefined ? 'docker-registry' : 'registry';
   const program = realTool(name);
   if (program === undefined) throw new Error(`${name} is not installed: bench/install-peers.sh installs it`);
-  const registry = await startRealRegistry(program, names?.certificate);
+  const registry = await startRealRegistry(program, { tls: names?.certificate });
   undo.defer(() => registry.stop());
   return registry;
 }

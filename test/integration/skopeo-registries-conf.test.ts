@@ -108,7 +108,7 @@ async function openStage(t: TestContext, program: string): Promise<Stage> {
       );
       assert.ok(error instanceof ImgcopyError, String(error));
       const asked = network.take(how);
-      const isRefused = /^ERR_REGISTR/.test(error.code);
+      const isRefused = error.code.startsWith('ERR_REGISTR');
       assert.equal(isRefused, asked.hosts.length === 0, error.message);
       return isRefused ? refused() : { ...asked, isRefused };
     },

@@ -30,18 +30,31 @@ export interface RealRegistryKind {
   readonly start: (t: TestContext) => Promise<RealRegistry>;
 }
 
+export interface RealRegistryOptions {
+  /** What it speaks TLS with; this process has to trust it. */
+  readonly tls?: Certificate | undefined;
+  /** The URL of a registry that it is a pull-through cache of. */
+  readonly proxyOf?: string | undefined;
+}
+
 const distribution2 = 'docker-registry';
 const distribution3 = 'registry';
 const startTimeoutMs = 20_000;
 
 /** Debian's distribution 2.8, until the end of the test. Undefined, and the test skipped, where it is not installed. */
-export async function startDistribution2(t: TestContext): Promise<RealRegistry | undefined> {
-  return await startForTest(t, distribution2);
+export async function startDistribution2(
+  t: TestContext,
+  options: RealRegistryOptions = {},
+): Promise<RealRegistry | undefined> {
+  return await startForTest(t, distribution2, options);
 }
 
 /** The CNCF's distribution 3, until the end of the test. Undefined, and the test skipped, where it is not installed. */
-export async function startDistribution3(t: TestContext): Promise<RealRegistry | undefined> {
-  return await startForTest(t, distribution3);
+export async function startDistribution3(
+  t: TestContext,
+  options: RealRegistryOptions = {},
+): Promise<RealRegistry | undefined> {
+  return await startForTest(t, distribution3, options);
 }
 
 /**
@@ -62,19 +75,18 @@ export function realRegistries(): readonly RealRegistryKind[] {
  * Starts a registry that lives until its `stop`, or until this process ends.
  *
  * @param program  path or name of distribution's executable, 2.8 or 3.
- * @param tls  what it speaks TLS with; this process has to trust it.
  * @throws Error with its log, when it does not serve within 20 seconds.
  */
-export async function startRealRegistry(program: string, tls?: Certificate): Promise<RealRegistry> {
+export async function startRealRegistry(program: string, options: RealRegistryOptions = {}): Promise<RealRegistry> {
   await using undo = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), 'imgcopy-registry-'));
   undo.defer(() => rm(folder, { recursive: true, force: true }));
   const logFile = join(folder, 'log');
-  const child = await serve(program, folder, { logFile, tls });
+  const child = await serve(program, folder, { logFile, ...options });
   undo.defer(() => end(child));
   try {
     const host = await listeningHost(child, logFile);
-    const url = `${tls === undefined ? 'http' : 'https'}://${host}`;
+    const url = `${options.tls === undefined ? 'http' : 'https'}://${host}`;
     await answers(`${url}/v2/`);
     const started = undo.move();
     return { host, url, version: versionOf(program), logFile, folder, stop: () => started.disposeAsync() };
@@ -83,13 +95,21 @@ export async function startRealRegistry(program: string, tls?: Certificate): Pro
   }
 }
 
-async function startForTest(t: TestContext, name: string): Promise<RealRegistry | undefined> {
+async function startForTest(
+  t: TestContext,
+  name: string,
+  options: RealRegistryOptions,
+): Promise<RealRegistry | undefined> {
   const program = requireTool(t, name);
-  return program === undefined ? undefined : await startUntilEnd(t, program);
+  return program === undefined ? undefined : await startUntilEnd(t, program, options);
 }
 
-async function startUntilEnd(t: TestContext, program: string): Promise<RealRegistry> {
-  const registry = await startRealRegistry(realTool(program) ?? program);
+async function startUntilEnd(
+  t: TestContext,
+  program: string,
+  options: RealRegistryOptions = {},
+): Promise<RealRegistry> {
+  const registry = await startRealRegistry(realTool(program) ?? program, options);
   t.after(() => registry.stop());
   return registry;
 }
@@ -104,7 +124,7 @@ function isInstalled(program: string): boolean {
 async function serve(
   program: string,
   folder: string,
-  { logFile, tls }: { readonly logFile: string; readonly tls: Certificate | undefined },
+  { logFile, tls, proxyOf }: RealRegistryOptions & { readonly logFile: string },
 ): Promise<ChildProcess> {
   const files = { certificate: join(folder, 'cert.pem'), key: join(folder, 'key.pem') };
   if (tls !== undefined) {
@@ -120,6 +140,7 @@ async function serve(
       delete: { enabled: true },
       maintenance: { uploadpurging: { enabled: false } },
     },
+    ...(proxyOf !== undefined && { proxy: { remoteurl: proxyOf } }),
     http: { addr: '127.0.0.1:0', secret: 'not a secret', ...(tls !== undefined && { tls: files }) },
   };
   const configFile = join(folder, 'config.yml');
