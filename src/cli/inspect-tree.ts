@@ -6,7 +6,7 @@ import {
   type LayerDescription,
   type ManifestDescription,
 } from '../index.ts';
-import { count, formatBytes } from './format.ts';
+import { count, formatBytes, shortDigest } from './format.ts';
 
 /** A line of the tree, and the lines below it. */
 interface Branch {
@@ -27,6 +27,7 @@ const LAYOUTS: readonly ((branch: Branch) => readonly string[])[] = [
   ({ name, digest, size, kind }) => [name, shortened(digest), size, kind],
   ({ name, digest, size }) => [name, shortened(digest), size],
   ({ name, digest }) => [name, shortened(digest)],
+  ({ name, digest }) => [name, shortDigest(digest)],
 ];
 
 /** Annotations that tell people which image it is. @see https://github.com/opencontainers/image-spec/blob/main/annotations.md */

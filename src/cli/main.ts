@@ -42,9 +42,8 @@ async function run(argv: readonly string[], options: ProgramOptions): Promise<nu
     if (error instanceof CommanderError && error.exitCode === 0) return 0;
     if (interruption.status !== undefined) {
       const how = interruption.status === 130 ? 'interrupted' : 'terminated';
-      process.stderr.write(
-        `imgcopy: ${how}${running?.name() === 'copy' ? '; run the same command again to resume' : ''}\n`,
-      );
+      const hint = running?.name() === 'copy' ? '; run the same command again to resume' : '';
+      reportError(new Error(`${how}${hint}`), PLAIN);
       return interruption.status;
     }
     const reported = error instanceof CommanderError ? usageError(error, commandOf(argv, program)) : error;

@@ -150,9 +150,16 @@ export class CopyState {
   }
 
   #msLeft(bytesLeft: number, now: number): number | undefined {
+    if (this.#isStalled(now)) return undefined;
     if (this.#arrivals === undefined || now - this.#arrivals.since < FIRST_ESTIMATE_MS) return undefined;
     const bytesPerSecond = this.#arrivals.rate.perSecond(now);
     return bytesPerSecond < 1 ? undefined : (bytesLeft / bytesPerSecond) * 1000;
+  }
+
+  /** Whether bytes should come from the source, and none do. */
+  #isStalled(now: number): boolean {
+    const awaited = [...this.#blobs.values()].some(({ bytes, size, end }) => end === undefined && bytes < size);
+    return awaited && this.#rate.perSecond(now) === 0;
   }
 
   #arrive(bytes: number, now: number): void {

@@ -68,6 +68,16 @@ test('bytes that have left the source and are not at the destination yet count a
   assert.equal(state.totals(4_000).msLeft, 12_000);
 });
 
+test('no time left is told while the source is stalled', () => {
+  const { digest } = blobStarted(1, 0);
+  const state = stateAfter(
+    [0, blobStarted(1, 100_000_000)],
+    [4_000, { type: 'blob-progress', digest, bytes: 50_000_000 }],
+  );
+  assert.notEqual(state.totals(7_000).msLeft, undefined);
+  assert.equal(state.totals(8_000).msLeft, undefined);
+});
+
 test('a blob that starts again does not slow down what was fast', () => {
   const { digest } = blobStarted(1, 0);
   const state = stateAfter(
