@@ -1,7 +1,7 @@
 import { CommanderError, type Command } from 'commander';
 import { withoutAliases } from './aliases.ts';
 import { exitStatusOf, reportError, usageError } from './error-report.ts';
-import { ImgcopyError } from '../index.ts';
+import { duringOperation, ImgcopyError } from '../index.ts';
 import { createProgram, type ProgramOptions } from './program.ts';
 import { Interruption } from './interruption.ts';
 import { prepareForParser } from './v8-flags.ts';
@@ -83,7 +83,7 @@ function failUnfinished(): void {
 function endOnUnwritableOutput(): void {
   const end = (error: NodeJS.ErrnoException): void => {
     if (error.code === 'EPIPE') return;
-    reportError(new Error('writing to standard output', { cause: error }), PLAIN);
+    reportError(duringOperation('writing to standard output', error), PLAIN);
     process.exit(1);
   };
   process.stdout.on('error', end);

@@ -64,6 +64,14 @@ export class BlobAttemptError extends ImgcopyError {
   }
 }
 
+/** A source or destination, one that a program has handed in perhaps, does not keep what its interface promises. */
+export function brokenContract(found: string): ImgcopyError {
+  return new ImgcopyError(`a source or destination breaks its contract: ${found}`, {
+    code: 'ERR_BROKEN_CONTRACT',
+    hint: 'correct the object that was given to copy, or its transport; where it is one of imgcopy, report this',
+  });
+}
+
 /** For transports whose images have no tags: `tag` was given where a manifest is read or put. */
 export function refuseTag(reference: string, tag: string | undefined, side: Side): void {
   if (tag === undefined) return;

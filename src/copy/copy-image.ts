@@ -293,10 +293,19 @@ async function describeCurrent(
   { destination, signal }: PreparedEnd,
   options: { readonly digestOnly?: boolean } = {},
 ): Promise<ManifestSummary & Pick<CurrentManifest, 'bytes'>> {
+  const { reference } = destination;
   const presence = await destination.currentManifest({ ...options, signal });
-  if (presence.state !== 'present') throw new Error('the image at the destination is not there any more');
+  if (presence.state !== 'present') throw goneMeanwhile(reference);
   const { digest, mediaType = '', bytes } = presence.manifest;
   return { digest, mediaType, size: bytes?.length ?? 0, bytes };
+}
+
+function goneMeanwhile(reference: string): ImgcopyError {
+  return new ImgcopyError(`${reference} was there a moment ago, and is gone: somebody else changes it`, {
+    code: 'ERR_DESTINATION_CHANGED',
+    side: 'destination',
+    hint: 'run it again',
+  });
 }
 
 function untouched({ digest, mediaType, size }: ManifestSummary, skipped: 'same' | 'exists'): CopiedImage {

@@ -32,7 +32,8 @@ export class ImgcopyError extends Error {
 
   constructor(message: string, options: ImgcopyErrorOptions) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
-    this.name = new.target.name;
+    // In the bundle, esbuild puts an underscore before the name of a class that names itself: https://github.com/evanw/esbuild/issues/3516
+    this.name = new.target.name.replace(/^_/, '');
     const cause = options.cause instanceof ImgcopyError ? options.cause : undefined;
     this.code = options.code;
     this.kind = options.kind ?? cause?.kind ?? 'failed';

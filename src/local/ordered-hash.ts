@@ -1,6 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import type { Digest, DigestAlgorithm } from '../digest/digest.ts';
+import { ImgcopyError } from '../errors/imgcopy-error.ts';
 import { ByteRanges } from './byte-ranges.ts';
 import type { ByteRange } from '../io/byte-range.ts';
 
@@ -82,7 +83,7 @@ export class OrderedHash {
         const length = Math.min(buffer.length, next.end - next.start);
         const { bytesRead } = await this.#handle.read(buffer, 0, length, next.start);
         this.#signal.throwIfAborted();
-        if (bytesRead === 0) throw new Error(`the file ends at byte ${next.start}, where bytes were written`);
+        if (bytesRead === 0) throw fileChanged(next.start);
         this.#hash.update(buffer.subarray(0, bytesRead));
         this.#unhashed.remove({ start: next.start, end: next.start + bytesRead });
         this.#hashed += bytesRead;
@@ -91,4 +92,12 @@ export class OrderedHash {
       this.#readingBack = undefined;
     }
   }
+}
+
+function fileChanged(end: number): ImgcopyError {
+  return new ImgcopyError(`the file of a blob ends at byte ${end}, where bytes were written before`, {
+    code: 'ERR_FILE_CHANGED',
+    side: 'destination',
+    hint: 'make sure that no other program changes the directory, and run it again',
+  });
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -38,6 +39,25 @@ test('compiled code is never kept below the working directory, whatever the vari
   } finally {
     await rm(cwd, { recursive: true });
   }
+});
+
+test('stack traces of the built command name the classes of errors as the source does', () => {
+  const args = [builtProgram, '--debug', '--dest-plain-http', 'dir:/nowhere/at/all', '127.0.0.1:1/app:v1'];
+  const { stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', env: {} });
+  assert.match(stderr, /^ImgcopyError: /m);
+  assert.doesNotMatch(stderr, /_ImgcopyError|_NetworkError/);
+});
+
+test('a full disk behind standard output is an error with a code', { skip: !existsSync('/dev/full') }, () => {
+  const full = openSync('/dev/full', 'w');
+  const { stderr, status } = spawnSync(process.execPath, [builtProgram, '--help'], {
+    encoding: 'utf8',
+    env: {},
+    stdio: ['ignore', full, 'pipe'],
+  });
+  closeSync(full);
+  assert.equal(status, 1);
+  assert.match(stderr, /^imgcopy: writing to standard output\n {2}.*ENOSPC.* \[ENOSPC\]\n$/);
 });
 
 function runOn(version: string): { status: number | null; stdout: string; stderr: string } {

@@ -228,3 +228,17 @@ function holding(manifest: CurrentManifest): ImageDestination['currentManifest']
 function digestsOf(manifests: readonly RawManifest[]): readonly string[] {
   return manifests.map((manifest) => manifest.digest).toSorted();
 }
+
+test('says that the image was removed while it was looked at', async () => {
+  const manifest: CurrentManifest = { digest, mediaType, bytes };
+  const answers: ManifestPresence[] = [{ state: 'present', manifest }, { state: 'absent' }];
+  const { ready } = prepared({
+    image,
+    destination: { currentManifest: async () => answers.shift() ?? assert.fail() },
+  });
+  await assert.rejects(copyImage(ready, { noClobber: true }), {
+    code: 'ERR_DESTINATION_CHANGED',
+    side: 'destination',
+    hint: 'run it again',
+  });
+});

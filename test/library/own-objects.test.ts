@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { formatError } from '../../src/cli/error-report.ts';
 import { describeRetry } from '../../src/cli/progress/plain-progress.ts';
@@ -10,9 +11,10 @@ import {
   type CopyEvent,
   type ImageDestination,
   type ImageSource,
+  type RangeAnswer,
 } from '../../src/index.ts';
 import { fakeRun, type FakeRunOptions } from '../support/fakes.ts';
-import { buildImage } from '../support/images.ts';
+import { buildImage, randomBytes } from '../support/images.ts';
 import { startRegistry } from '../support/registry.ts';
 import { at, openHome } from './test-copier.ts';
 
@@ -121,4 +123,16 @@ test('an error of the source belongs to no destination', async (t) => {
   await using copier = createCopier({ env });
   const copying = copier.copy(source, `dir:${join(path, 'image')}`, { destinationId: 'mirror' });
   await assert.rejects(copying, { side: 'source', destinationId: undefined });
+});
+
+test('a source that does not give the ranges that were asked for is told so', async (t) => {
+  const { path, env } = await openHome(t);
+  const broken = buildImage({ layers: [randomBytes('large', 17 * 1024 * 1024)] });
+  const none: RangeAnswer = { kind: 'ranges', readers: Readable.from([]) };
+  const { run } = fakeRun({ image: broken, source: { getBlobAt: async () => none } });
+  await using copier = createCopier({ env });
+  await assert.rejects(copier.copy(run.source, `dir:${join(path, 'image')}`), {
+    code: 'ERR_BROKEN_CONTRACT',
+    hint: /^correct the object/,
+  });
 });

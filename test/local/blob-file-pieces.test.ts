@@ -1,6 +1,16 @@
 import assert from 'node:assert/strict';
+import { truncate } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test } from 'node:test';
-import { assertPublished, content, handlePrototype, open, streamOf, temporaryDirectory } from './one-blob.ts';
+import {
+  assertPublished,
+  content,
+  handlePrototype,
+  open,
+  partialName,
+  streamOf,
+  temporaryDirectory,
+} from './one-blob.ts';
 
 test('takes pieces in any order, side by side', async (t) => {
   const directory = await temporaryDirectory(t);
@@ -30,6 +40,15 @@ test('refuses to write over bytes that may be hashed already', async (t) => {
   await using file = await open(await temporaryDirectory(t));
   await file.write(content.subarray(0, 10), 0);
   await assert.rejects(file.write(content.subarray(9, 20), 9), /written already/);
+});
+
+test('says that somebody else has cut the file', async (t) => {
+  const directory = await temporaryDirectory(t);
+  await using file = await open(directory);
+  await file.write(content.subarray(1_000_000), 1_000_000);
+  await truncate(join(directory, partialName));
+  const writing = file.write(content.subarray(0, 1_000_000), 0).then(async () => file.publish());
+  await assert.rejects(writing, { code: 'ERR_FILE_CHANGED', side: 'destination' });
 });
 
 test('says that bytes are missing where a gap is left', async (t) => {

@@ -4,6 +4,7 @@ import { ByteReader } from '../../io/byte-reader.ts';
 import type { MemoryAccount } from '../../io/memory.ts';
 import type { BlobChunkAccessor, BlobRange } from '../../contract/blob-chunk-accessor.ts';
 import type { BlobInfo } from '../../contract/blob-info.ts';
+import { brokenContract } from '../../contract/errors.ts';
 import { fetchRanges } from './fetch-ranges.ts';
 import type { Plan, ReuseSegment, Segment } from '../plan/segments.ts';
 
@@ -163,13 +164,13 @@ class ExactBytes {
   /** The next bytes: `limit` of them at most. */
   async read(limit: number): Promise<Buffer> {
     const part = await this.#bytes.take(limit);
-    if (part === undefined) throw new Error('the pieces end before the blob does');
+    if (part === undefined) throw brokenContract('getBlobAt gave fewer bytes than were asked for');
     return part;
   }
 
   /** To be called when all was taken: so the last answer is read to its end, and its connection can be used again. */
   async end(): Promise<void> {
-    if (await this.#bytes.fill()) throw new Error('there are more pieces than the blob has');
+    if (await this.#bytes.fill()) throw brokenContract('getBlobAt gave more bytes than were asked for');
   }
 
   async close(): Promise<void> {

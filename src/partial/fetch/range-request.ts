@@ -2,6 +2,7 @@ import type { MemoryShare } from '../../io/memory.ts';
 import type { Readable } from 'node:stream';
 import type { BlobChunkAccessor, UnansweredRanges, BlobRange } from '../../contract/blob-chunk-accessor.ts';
 import type { BlobInfo } from '../../contract/blob-info.ts';
+import { brokenContract } from '../../contract/errors.ts';
 import { CollectedBytes } from './collected-bytes.ts';
 import type { Batch } from './range-batches.ts';
 import type { RangeTiming } from './range-window.ts';
@@ -99,13 +100,14 @@ export class RangeRequest {
     for await (const reader of readers) {
       if (read === 0) this.#options.onAnswer(nowMs() - started);
       const chunk = chunks[read];
-      if (chunk === undefined) throw new Error('more readers than chunks');
+      if (chunk === undefined)
+        throw brokenContract(`getBlobAt gave more than ${chunks.length} readers for ${chunks.length} ranges`);
       const within = startingBefore(wanted, given, chunk.offset + chunk.length);
       yield* slicesOf(reader as AsyncIterable<Buffer>, { start: chunk.offset, wanted: within });
       read += 1;
       given += within.length;
     }
-    if (read < chunks.length) throw new Error(`${read} readers for ${chunks.length} chunks`);
+    if (read < chunks.length) throw brokenContract(`getBlobAt gave ${read} readers for ${chunks.length} ranges`);
   }
 }
 

@@ -37,6 +37,7 @@ import type { ChunkedFormat } from '../../manifest/layer-compression.ts';
 import { Semaphore } from '../../io/semaphore.ts';
 import type { BlobChunkAccessor, UnansweredRanges, BlobRange } from '../../contract/blob-chunk-accessor.ts';
 import type { BlobInfo, WaitOptions } from '../../contract/blob-info.ts';
+import { brokenContract } from '../../contract/errors.ts';
 import { estargzPieces } from './estargz.ts';
 import type { Piece } from './piece-list.ts';
 import { annotatedTail, FOOTER_BYTES, positionInFooter, type TailPosition, type TailPromise } from './tail-position.ts';
@@ -191,7 +192,8 @@ async function readRange(
   // Leaving this loop after its only part would abort a request that is done.
   for await (const part of answer.readers) parts.push(await buffer(part));
   const bytes = Buffer.concat(parts);
-  if (bytes.length !== range.length) throw new Error(`${bytes.length} bytes were given for a range of ${range.length}`);
+  if (bytes.length !== range.length)
+    throw brokenContract(`getBlobAt gave ${bytes.length} bytes for a range of ${range.length}`);
   return bytes;
 }
 

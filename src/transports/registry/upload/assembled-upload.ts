@@ -4,7 +4,7 @@ import { assembleBlob, type AssembleBlobInput, type BlobAssembly } from '../../.
 import type { Attempts } from '../../../retry/attempts.ts';
 import type { BlobChunkAccessor } from '../../../contract/blob-chunk-accessor.ts';
 import type { BlobInfo } from '../../../contract/blob-info.ts';
-import { BlobAttemptError, PartialBlobUnavailableError } from '../../../contract/errors.ts';
+import { BlobAttemptError, brokenContract, PartialBlobUnavailableError } from '../../../contract/errors.ts';
 import { MIN_LEFT_BYTES } from './noted-uploads.ts';
 import { RegistryError } from '../registry-error.ts';
 import { sendRest } from './upload.ts';
@@ -132,7 +132,7 @@ async function hashFront(
   { info, length, signal }: { info: BlobInfo; length: number; signal: AbortSignal | undefined },
 ): Promise<void> {
   const answer = await accessor.getBlobAt(info, [{ offset: 0, length }], { signal });
-  if (answer.kind !== 'ranges') throw new Error('a local source gives any ranges');
+  if (answer.kind !== 'ranges') throw brokenContract('a source that is local refuses ranges');
   for await (const reader of answer.readers) {
     for await (const bytes of reader as AsyncIterable<Buffer>) verifier.update(bytes);
   }
