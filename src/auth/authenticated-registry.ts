@@ -74,7 +74,14 @@ export class AuthenticatedRegistry {
     } catch (error) {
       if (!(error instanceof TokenRequestError) || error.kind !== 'denied') throw error;
       const search = await this.#search;
-      const denial = explainDenial({ status: error.status, side: request.side, origin, isAuthorized: true, search });
+      const denial = explainDenial({
+        status: error.status,
+        side: request.side,
+        origin,
+        isAuthorized: true,
+        hasToken: false,
+        search,
+      });
       throw error.explained(denial, request.side);
     }
   }

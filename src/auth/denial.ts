@@ -17,7 +17,7 @@ export interface DeniedRequest {
   readonly origin: string;
   /** Whether the request had an Authorization header. */
   readonly isAuthorized: boolean;
-  /** Whether a token server took the credentials, and gave a token for them. Default false. */
+  /** Whether a token server gave a token for the credentials, or refused to. Undefined: none was asked. */
   readonly hasToken?: boolean | undefined;
   /** Undefined where the registry asked for no credentials, so that none were looked for. */
   readonly search: CredentialSearch | undefined;
@@ -62,6 +62,9 @@ function hintFor({ status, side, origin, isAuthorized, hasToken, search }: Denie
     return `${isHelper ? `fix the credential helper, or give ${option}` : logIn}${hidden}`;
   }
   if (!isAuthorized) return `the registry does not ask for such credentials; check that it is the right one${hidden}`;
+  // GHCR answers 403 to a token that has expired. @see https://github.com/secureCodeBox/secureCodeBox/issues/2574
+  if (status === 403 && hasToken === false)
+    return `the account may not have the right to do this, or its password or token has expired${hidden}`;
   // Credentials that bought a token are right. GCR, Quay and GitLab refuse by 401 what they do not allow.
   if (status === 403 || hasToken === true) return `the account may not have the right to do this${hidden}`;
   if (search.isGiven !== true)

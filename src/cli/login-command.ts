@@ -64,9 +64,10 @@ const ANSWERS: Readonly<Record<LoginCheck['answer'], string>> = {
 };
 
 function table({ registry, credentials, from, searched, answer }: LoginCheck): string {
+  const none = searched.length === 0 ? 'none: no auth file found' : 'none';
   const rows = [
     ['registry', registry],
-    ['credentials', credentials === undefined ? 'none' : [KINDS[credentials.kind], userOf(credentials)].join('')],
+    ['credentials', credentials === undefined ? none : [KINDS[credentials.kind], userOf(credentials)].join('')],
     ...(from === undefined ? [] : [['from', from]]),
     ...(searched.length === 0 ? [] : [['not in', searched.join(', ')]]),
     ['answer', ANSWERS[answer]],

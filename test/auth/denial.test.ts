@@ -69,6 +69,11 @@ const cases: readonly (readonly [request: Partial<DeniedRequest>, sent: string, 
     'credentials sent: user anna, from F',
     /^the account may not have the right to do this$/,
   ],
+  [
+    { search: search({ credentials: basic, from: 'F' }), status: 403, hasToken: false },
+    'credentials sent: user anna, from F',
+    /^the account may not have the right to do this, or its password or token has expired$/,
+  ],
   ...['https://europe-docker.pkg.dev', 'https://eu.gcr.io', 'https://registry.gitlab.com', 'https://quay.io'].map(
     (origin) =>
       [

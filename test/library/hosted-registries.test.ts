@@ -3,7 +3,15 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { exitStatusOf } from '../../src/cli/error-report.ts';
-import { ImgcopyError, type CopyOptions, type CopyResult, type EndpointOptions } from '../../src/index.ts';
+import {
+  checkLogin,
+  getImageDigest,
+  ImgcopyError,
+  listTags,
+  type CopyOptions,
+  type CopyResult,
+  type EndpointOptions,
+} from '../../src/index.ts';
 import { zstdChunkedLayer } from '../support/chunked-layers.ts';
 import { hostedRegistries, publicSources, type HostedShape } from '../support/hosted/index.ts';
 import { buildImage, buildIndex, randomBytes, type TestImage } from '../support/images.ts';
@@ -160,6 +168,26 @@ for (const shape of [...hostedRegistries, ...publicSources]) {
         assert.deepEqual([...new Set(hosted.tokens.map(({ method }) => method))], ['POST']);
       });
     }
+
+    test('lists its tags, tells a digest, and says whether it accepts credentials', async (t) => {
+      await using stage = await openStage(t, shape);
+      const { hosted, home } = stage;
+      for (const tag of ['v1', 'v2']) hosted.seed(repository, tag, small);
+      const options = { env: home.env, endpoint: { plainHttp: true, ...user } };
+      const tags: string[] = [];
+      for await (const tag of listTags(at(hosted, repository), options)) tags.push(tag);
+      assert.deepEqual(tags, ['v1', 'v2']);
+      assert.equal(await getImageDigest(at(hosted, `${repository}:v2`), options), small.manifest.digest);
+
+      const answerTo = async (endpoint: EndpointOptions): Promise<string> =>
+        (await checkLogin(hosted.host, { env: home.env, endpoint: { plainHttp: true, ...endpoint } })).answer;
+      const { auth } = shape.options;
+      const isOpen = auth === undefined || auth.username === undefined || auth.anonymousPull === true;
+      assert.equal(await answerTo({ noCreds: true }), isOpen ? 'anonymous' : 'refused');
+      if (user === undefined) return;
+      assert.equal(await answerTo(user), 'accepted');
+      assert.equal(await answerTo({ ...user, password: 'wr0ng' }), 'refused');
+    });
 
     test('says what is missing, and what is forbidden, with a hint', async (t) => {
       await using stage = await openStage(t, shape);
