@@ -157,6 +157,16 @@ async function writeDigest(path: string, digest: string): Promise<void> {
 }
 
 function toJson(result: CopyResult): Omit<CopyResult, 'reference'> {
-  const { reference: _reference, source, destination, digest, mediaType, size, durationMs, ...counts } = result;
-  return { source, destination, digest, mediaType, size, durationMs, ...counts };
+  const {
+    reference: _reference,
+    source,
+    destination,
+    digest,
+    mediaType,
+    size,
+    imageId,
+    durationMs,
+    ...counts
+  } = result;
+  return { source, destination, digest, mediaType, size, imageId, durationMs, ...counts };
 }

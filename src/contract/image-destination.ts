@@ -145,6 +145,8 @@ export interface CurrentManifest {
   readonly mediaType: string | undefined;
   /** Given where they were at hand without a further request. */
   readonly bytes: Buffer | undefined;
+  /** More or less is there than a copy would leave, so it is written again even where the digest is the same. Default false. */
+  readonly isToBeReplaced?: boolean | undefined;
 }
 
 /**
@@ -162,6 +164,8 @@ export interface ImageDestination extends AsyncDisposable {
   readonly roundTripMs?: number | undefined;
   /** Whether layers with foreign URLs may stay where they are, instead of being stored here. Default false. */
   readonly acceptsForeignLayerUrls?: boolean | undefined;
+  /** Whether one image of an index is stored: where no platform is chosen, the one for this machine. Default false. */
+  readonly onePlatform?: boolean | undefined;
 
   /**
    * Makes and locks what has to be there before anything is written. Called once, for a source that exists, before anything else is asked. Opening a
@@ -175,6 +179,12 @@ export interface ImageDestination extends AsyncDisposable {
    * @throws where the destination cannot be reached, or limits its rate; of kind `usage` for a tag where there are none.
    */
   currentManifest(options?: CurrentManifestOptions): Promise<ManifestPresence>;
+
+  /**
+   * All manifests of the image, each before those that it names, its own first. Called once, before the first blob, where any is to be copied. Absent:
+   * the manifests need not be known before `putManifest`.
+   */
+  expectManifests?(manifests: readonly RawManifest[], options?: WaitOptions): Promise<void>;
 
   /**
    * Whether to ask for this blob takes a round trip and the answer will most likely be no. The pipeline then opens the source's

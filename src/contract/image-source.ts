@@ -45,6 +45,8 @@ export interface ImageSource extends AsyncDisposable {
   readonly roundTripMs?: number | undefined;
   /** Whether reading a manifest counts against a quota that asking for its digest does not (Docker Hub's pulls). Default false. */
   readonly metersManifestReads?: boolean | undefined;
+  /** Whether some images of its index are not there: where no platform is chosen, the one for this machine is read. Default false. */
+  readonly onePlatform?: boolean | undefined;
 
   /**
    * The address of a registry that a blob or manifest came from, or else the one that would be asked for it first: which need not be the registry of
@@ -84,6 +86,12 @@ export interface ImageSource extends AsyncDisposable {
   readonly getBlobAt?: BlobChunkAccessor['getBlobAt'] | undefined;
   /** What is known of how `getBlobAt` is answered. Present where that is. */
   readonly rangeSupport?: BlobChunkAccessor['rangeSupport'] | undefined;
+
+  /**
+   * The copy has all that it wanted, or found that it wants nothing: what is left of a stream is read, for its writer would fail if nobody read it. Absent
+   * where nothing is left to be done.
+   */
+  finish?(options?: WaitOptions): Promise<void>;
 }
 
 /** `host[:port]/name`, for messages and events. */

@@ -8,7 +8,7 @@ import { BlobSet } from './blob-set.ts';
 import type { CopiedBlob } from './copy-blob.ts';
 import { copyManifestTree, putReadyManifest, type ReadyManifest } from './copy-manifest.ts';
 import type { CopyRun, PreparedRun } from './copy-run.ts';
-import { countManifests, readManifestTree } from './manifest-tree.ts';
+import { countManifests, manifestsOf, readManifestTree } from './manifest-tree.ts';
 import { selectInstances, type Selection, type Wanted } from './select-instances.ts';
 import { isSerial, SerialPool } from './serial.ts';
 import { copySignatures, signaturesToCopy } from './signatures.ts';
@@ -33,6 +33,8 @@ export interface CopiedImage {
   readonly mediaType: string;
   /** Of the manifest. */
   readonly size: number;
+  /** What docker calls the image ID: the digest of its config. Undefined for what is not one container image, and where its manifest was not read. */
+  readonly imageId: Digest | undefined;
   readonly manifests: number;
   readonly blobs: readonly CopiedBlob[];
   /** Set when nothing was done: the destination has this image already, or has one that must not be replaced. */
@@ -144,7 +146,8 @@ function heldDigests(
     const asked = destination.currentManifest({ tag, digestOnly: tag !== undefined, signal });
     // What is there may be too damaged to be read: no reason not to replace it.
     const presence = await (force ? asked.catch(() => undefined) : asked);
-    return presence?.state === 'present' ? presence.manifest.digest : undefined;
+    if (presence?.state !== 'present' || presence.manifest.isToBeReplaced === true) return undefined;
+    return presence.manifest.digest;
   };
   const held = {
     own: holding(undefined),
@@ -170,7 +173,7 @@ async function nameOnly(
   signatures: readonly Buffer[],
 ): Promise<CopiedImage | undefined> {
   const { destination, signal } = run;
-  const { digest, mediaType, bytes } = manifest;
+  const { digest } = manifest;
   // It knows whether the registry takes several tags with one request.
   if (names.length > 1) await run.openCache();
   try {
@@ -181,7 +184,7 @@ async function nameOnly(
   }
   await finish(run, signatures);
   run.emit({ type: 'done', digest });
-  return { digest, mediaType, size: bytes.length, manifests: 1, blobs: [], skipped: undefined };
+  return { ...summaryOf(manifest), manifests: 1, blobs: [], skipped: undefined };
 }
 
 /** How a registry says that it lacks what a manifest names. */
@@ -209,12 +212,12 @@ async function copyContent(
   const blobs = new BlobSet(inner);
   try {
     const tree = readManifestTree(inner, wanted, { only: wanted.only });
+    await inner.destination.expectManifests?.(await manifestsOf(tree), { signal: inner.signal });
     const ready = await copyManifestTree(inner, blobs, tree);
     await publish(inner, blobs, ready, names, signatures);
-    const { digest, mediaType, bytes } = ready.manifest;
-    run.emit({ type: 'done', digest });
+    run.emit({ type: 'done', digest: ready.manifest.digest });
     const manifests = await countManifests(tree);
-    return { digest, mediaType, size: bytes.length, manifests, blobs: await blobs.results(), skipped: undefined };
+    return { ...summaryOf(ready.manifest), manifests, blobs: await blobs.results(), skipped: undefined };
   } catch (error) {
     // The first failure is the one to report; the others' work ends before the destination is closed.
     failed.abort();
@@ -308,8 +311,22 @@ function goneMeanwhile(reference: string): ImgcopyError {
   });
 }
 
-function untouched({ digest, mediaType, size }: ManifestSummary, skipped: 'same' | 'exists'): CopiedImage {
-  return { digest, mediaType, size, manifests: 0, blobs: [], skipped };
+function untouched(
+  { digest, mediaType, size, bytes }: ManifestSummary & Pick<CurrentManifest, 'bytes'>,
+  skipped: 'same' | 'exists',
+): CopiedImage {
+  const imageId = bytes && imageIdOf({ digest, mediaType, bytes });
+  return { digest, mediaType, size, imageId, manifests: 0, blobs: [], skipped };
+}
+
+function summaryOf(manifest: RawManifest): Pick<CopiedImage, 'digest' | 'mediaType' | 'size' | 'imageId'> {
+  const { digest, mediaType, bytes } = manifest;
+  return { digest, mediaType, size: bytes.length, imageId: imageIdOf(manifest) };
+}
+
+function imageIdOf({ bytes, mediaType }: RawManifest): Digest | undefined {
+  const manifest = parseManifest(bytes, mediaType);
+  return manifest.kind === 'image' && !manifest.isArtifact ? manifest.config?.digest : undefined;
 }
 
 /** @throws ContentMismatchError where the source's reference demands another image than the one that is there. */

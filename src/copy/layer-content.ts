@@ -1,7 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import type { Digest } from '../digest/digest.ts';
-import type { BaseCompression } from '../manifest/layer-compression.ts';
+import { type BaseCompression, compressionOfBytes, MAGIC_BYTES } from '../manifest/layer-compression.ts';
 import { Decompressor } from './decompressor.ts';
 
 /** What was learnt of a layer while it passed. */
@@ -48,7 +48,7 @@ class ContentHash {
 
   /** @param first  the layer's first bytes, MAGIC_BYTES at least. */
   constructor(first: Buffer) {
-    const compression = compressionOf(first);
+    const compression = compressionOfBytes(first);
     this.compression = compression;
     this.#decompressor =
       compression === 'uncompressed' ? undefined : new Decompressor(compression, (bytes) => this.#hash.update(bytes));
@@ -69,16 +69,3 @@ class ContentHash {
     this.#decompressor?.destroy();
   }
 }
-
-/** @param first  at least MAGIC_BYTES. */
-function compressionOf(first: Buffer): BaseCompression {
-  if (first[0] === 0x1f && first[1] === 0x8b) return 'gzip';
-  const magic = first.readUInt32LE(0);
-  return magic === ZSTD_MAGIC || SKIPPABLE_MAGIC.test(magic.toString(16)) ? 'zstd' : 'uncompressed';
-}
-
-/** How many bytes tell how a layer is compressed. */
-const MAGIC_BYTES = 4;
-const ZSTD_MAGIC = 0xfd2fb528;
-/** zstd may begin with a frame that holds something else, as pzstd's does. */
-const SKIPPABLE_MAGIC = /^184d2a5.$/;

@@ -72,6 +72,14 @@ function different(entries: readonly Descriptor[]): readonly Descriptor[] {
   return [...new Map(entries.map((entry) => [entry.digest, entry])).values()];
 }
 
+/** All manifests of a tree, each before those that it names; one that is named twice comes once. */
+export async function manifestsOf(node: ManifestNode): Promise<readonly RawManifest[]> {
+  if (!('instances' in node)) return [node.raw];
+  const below = [];
+  for (const instance of node.instances) below.push(...(await manifestsOf(await instance)));
+  return [...new Map([node.raw, ...below].map((raw) => [raw.digest, raw])).values()];
+}
+
 /** How many manifests a tree has; to be asked for when all of it was read. */
 export async function countManifests(node: ManifestNode): Promise<number> {
   if (!('instances' in node)) return 1;

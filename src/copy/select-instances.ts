@@ -2,7 +2,8 @@ import { digestAlgorithm, digestOf, type Digest } from '../digest/digest.ts';
 import { ImgcopyError } from '../errors/imgcopy-error.ts';
 import type { Descriptor, Platform } from '../manifest/descriptor.ts';
 import { subsetIndex } from '../manifest/edit-manifest.ts';
-import { attestationsFor, formatPlatform } from '../manifest/platform.ts';
+import { isIndexType } from '../manifest/media-types.ts';
+import { attestationsFor, formatPlatform, localPlatform } from '../manifest/platform.ts';
 import type { RawManifest } from '../contract/blob-info.ts';
 import type { PreparedRun } from './copy-run.ts';
 import { choosePlatforms, imageForPlatform, type PlatformChoice } from './platform-choice.ts';
@@ -29,9 +30,10 @@ export interface Wanted extends RawManifest {
 export async function selectInstances(
   run: PreparedRun,
   root: RawManifest,
-  { platforms, sparse, preserveDigests }: Selection,
+  { sparse, preserveDigests, ...selection }: Selection,
 ): Promise<Wanted> {
-  if (platforms === undefined || platforms.length === 0) return root;
+  const platforms = platformsFor(run, root, selection);
+  if (platforms.length === 0) return root;
   const [only, ...others] = platforms;
   if (only !== undefined && others.length === 0) return imageForPlatform(run, root, only);
   const choice = await choosePlatforms(run, root, platforms);
@@ -57,6 +59,27 @@ export async function selectInstances(
   });
   const bytes = subsetIndex(choice.bytes, (_, position) => kept.has(entries[position] as Descriptor));
   return { bytes, mediaType: root.mediaType, digest: digestOf(bytes, digestAlgorithm(root.digest)) };
+}
+
+/** @throws ImgcopyError of kind `usage` for several platforms where one has a place. */
+function platformsFor(
+  { source, destination, emit }: PreparedRun,
+  { mediaType }: RawManifest,
+  { platforms = [] }: Pick<Selection, 'platforms'>,
+): readonly Platform[] {
+  if (platforms.length > 1 && destination.onePlatform === true) {
+    throw new ImgcopyError(`${destination.reference} has a place for one platform, not for ${platforms.length}`, {
+      code: 'ERR_USAGE',
+      kind: 'usage',
+      hint: 'give one --platform; oci: and oci-archive: have a place for all',
+    });
+  }
+  const [side] = [destination, source].filter(({ onePlatform }) => onePlatform === true);
+  if (platforms.length > 0 || side === undefined || !isIndexType(mediaType)) return platforms;
+  const platform = localPlatform();
+  const message = `${side.reference} has one platform: ${formatPlatform(platform)} is copied; choose another with --platform`;
+  emit({ type: 'warning', message });
+  return [platform];
 }
 
 /** What comes along of a sparse index: the entries kept, and the indexes on the way to them. */

@@ -4,7 +4,7 @@ import type { PreparedRun } from '../copy/copy-run.ts';
 import type { ImageDestination } from '../contract/image-destination.ts';
 import type { ImageSource } from '../contract/image-source.ts';
 import type { CopyEvent } from '../contract/progress.ts';
-import { forDestination, ImgcopyError } from '../errors/imgcopy-error.ts';
+import { forDestination, ImgcopyError, isAbort } from '../errors/imgcopy-error.ts';
 import type { RequestObserver } from '../http/send/send.ts';
 import type { CopyOptions, CopyResult } from './options.ts';
 import { cannotBe } from './questions.ts';
@@ -44,6 +44,7 @@ export async function copyBetween(
     const ends = await resolveEnds(job, from, to);
     await using source = await openSource(job, ends);
     const copied = await forDestination(options.destinationId, () => copyTo(job, ends, source.end));
+    if (ends.source.name !== undefined) await finishSource(job, source.end);
     return { ...copied, durationMs: Math.round(nowMs() - started) };
   });
 }
@@ -64,6 +65,16 @@ async function copyTo(job: CopyJob, ends: Ends, source: ImageSource): Promise<Om
     destination: reference,
     reference: ends.destination.name?.pinned(copied.digest) ?? `${reference}@${copied.digest}`,
   };
+}
+
+/** The image is complete by now, whatever follows it in a stream. */
+async function finishSource({ shared, signal }: CopyJob, source: ImageSource): Promise<void> {
+  try {
+    await source.finish?.({ signal });
+  } catch (error) {
+    if (isAbort(error) || !(error instanceof Error)) throw error;
+    shared.warn(`the image was copied, but what follows it in ${source.reference} could not be read: ${error.message}`);
+  }
 }
 
 /** Reads the names, completes the destination's, and refuses what cannot be copied. Nothing is opened. */
@@ -187,6 +198,7 @@ class Tally {
     digest,
     mediaType,
     size,
+    imageId,
     manifests,
     blobs,
     skipped,
@@ -200,6 +212,7 @@ class Tally {
       digest,
       mediaType,
       size,
+      imageId: imageId ?? null,
       manifests,
       blobs: {
         total: blobs.length,

@@ -100,6 +100,8 @@ export interface CopyResult {
   readonly mediaType: string;
   /** Of the manifest. */
   readonly size: number;
+  /** What docker calls the image ID: the digest of its config. Null for what is not one container image, and where its manifest was not read. */
+  readonly imageId: Digest | null;
   readonly durationMs: number;
   readonly manifests: number;
   readonly blobs: {

@@ -36,6 +36,20 @@ export function compressionOfType(mediaType: string): BaseCompression | undefine
   return mediaType === family.gzip ? 'gzip' : 'zstd';
 }
 
+/** How many bytes tell how a layer is compressed. */
+export const MAGIC_BYTES = 4;
+
+/** How a layer is compressed by its first bytes. @param first  at least MAGIC_BYTES. */
+export function compressionOfBytes(first: Buffer): BaseCompression {
+  if (first[0] === 0x1f && first[1] === 0x8b) return 'gzip';
+  const magic = first.readUInt32LE(0);
+  return magic === ZSTD_MAGIC || SKIPPABLE_MAGIC.test(magic.toString(16)) ? 'zstd' : 'uncompressed';
+}
+
+const ZSTD_MAGIC = 0xfd2fb528;
+/** zstd may begin with a frame that holds something else, as pzstd's does. */
+const SKIPPABLE_MAGIC = /^184d2a5.$/;
+
 /** Media types that differ in nothing but the compression. */
 interface LayerFamily {
   readonly uncompressed: string;

@@ -1,11 +1,18 @@
 import { InvalidReferenceError, UnknownTransportError, withoutUserinfo } from '../reference/reference-errors.ts';
+import { dockerArchiveTransport, ociArchiveTransport } from './archive/index.ts';
 import { dirTransport } from './dir/index.ts';
 import { ociTransport } from './oci/index.ts';
 import { registryTransport } from './registry/index.ts';
 import type { ImageName, Transport } from './transport.ts';
 
 /** All transports. A new one is its folder, and its line here. */
-export const transports: readonly Transport[] = [registryTransport, dirTransport, ociTransport];
+export const transports: readonly Transport[] = [
+  registryTransport,
+  dirTransport,
+  ociTransport,
+  ociArchiveTransport,
+  dockerArchiveTransport,
+];
 
 /**
  * Reads the name of an image: `docker://HOST[:PORT]/NAME[:TAG][@DIGEST]`, a bare `NAME[:TAG][@DIGEST]`, `dir:PATH[@DIGEST]`, or whatever else
@@ -29,9 +36,7 @@ export function parseImageName(text: string, table: readonly Transport[] = trans
 const OTHER_TRANSPORTS = new Set([
   'atomic',
   'containers-storage',
-  'docker-archive',
   'docker-daemon',
-  'oci-archive',
   'oci-layout',
   'ostree',
   'sif',

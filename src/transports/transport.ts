@@ -17,8 +17,8 @@ export interface Transport {
   readonly repositoryForm?: string | undefined;
   /** What such a reference names, in a few words, for docs. */
   readonly summary: string;
-  /** What a shell may complete after the prefix. */
-  readonly completes: 'path' | 'image';
+  /** What a shell may complete after the prefix: a directory (`path`), a file, or an image, of which it knows nothing. */
+  readonly completes: 'path' | 'file' | 'image';
   /**
    * Reads a reference.
    * @param text  as the user wrote it, prefix included.

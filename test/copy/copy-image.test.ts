@@ -11,6 +11,7 @@ import { buildImage, buildIndex } from '../support/images.ts';
 
 const image = buildImage({ layers: { count: 2, size: 1000 } });
 const { digest, mediaType, bytes } = image.manifest;
+const [imageId] = image.blobs.keys();
 const platforms = ['amd64', 'arm64'].map((architecture) => ({ os: 'linux', architecture }));
 const images = platforms.map((platform) =>
   buildImage({ layers: { count: 1, size: 500, seed: platform.architecture }, platform }),
@@ -35,7 +36,7 @@ test('writes the manifest when its blobs are there, signatures after it, and com
   assert.equal(calls.filter((call) => call === 'putBlobWithOptions').length, 3);
   assert.deepEqual(manifests, [image.manifest]);
   const { blobs, ...result } = copied;
-  assert.deepEqual(result, { digest, mediaType, size: bytes.length, manifests: 1, skipped: undefined });
+  assert.deepEqual(result, { digest, mediaType, size: bytes.length, imageId, manifests: 1, skipped: undefined });
   assert.equal(blobs.length, 3);
 });
 
@@ -74,6 +75,7 @@ test('does nothing where the destination has this very image, and all it can whe
     digest,
     mediaType,
     size: bytes.length,
+    imageId,
     manifests: 0,
     blobs: [],
     skipped: 'same',

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { access } from 'node:fs/promises';
 import { test } from 'node:test';
+import { digestOf } from '../../src/digest/digest.ts';
 import { copyImage, createCopier, type CopyEvent, type HttpRequest } from '../../src/index.ts';
 import { buildImage, buildIndex, randomBytes } from '../support/images.ts';
 import { startRegistry } from '../support/registry.ts';
@@ -28,6 +29,7 @@ test('tells what a copy came to, in bytes and requests (behaviour 35)', async (t
     digest,
     mediaType,
     size: bytes.length,
+    imageId: digestOf(config),
     manifests: 1,
     blobs: { total: 3, reused: 1, mounted: 0, partial: 0, copied: 2 },
     bytes: {

@@ -119,8 +119,6 @@ test('answers any text with a reference or with an error of its own', () => {
 });
 
 const otherTransports: readonly (readonly [string, string, string])[] = [
-  ['oci-archive:a.tar', 'oci-archive:', 'docker://oci-archive:a.tar'],
-  ['docker-archive:x', 'docker-archive:', 'docker://docker-archive:x'],
   ['docker-daemon:app:1', 'docker-daemon:', 'docker://docker-daemon:app:1'],
   ['containers-storage:app', 'containers-storage:', 'docker://containers-storage:app'],
   ['https://h.io/app', 'https://', 'docker://h.io/app'],

@@ -10,7 +10,8 @@ export function bashCompletion({ commands, transports }: CompletedProgram): stri
     options.filter((option) => option.takesValue && option.choices.length === 0 && !option.isPath),
   );
   const prefixes = transports.map(({ prefix }) => prefix).join(' ');
-  const pathPrefixes = transports.flatMap(({ prefix, isPath }) => (isPath ? [`${prefix}*`] : [])).join('|');
+  const before = (kind: 'path' | 'file'): string =>
+    transports.flatMap(({ prefix, follows }) => (follows === kind ? [`${prefix}*`] : [])).join('|');
   return `# bash completion for imgcopy: source <(imgcopy completion bash)
 _imgcopy() {
   local line=\${COMP_LINE:0:COMP_POINT} command=copy options= arguments= operands=0 i
@@ -45,7 +46,8 @@ ${commands.map((command) => wordsOf(command, prefixes)).join('\n')}
   # The first word may be a command as well.
   ((\${#words[@]} == 2)) && arguments+=' ${commands.map(({ names }) => names[0]).join(' ')}'
   case $word in
-    ${pathPrefixes})
+    ${before('file')}) compopt -o filenames; COMPREPLY=($(compgen -f -- "\${word#*:}")) ;;
+    ${before('path')})
       compopt -o nospace
       COMPREPLY=($(compgen -d -S / -- "\${word#*:}")) ;;
     *)

@@ -31,6 +31,6 @@ export interface CompletedOption {
 export interface CompletedTransport {
   /** `dir:` */
   readonly prefix: string;
-  /** Whether a path follows. */
-  readonly isPath: boolean;
+  /** What follows, if the shell knows: a directory (`path`), or a file. */
+  readonly follows: 'path' | 'file' | undefined;
 }

@@ -20,7 +20,7 @@ const IMAGE_ARGUMENTS: ReadonlySet<string> = new Set(['src', 'dst', 'ref']);
 export function completionScript(shell: Shell, program: Command, transports: readonly Transport[]): string {
   const completed = transports.map(({ prefix, completes }): CompletedTransport => ({
     prefix,
-    isPath: completes === 'path',
+    follows: completes === 'image' ? undefined : completes,
   }));
   const commands = program.commands.map(describe);
   const help: CompletedCommand = {

@@ -17,11 +17,12 @@ ${lines.join('\n')}
 `;
 }
 
-function pathCase({ prefix, isPath }: CompletedTransport): readonly string[] {
-  if (!isPath) return [];
+function pathCase({ prefix, follows }: CompletedTransport): readonly string[] {
+  if (follows === undefined) return [];
+  const complete = follows === 'file' ? '__fish_complete_path' : '__fish_complete_directories';
   return [
     `        case '${prefix}*'`,
-    `            __fish_complete_directories (string replace -- ${prefix} '' $word) | string replace -r '^' ${prefix}`,
+    `            ${complete} (string replace -- ${prefix} '' $word) | string replace -r '^' ${prefix}`,
   ];
 }
 

@@ -1,13 +1,14 @@
 import type { CompletedCommand, CompletedOption, CompletedProgram } from './completed-command.ts';
 
 export function zshCompletion({ commands, transports }: CompletedProgram): string {
-  const paths = transports.filter(({ isPath }) => isPath).map(({ prefix }) => `compset -P ${prefix}`);
+  const after = (kind: 'path' | 'file'): string =>
+    transports.flatMap(({ prefix, follows }) => (follows === kind ? [`compset -P ${prefix}`] : [])).join(' || ');
   const prefixes = transports.map(({ prefix }) => prefix).join(' ');
   const verbs = commands.map(({ names, summary }) => `      ${quoted(`${names[0]}:${summary}`)}`);
   return `#compdef imgcopy
 # zsh completion for imgcopy: source <(imgcopy completion zsh)
 _imgcopy_image() {
-  if ${paths.join(' || ')}; then _files -/; else compadd -S '' -- ${prefixes}; fi
+  if ${after('path')}; then _files -/; elif ${after('file')}; then _files; else compadd -S '' -- ${prefixes}; fi
 }
 _imgcopy() {
   local command=copy

@@ -4,7 +4,7 @@ import type { ImageDestination } from '../../contract/image-destination.ts';
 import type { ImageSource } from '../../contract/image-source.ts';
 import { InvalidReferenceError, withoutUserinfo } from '../../reference/reference-errors.ts';
 import type { ImageName, OpenDestinationOptions, OpenOptions, Transport } from '../transport.ts';
-import { checkNewName, formatLayoutName, type LayoutName, parseLayoutName } from './layout-name.ts';
+import { checkNewName, formatLayoutName, type LayoutName, parseLayoutName } from '../../reference/layout-name.ts';
 
 const PREFIX = 'oci:';
 

@@ -41,7 +41,7 @@ import type {
   UploadedBlob,
 } from '../../contract/image-destination.ts';
 import { hasLayoutFile, layoutPlace, readIndexFile, readLayoutManifest } from './layout-files.ts';
-import { checkNewName, formatLayoutName, type LayoutName } from './layout-name.ts';
+import { checkNewName, formatLayoutName, type LayoutName } from '../../reference/layout-name.ts';
 
 /** What the directory may hold, and what shows that it is a layout. */
 const LAYOUT: Omit<TargetLayout, 'reference'> = {

@@ -20,7 +20,7 @@ import { LocalBlobStore } from '../../local/blob-store.ts';
 import { resolveLocalPath } from '../../local/local-path.ts';
 import { listImageDirectory } from '../../local/source-directory.ts';
 import { hasLayoutFile, type KnownManifest, manifestPath, readIndexFile, readLayoutManifest } from './layout-files.ts';
-import { formatLayoutName, type LayoutName } from './layout-name.ts';
+import { formatLayoutName, type LayoutName } from '../../reference/layout-name.ts';
 
 /** A layout that was found. */
 interface OpenLayout {

@@ -23,10 +23,10 @@ for (const shell of ['bash', 'zsh', 'fish'] as const) {
 /** What is typed, and what is offered; `compopt` calls come first. */
 const completions: readonly (readonly [typed: string, offered: string])[] = [
   ['imgcopy ta', 'tags'],
-  ['imgcopy do', 'nospace docker://'],
-  ['imgcopy a do', 'nospace docker://'],
+  ['imgcopy do', 'nospace docker:// docker-archive:'],
+  ['imgcopy a do', 'nospace docker:// docker-archive:'],
   ['imgcopy copy --jobs 4 a di', 'nospace dir:'],
-  ['imgcopy inspect d', 'nospace docker:// dir:'],
+  ['imgcopy inspect d', 'nospace docker:// dir: docker-archive:'],
   ['imgcopy a docker:', 'nospace //'],
   ['imgcopy help in', 'inspect'],
   ['imgcopy copy --partial ', 'auto always never'],
@@ -38,6 +38,7 @@ const completions: readonly (readonly [typed: string, offered: string])[] = [
   ['imgcopy tags ', ''],
   ['imgcopy --creds ', ''],
   ['imgcopy a dir:/us', 'nospace /usr/'],
+  ['imgcopy a oci-archive:/etc/hostnam', 'filenames /etc/hostname'],
 ];
 
 for (const [typed, offered] of completions) {
@@ -54,7 +55,7 @@ for (const [typed, offered] of completions) {
 /** What is typed, and some of what fish offers. */
 const fishCompletions: readonly (readonly [typed: string, offered: readonly string[]])[] = [
   ['imgcopy ta', ['tags']],
-  ['imgcopy a d', ['docker://', 'dir:']],
+  ['imgcopy a d', ['docker://', 'dir:', 'docker-archive:']],
   ['imgcopy a dir:/us', ['dir:/usr/']],
   ['imgcopy help in', ['inspect']],
   ['imgcopy copy --partial ', ['auto', 'always', 'never']],

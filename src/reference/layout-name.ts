@@ -1,7 +1,7 @@
-import { isDigest, type Digest } from '../../digest/digest.ts';
-import { quote } from '../../errors/printable.ts';
-import { InvalidReferenceError } from '../../reference/reference-errors.ts';
-import { isTag } from '../../reference/registry-reference.ts';
+import { isDigest, type Digest } from '../digest/digest.ts';
+import { quote } from '../errors/printable.ts';
+import { InvalidReferenceError } from './reference-errors.ts';
+import { isTag } from './registry-reference.ts';
 
 /** What `PATH[:REF][@DIGEST]` says. */
 export interface LayoutName {

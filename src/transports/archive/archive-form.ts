@@ -1,0 +1,36 @@
+import type { WaitOptions } from '../../contract/blob-info.ts';
+import type { Archive } from './archive.ts';
+import type { ArchiveImage, WantedImage } from './archive-image.ts';
+
+/** What an archive is written as, and read as. */
+export type ArchiveForm = 'oci' | 'docker';
+
+/** An archive that is to be written, with one image. */
+export interface ArchiveToWrite {
+  readonly form: ArchiveForm;
+  /** Of an OCI archive, the reference in it; of docker's, the full name. Undefined for an image without a name. */
+  readonly name: string | undefined;
+  /** Relative to the working directory, or absolute. */
+  readonly path: string;
+  /** As the user named the image. */
+  readonly reference: string;
+}
+
+export interface OpenImageOptions extends WaitOptions {
+  readonly onWarning: (message: string) => void;
+}
+
+/** Finds an image in an archive of this form. See openLayoutImage, openDockerImage. */
+export async function openImage(
+  form: ArchiveForm,
+  archive: Archive,
+  wanted: WantedImage,
+  options: OpenImageOptions,
+): Promise<ArchiveImage> {
+  if (form === 'oci') {
+    const { openLayoutImage } = await import('./layout-image.ts');
+    return await openLayoutImage(archive, wanted, options);
+  }
+  const { openDockerImage } = await import('./docker-image.ts');
+  return await openDockerImage(archive, wanted, options);
+}

@@ -1,0 +1,11 @@
+import { parseRegistryReference } from '../../reference/registry-reference.ts';
+
+/**
+ * The full name of an image, as docker, podman and containerd store it: `alpine` is `docker.io/library/alpine:latest`.
+ * @param text  the reference as the user wrote it, for messages.
+ * @throws InvalidReferenceError
+ */
+export function fullImageName(name: string, text: string = name): string {
+  const { registry, repository, tag = 'latest' } = parseRegistryReference(name, text);
+  return `${registry}/${repository}:${tag}`;
+}

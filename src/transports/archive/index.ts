@@ -1,0 +1,124 @@
+import type { ImageDestination } from '../../contract/image-destination.ts';
+import type { ImageSource } from '../../contract/image-source.ts';
+import type { Digest } from '../../digest/digest.ts';
+import { placeOfPath } from '../../local/local-path.ts';
+import { checkNewName, formatLayoutName, parseLayoutName } from '../../reference/layout-name.ts';
+import type { ImageName, OpenOptions, Transport } from '../transport.ts';
+import type { ArchiveForm } from './archive-form.ts';
+import { fullImageName } from './image-name.ts';
+
+/** OCI image layouts in one tar file each. */
+export const ociArchiveTransport: Transport = {
+  prefix: 'oci-archive:',
+  form: 'oci-archive:FILE[:REF][@DIGEST]',
+  summary: 'an image in a tar file that holds an OCI layout; FILE may be a named pipe',
+  completes: 'file',
+  parse: (text) => parseArchiveName(text, 'oci'),
+};
+
+/** What `docker save` writes and `docker load` reads. */
+export const dockerArchiveTransport: Transport = {
+  prefix: 'docker-archive:',
+  form: 'docker-archive:FILE[:NAME[:TAG]][@DIGEST]',
+  summary:
+    'an image in a tar file as docker save writes it and docker load, podman load and ctr images import read it; FILE may be a named pipe',
+  completes: 'file',
+  parse: (text) => parseArchiveName(text, 'docker'),
+};
+
+const PREFIXES: Readonly<Record<ArchiveForm, string>> = { oci: 'oci-archive:', docker: 'docker-archive:' };
+
+function parseArchiveName(text: string, form: ArchiveForm): ArchiveName {
+  const { path, name: written, digest } = parseLayoutName(text.slice(PREFIXES[form].length), text);
+  const name = written === undefined || form === 'oci' ? written : fullImageName(written, text);
+  return new ArchiveName(form, path, { written, name, digest });
+}
+
+interface NamedImage {
+  /** As the user wrote it. */
+  readonly written: string | undefined;
+  /** Of docker's, in full. */
+  readonly name: string | undefined;
+  readonly digest: Digest | undefined;
+}
+
+class ArchiveName implements ImageName {
+  readonly transport: string;
+  readonly digest: Digest | undefined;
+  readonly #form: ArchiveForm;
+  readonly #path: string;
+  readonly #image: NamedImage;
+
+  constructor(form: ArchiveForm, path: string, image: NamedImage) {
+    this.transport = PREFIXES[form].slice(0, -1);
+    this.digest = image.digest;
+    this.#form = form;
+    this.#path = path;
+    this.#image = image;
+  }
+
+  toString(): string {
+    const { written, digest } = this.#image;
+    return `${PREFIXES[this.#form]}${formatLayoutName({ path: this.#path, name: written, digest })}`;
+  }
+
+  pinned(digest: Digest): string {
+    return String(new ArchiveName(this.#form, this.#path, { ...this.#image, digest }));
+  }
+
+  withDefaultTag(): ImageName {
+    return this;
+  }
+
+  /** It takes the source's tag, as oci: does; an archive of docker takes the whole name, so that who loads it has it under that name. */
+  completedFrom(source: ImageName | undefined): ImageName {
+    const { written } = this.#image;
+    const taken = written ?? (this.digest === undefined ? this.#nameFrom(source) : undefined);
+    if (taken === undefined) return this;
+    const name = this.#form === 'oci' ? taken : fullImageName(taken);
+    const completed = new ArchiveName(this.#form, this.#path, { ...this.#image, written: taken, name });
+    if (this.#form === 'oci') checkNewName(taken, String(completed));
+    return completed;
+  }
+
+  #nameFrom(source: ImageName | undefined): string | undefined {
+    if (this.#form === 'oci' || source?.tag === undefined) return source?.tag;
+    return source.transport === 'docker' ? fullImageName(nameWithoutDigest(String(source))) : undefined;
+  }
+
+  async place(): Promise<string> {
+    return `file:${await placeOfPath(this.#path)}`;
+  }
+
+  async openSource({ onWarning, signal }: OpenOptions): Promise<ImageSource> {
+    const [{ openArchive }, { openImage }, { ArchiveSource }] = await Promise.all([
+      import('./open-archive.ts'),
+      import('./archive-form.ts'),
+      import('./archive-source.ts'),
+    ]);
+    const archive = await openArchive(this.#path, this.#archive(), { signal });
+    try {
+      const image = await openImage(this.#form, archive, this.#image, { onWarning, signal });
+      return new ArchiveSource(archive, image, String(this));
+    } catch (error) {
+      await archive[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  async openDestination(): Promise<ImageDestination> {
+    const { ArchiveDestination } = await import('./archive-destination.ts');
+    const { name } = this.#image;
+    return new ArchiveDestination({ form: this.#form, name, path: this.#path, reference: String(this) });
+  }
+
+  /** Without the name of an image. */
+  #archive(): string {
+    return `${PREFIXES[this.#form]}${this.#path}`;
+  }
+}
+
+/** `docker://host/name:tag@sha256:…` without what is around the name. */
+function nameWithoutDigest(reference: string): string {
+  return reference.replace('docker://', '').replace(/@.*$/, '');
+}

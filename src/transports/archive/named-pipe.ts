@@ -1,0 +1,33 @@
+import { constants, open } from 'node:fs';
+import { Socket } from 'node:net';
+import type { Readable, Writable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import type { WaitOptions } from '../../contract/blob-info.ts';
+import { systemErrorCode } from '../../errors/imgcopy-error.ts';
+import { onRead } from '../../local/disk-error.ts';
+
+// Without O_NONBLOCK a thread would wait in open() for the other end, and could not be woken when the copy is interrupted.
+const openNow = promisify(open);
+
+/** How often is looked whether somebody reads, in ms. */
+const LOOK_MS = 50;
+
+/** Opens a named pipe for reading. */
+export async function readNamedPipe(path: string): Promise<Readable> {
+  const fd = await onRead(path, () => openNow(path, constants.O_RDONLY | constants.O_NONBLOCK));
+  return new Socket({ fd, readable: true, writable: false });
+}
+
+/** Opens a named pipe for writing, once somebody reads from it. */
+export async function writeNamedPipe(path: string, { signal }: WaitOptions = {}): Promise<Writable> {
+  for (;;) {
+    try {
+      const fd = await openNow(path, constants.O_WRONLY | constants.O_NONBLOCK);
+      return new Socket({ fd, readable: false, writable: true });
+    } catch (error) {
+      if (systemErrorCode(error) !== 'ENXIO') throw error;
+    }
+    await sleep(LOOK_MS, undefined, { signal });
+  }
+}

@@ -1,0 +1,69 @@
+import { ImgcopyError } from '../../errors/imgcopy-error.ts';
+import type { RawManifest } from '../../contract/blob-info.ts';
+import type { ManifestPresence } from '../../contract/image-destination.ts';
+import { layoutBlobPath } from '../../manifest/image-layout.ts';
+import { MAX_INDEX_DEPTH } from '../../manifest/manifest.ts';
+import { isManifestType } from '../../manifest/media-types.ts';
+import { parseManifest } from '../../manifest/parse-manifest.ts';
+import { openRegularFile } from '../../local/regular-file.ts';
+import { type Archive, readSmall } from './archive.ts';
+import { openImage, type ArchiveToWrite } from './archive-form.ts';
+import { blobsOf, headOf } from './archive-head.ts';
+import { readManifest } from './archive-image.ts';
+import { openArchiveFile } from './archive-file.ts';
+import type { TargetFile } from './target-file.ts';
+
+/** What an archive is that has the name of the one to write. One that is not exactly as it would be written is written again, whatever image it has. */
+export async function presentArchive(
+  target: TargetFile,
+  { form, name, reference }: ArchiveToWrite,
+): Promise<ManifestPresence> {
+  const { path } = target;
+  if (target.found?.isFile() !== true) return { state: 'absent' };
+  try {
+    await using archive = await openArchiveFile({ handle: await openRegularFile(path), path, reference });
+    const { manifest } = await openImage(form, archive, {}, { onWarning: () => undefined });
+    const found = await allManifests(archive, manifest);
+    const manifests = found && [...new Map(found.map((one) => [one.digest, one])).values()];
+    const isAsWritten = manifests !== undefined && (await isWhole(archive, form, name, manifests));
+    return { state: 'present', manifest: { ...manifest, isToBeReplaced: !isAsWritten } };
+  } catch (error) {
+    if (error instanceof ImgcopyError) return { state: 'unknown', reason: error };
+    throw error;
+  }
+}
+
+/** A manifest and those below it, in the order in which they are written; undefined where one is not there. */
+async function allManifests(
+  archive: Archive,
+  manifest: RawManifest,
+  depth = 0,
+): Promise<readonly RawManifest[] | undefined> {
+  const parsed = parseManifest(manifest.bytes, manifest.mediaType);
+  if (parsed.kind !== 'index') return [manifest];
+  const found = [manifest];
+  for (const entry of parsed.manifests.filter(({ mediaType }) => isManifestType(mediaType))) {
+    const instance = await readManifest(archive, layoutBlobPath(entry.digest), entry);
+    if (instance === undefined || depth >= MAX_INDEX_DEPTH) return undefined;
+    const below = await allManifests(archive, instance, depth + 1);
+    if (below === undefined) return undefined;
+    found.push(...below);
+  }
+  return found;
+}
+
+async function isWhole(
+  archive: Archive,
+  form: ArchiveToWrite['form'],
+  name: string | undefined,
+  manifests: readonly RawManifest[],
+): Promise<boolean> {
+  for (const { name: member, bytes } of headOf({ form, name, manifests })) {
+    const found = await readSmall(archive, member, { tooLarge: () => new Error('unreachable') });
+    if (found?.equals(bytes) !== true) return false;
+  }
+  for (const { digest, size } of manifests.flatMap(blobsOf)) {
+    if ((await archive.sizeOf(layoutBlobPath(digest))) !== size) return false;
+  }
+  return true;
+}

@@ -1,0 +1,66 @@
+import type { Readable, Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { pack } from 'tar-stream';
+import type { BlobInfo, WaitOptions } from '../../contract/blob-info.ts';
+import { verifiedStream } from '../../digest/verified-stream.ts';
+
+/** Writes a tar archive in one pass, to anything. The same members make the same bytes. */
+export class TarWriter {
+  readonly #pack = pack();
+  readonly #written: Promise<void>;
+
+  /** @param output  ended with the archive, or destroyed. */
+  constructor(output: Writable, { signal }: WaitOptions = {}) {
+    this.#written = pipeline(this.#pack as unknown as NodeJS.ReadableStream, output, { signal });
+    // Who writes a member, or ends the archive, is told.
+    this.#written.catch(() => undefined);
+  }
+
+  async addDirectory(name: string): Promise<void> {
+    await this.#unlessBroken(this.#entry({ name, type: 'directory', mode: 0o755, size: 0 }));
+  }
+
+  async add(name: string, bytes: Buffer): Promise<void> {
+    await this.#unlessBroken(this.#entry({ name, size: bytes.length }, bytes));
+  }
+
+  /**
+   * Adds a blob, verified as it passes.
+   * @throws ContentMismatchError, or the error of the stream or the output. The archive is lost then.
+   */
+  async addBlob(name: string, stream: Readable, { digest, size }: Pick<BlobInfo, 'digest' | 'size'>): Promise<void> {
+    const sink = this.#pack.entry({ ...HEADER, name, size });
+    const verified = verifiedStream({ digest, size });
+    await this.#unlessBroken(pipeline(stream, verified, sink as unknown as Writable));
+  }
+
+  /** Ends the archive. Resolves when the output has all of it. */
+  async end(): Promise<void> {
+    this.#pack.finalize();
+    await this.#written;
+  }
+
+  /** Ends the work on an archive that will not be complete. */
+  async destroy(): Promise<void> {
+    this.#pack.destroy();
+    await this.#written.catch(() => undefined);
+  }
+
+  #entry(
+    header: { readonly name: string; readonly size: number; readonly type?: 'directory'; readonly mode?: number },
+    bytes: Uint8Array = NOTHING,
+  ): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#pack.entry({ ...HEADER, ...header }, bytes, (error) => (error ? reject(error) : resolve()));
+    });
+  }
+
+  /** An output that fails ends the wait for whatever was to go there. */
+  async #unlessBroken(writing: Promise<void>): Promise<void> {
+    writing.catch(() => undefined);
+    await Promise.race([writing, this.#written.then(() => writing)]);
+  }
+}
+
+const NOTHING = Buffer.alloc(0);
+const HEADER = { mtime: new Date(0), mode: 0o644 };
