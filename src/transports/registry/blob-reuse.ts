@@ -61,16 +61,16 @@ export class BlobReuse {
     if (options.probe === true) return this.#probe(info, options);
     if (options.lookOnly === true) return this.#look(info, options);
     this.#selfMount.recall(cache, host);
-    const found = (await this.#findSame(info, options)) ?? (await this.#findSubstitute(info, options));
+    const same = await this.#findSame(info, options);
+    const reused = same.kind === 'missing' ? await this.#findSubstitute(info, options) : reusedAs(info, same);
     this.#selfMount.record(cache, host);
     if (!this.#isListed(info.digest)) {
-      if (found === undefined) this.#misses += 1;
+      if (reused === undefined) this.#misses += 1;
       else this.#hits += 1;
     }
-    if (found === undefined) return { reused: false };
-    const reused = { digest: info.digest, size: info.size, ...found };
+    if (reused === undefined) return { reused: false };
     cache?.recordKnownLocation(reused.digest, this.#own);
-    return { reused: true, ...reused };
+    return reused;
   }
 
   /** A HEAD, and what the next step would be: without a POST, for that opens uploads. */
@@ -104,15 +104,17 @@ export class BlobReuse {
   }
 
   /** The blob itself: mounted from the source, or from where the cache has seen it; or in this repository. */
-  async #findSame(info: BlobInfo, options: TryReusingBlobOptions): Promise<Found | undefined> {
+  async #findSame(info: BlobInfo, options: TryReusingBlobOptions): Promise<Found> {
     const { cache, srcRef, signal } = options;
     const source = this.#mountSource(srcRef);
-    if (source !== undefined) return this.#mount(info, source, signal);
+    if (source !== undefined) return this.#mountFrom(info, source, signal);
     const seen = this.#isListed(info.digest) ? undefined : this.#lastSeen(info.digest, cache);
     const isElsewhere = seen !== undefined && seen.repository !== this.#own.repository;
-    const found = isElsewhere ? await this.#mount(info, seen.repository, signal) : await this.#find(info, options);
-    if (seen !== undefined && (isElsewhere ? found?.mountedFrom : found) === undefined)
-      cache?.forgetKnownLocation(info.digest, seen);
+    const found = isElsewhere
+      ? await this.#mountFrom(info, seen.repository, signal)
+      : await this.#findHere(info, options);
+    const isWrong = isElsewhere ? found.kind !== 'mounted' : found.kind === 'missing';
+    if (seen !== undefined && isWrong) cache?.forgetKnownLocation(info.digest, seen);
     return found;
   }
 
@@ -124,7 +126,7 @@ export class BlobReuse {
   }
 
   /** The same content in another compression, where the user allows it and the manifest can name it. */
-  async #findSubstitute(info: BlobInfo, options: TryReusingBlobOptions): Promise<Found | undefined> {
+  async #findSubstitute(info: BlobInfo, options: TryReusingBlobOptions): Promise<Reused | undefined> {
     const { cache, canSubstitute, signal } = options;
     if (!canSubstitute || cache === undefined || info.mediaType === undefined) return undefined;
     const { mediaType } = info;
@@ -147,6 +149,7 @@ export class BlobReuse {
       await this.#uploads.drop(info.digest);
       const compressionOperation = operation(cache.compressor(info.digest), compression);
       return {
+        reused: true,
         mountedFrom: from,
         digest,
         size: presence.size,
@@ -157,15 +160,20 @@ export class BlobReuse {
     return undefined;
   }
 
-  async #find(info: BlobInfo, { srcRef, signal }: TryReusingBlobOptions): Promise<Found | undefined> {
-    if (this.#selfMount.verdict === 'proven')
-      return (await this.#postMount(info.digest, this.#own.repository, signal)) === 'mounted' ? {} : undefined;
-    if (!this.expectsMissing(info.digest, srcRef)) {
-      const presence = await this.#presence(info, signal);
-      if (presence === 'unknown' && this.#selfMount.verdict === 'untried')
-        return (await this.#postMount(info.digest, this.#own.repository, signal)) === 'mounted' ? {} : undefined;
-      return presence === 'present' ? {} : undefined;
-    }
+  /** In this repository, by the way of asking that takes the fewest round trips for what is known of the host and the blob. */
+  #findHere(info: BlobInfo, { srcRef, signal }: TryReusingBlobOptions): Promise<Found> {
+    if (this.#selfMount.verdict === 'proven') return this.#mountSelf(info, signal);
+    if (this.expectsMissing(info.digest, srcRef)) return this.#headAndMount(info, signal);
+    return this.#headThenMount(info, signal);
+  }
+
+  /** One POST, which tells where the host is known to answer it truly. */
+  async #mountSelf({ digest }: BlobInfo, signal: AbortSignal | undefined): Promise<Found> {
+    return (await this.#postMount(digest, this.#own.repository, signal)) === 'mounted' ? HERE : MISSING;
+  }
+
+  /** Both at once, for the blob will most likely have to be sent; so it shows whether the POST tells the truth. */
+  async #headAndMount(info: BlobInfo, signal: AbortSignal | undefined): Promise<Found> {
     const [presence, answer] = await Promise.all([
       this.#presence(info, signal),
       this.#postSelfMount(info.digest, signal),
@@ -173,17 +181,24 @@ export class BlobReuse {
     if (answer === 'mounted' || answer === 'declined')
       this.#selfMount.compare({ isMounted: answer === 'mounted', presence });
     // A mount of what is not there, by the same host's word, is nothing to rely on.
-    if (presence === 'absent' || (presence === 'unknown' && answer !== 'mounted')) return undefined;
+    if (presence === 'absent' || (presence === 'unknown' && answer !== 'mounted')) return MISSING;
     await this.#uploads.drop(info.digest);
-    return {};
+    return HERE;
   }
 
-  async #mount(info: BlobInfo, from: string, signal: AbortSignal | undefined): Promise<Found | undefined> {
-    if ((await this.#postMount(info.digest, from, signal)) === 'mounted') return { mountedFrom: from };
+  /** A HEAD, for the blob is most likely there; a POST only where that does not tell. */
+  async #headThenMount(info: BlobInfo, signal: AbortSignal | undefined): Promise<Found> {
+    const presence = await this.#presence(info, signal);
+    if (presence === 'unknown' && this.#selfMount.verdict === 'untried') return this.#mountSelf(info, signal);
+    return presence === 'present' ? HERE : MISSING;
+  }
+
+  async #mountFrom(info: BlobInfo, from: string, signal: AbortSignal | undefined): Promise<Found> {
+    if ((await this.#postMount(info.digest, from, signal)) === 'mounted') return { kind: 'mounted', from };
     // Declined: the blob may still be here, and then nothing has to be sent.
-    if ((await this.#presence(info, signal)) !== 'present') return undefined;
+    if ((await this.#presence(info, signal)) !== 'present') return MISSING;
     await this.#uploads.drop(info.digest);
-    return {};
+    return HERE;
   }
 
   #postSelfMount(digest: Digest, signal: AbortSignal | undefined): Promise<MountAnswer | 'unasked'> {
@@ -224,8 +239,18 @@ type Presence = 'present' | 'absent' | 'unknown';
 /** `declined`: an upload was opened instead. */
 type MountAnswer = 'mounted' | 'declined' | 'refused';
 
-/** What differs from the blob that was asked for. */
-type Found = Partial<Omit<Extract<ReusedBlob, { reused: true }>, 'reused'>>;
+/** Where the very blob that was asked for was found. `here`: in this repository. */
+type Found =
+  { readonly kind: 'here' } | { readonly kind: 'mounted'; readonly from: string } | { readonly kind: 'missing' };
+
+const HERE: Found = { kind: 'here' };
+const MISSING: Found = { kind: 'missing' };
+
+type Reused = Extract<ReusedBlob, { reused: true }>;
+
+function reusedAs({ digest, size }: BlobInfo, found: Exclude<Found, { kind: 'missing' }>): Reused {
+  return { reused: true, digest, size, ...(found.kind === 'mounted' && { mountedFrom: found.from }) };
+}
 
 function operation(from: CompressionAlgorithm | undefined, to: CompressionAlgorithm): CompressionOperation {
   if (to === 'uncompressed') return 'decompress';
