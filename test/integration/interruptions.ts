@@ -53,3 +53,16 @@ export function bytesSentOf(registry: TestRegistry, digest: Digest): number {
     .select({ method: 'GET', path: new RegExp(`/blobs/${digest}$`) })
     .reduce((sum, { bytesSent }) => sum + bytesSent, 0);
 }
+
+/** JavaScript for the process of a copy, which kills it at the rename of a file to this name. */
+export function killAtRename(name: string, when: 'before' | 'after'): string {
+  return `
+    import fs from 'node:fs/promises';
+    import { syncBuiltinESMExports } from 'node:module';
+    const { rename } = fs;
+    fs.rename = async (from, to) => {
+      if (${when === 'after'} || !to.endsWith('/${name}')) await rename(from, to);
+      if (to.endsWith('/${name}')) process.kill(process.pid, 'SIGKILL');
+    };
+    syncBuiltinESMExports();`;
+}

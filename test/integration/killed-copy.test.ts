@@ -6,7 +6,7 @@ import { buildImage, buildIndex, randomBytes, type TestImage } from '../support/
 import { runImgcopy, startImgcopy } from '../support/imgcopy-command.ts';
 import { startRegistry, type TestRegistry } from '../support/registry.ts';
 import { assertHoldsOnly, isWhole, temporaryDirectory, writeImage } from '../transports/dir/image-directory.ts';
-import { bytesSentOf, holdFrom, never, partialName, sizeOf, untilFileHas } from './interruptions.ts';
+import { bytesSentOf, holdFrom, killAtRename, never, partialName, sizeOf, untilFileHas } from './interruptions.ts';
 
 const MB = 1_000_000;
 const shared = randomBytes('shared', 100_000);
@@ -128,16 +128,4 @@ function layerOf({ manifest }: TestImage): Digest {
 
 function blobPath(digest: Digest): RegExp {
   return new RegExp(`/blobs/${digest}$`);
-}
-
-function killAtRename(name: string, when: 'before' | 'after'): string {
-  return `
-    import fs from 'node:fs/promises';
-    import { syncBuiltinESMExports } from 'node:module';
-    const { rename } = fs;
-    fs.rename = async (from, to) => {
-      if (${when === 'after'} || !to.endsWith('/${name}')) await rename(from, to);
-      if (to.endsWith('/${name}')) process.kill(process.pid, 'SIGKILL');
-    };
-    syncBuiltinESMExports();`;
 }

@@ -21,7 +21,7 @@ async function directoryWithOlder(t: TestContext): Promise<string> {
 
 /** @returns exit status and signal. */
 async function runWriter(...parameters: readonly string[]): Promise<readonly [number | null, string | null]> {
-  const child = spawn(process.execPath, [WRITER, ...parameters], { stdio: ['ignore', 'ignore', 'inherit'] });
+  const child = spawn(process.execPath, [WRITER, 'dir', ...parameters], { stdio: ['ignore', 'ignore', 'inherit'] });
   return (await once(child, 'exit')) as [number | null, string | null];
 }
 

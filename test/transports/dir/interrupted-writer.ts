@@ -4,14 +4,16 @@ import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { argv, kill, pid } from 'node:process';
 import { beginDirDestination, putImage } from './image-directory.ts';
+import { beginOciDestination } from '../oci/layout-directory.ts';
 import { newer, signature } from './interrupted-images.ts';
 
 /**
- * Writes an image to a directory.
- * Usage: interrupted-writer.ts DIRECTORY snapshots PARENT  copies the directory to PARENT/1, PARENT/2, …, before each step that changes the disk
- *        interrupted-writer.ts DIRECTORY kill              dies right before the rename of manifest.json
+ * Writes an image to a directory, as TRANSPORT has it: `dir` or `oci`, which names it `latest`.
+ * Usage: interrupted-writer.ts TRANSPORT DIRECTORY snapshots PARENT  copies the directory to PARENT/1, PARENT/2, …, before each step that changes the disk
+ *        interrupted-writer.ts TRANSPORT DIRECTORY kill              dies right before the rename that makes the image visible
  */
-const [, , directory = '', mode, parent = ''] = argv;
+const [, , transport, directory = '', mode, parent = ''] = argv;
+const visible = join(directory, transport === 'oci' ? 'index.json' : 'manifest.json');
 let steps = 0;
 
 type Operation = (...parameters: unknown[]) => unknown;
@@ -23,7 +25,7 @@ function interrupt(owner: object, names: readonly string[]): void {
     operations[name] = function (this: unknown, ...parameters: unknown[]): unknown {
       steps += 1;
       if (mode === 'snapshots') cpSync(directory, join(parent, String(steps)), { recursive: true });
-      else if (name === 'rename' && parameters[1] === join(directory, 'manifest.json')) kill(pid, 'SIGKILL');
+      else if (name === 'rename' && parameters[1] === visible) kill(pid, 'SIGKILL');
       return Reflect.apply(original, this, parameters);
     };
   }
@@ -35,5 +37,6 @@ await handle.close();
 interrupt(fs, ['open', 'mkdir', 'rename', 'rm', 'rmdir']);
 syncBuiltinESMExports();
 
-await using destination = await beginDirDestination(directory);
+await using destination =
+  transport === 'oci' ? await beginOciDestination(directory, 'latest') : await beginDirDestination(directory);
 await putImage(destination, newer, [signature]);

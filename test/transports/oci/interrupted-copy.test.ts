@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, readdir, realpath } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { putImage, temporaryDirectory } from '../dir/image-directory.ts';
+import { newer, older } from '../dir/interrupted-images.ts';
+import {
+  assertHolds,
+  beginOciDestination,
+  filesIn,
+  holdsBlobsOf,
+  listedIn,
+  listing,
+  writeLayout,
+} from './layout-directory.ts';
+
+const WRITER = fileURLToPath(new URL('../dir/interrupted-writer.ts', import.meta.url));
+
+async function runWriter(...parameters: readonly string[]): Promise<string | null> {
+  const child = spawn(process.execPath, [WRITER, 'oci', ...parameters], { stdio: ['ignore', 'ignore', 'inherit'] });
+  const [status, signal] = (await once(child, 'exit')) as [number | null, string | null];
+  return signal ?? (status === 0 ? null : String(status));
+}
+
+async function layoutWithOlder(t: TestContext): Promise<string> {
+  const directory = await realpath(await temporaryDirectory(t));
+  await writeLayout(directory, ['latest', older], ['other', older]);
+  return directory;
+}
+
+/** Checks that a layout is the old one or the new one, and that the copy can be run again. */
+async function assertRecovers(directory: string, when: string): Promise<void> {
+  const before = await listedIn(directory);
+  const isNew = before.includes(listing(['latest', newer])[0] ?? '');
+  assert.deepEqual(before, listing(['latest', isNew ? newer : older], ['other', older]), when);
+  assert.equal(await holdsBlobsOf(directory, older), true, when);
+  if (isNew) assert.equal(await holdsBlobsOf(directory, newer), true, when);
+  {
+    await using destination = await beginOciDestination(directory, 'latest');
+    await putImage(destination, newer);
+  }
+  assert.deepEqual(await listedIn(directory), listing(['latest', newer], ['other', older]), when);
+  assert.equal(await holdsBlobsOf(directory, newer), true, when);
+  const left = (await filesIn(directory)).filter((name) => name.endsWith('.new'));
+  assert.deepEqual(left, [], `${when}: what the ended run left of small files is removed`);
+}
+
+test('a copy that ends at any step leaves the old layout or the new one, and can be run again', async (t) => {
+  const directory = await layoutWithOlder(t);
+  const snapshots = join(await temporaryDirectory(t), 'snapshots');
+  await mkdir(snapshots);
+  assert.equal(await runWriter(directory, 'snapshots', snapshots), null);
+  const steps = await readdir(snapshots);
+  assert.ok(steps.length > 40, `${steps.length} steps of blobs, manifests and the index`);
+  for (const step of steps) await assertRecovers(join(snapshots, step), `before step ${step}`);
+});
+
+test('a first copy that ends at any step leaves no layout that lies, and can be run again', async (t) => {
+  const directory = join(await realpath(await temporaryDirectory(t)), 'lay');
+  await mkdir(directory);
+  const snapshots = join(await temporaryDirectory(t), 'snapshots');
+  await mkdir(snapshots);
+  assert.equal(await runWriter(directory, 'snapshots', snapshots), null);
+  await assertHolds(directory, ['latest', newer]);
+  for (const step of await readdir(snapshots)) {
+    const snapshot = join(snapshots, step);
+    const before = await listedIn(snapshot);
+    if (before.length > 0) assert.equal(await holdsBlobsOf(snapshot, newer), true, step);
+    {
+      await using destination = await beginOciDestination(snapshot, 'latest');
+      await putImage(destination, newer);
+    }
+    assert.deepEqual(await listedIn(snapshot), listing(['latest', newer]), step);
+    assert.equal(await holdsBlobsOf(snapshot, newer), true, step);
+  }
+});
+
+test('a copy that is killed between its blobs and the index keeps the blobs', async (t) => {
+  const directory = await layoutWithOlder(t);
+  assert.equal(await runWriter(directory, 'kill'), 'SIGKILL');
+  assert.deepEqual(await listedIn(directory), listing(['latest', older], ['other', older]));
+  await using destination = await beginOciDestination(directory, 'latest');
+  assert.deepEqual(await putImage(destination, newer), [], 'no blob had to be written again');
+  assert.deepEqual(await listedIn(directory), listing(['latest', newer], ['other', older]));
+});
