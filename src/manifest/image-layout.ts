@@ -36,7 +36,7 @@ export interface LayoutImage {
   readonly fullName: string | undefined;
 }
 
-/** What of a layout is meant. Both: the image under this name, which must have this digest. Neither: its one image. */
+/** What of a layout is meant. Both: the image under this name, which must have this digest. Neither: its one image; images without a name count only where none has one. */
 export interface LayoutChoice {
   readonly name?: string | undefined;
   readonly digest?: Digest | undefined;
@@ -111,9 +111,10 @@ export function findImage(
     // A name must have this digest; a digest alone may be that of any manifest in the layout.
     if (found !== undefined || name === undefined) return found;
   }
-  const [first] = named;
+  const meant = name === undefined ? withNameOrAll(images) : named;
+  const [first] = meant;
   if (first === undefined) throw notFound(images, name, reference);
-  if (new Set(named.map((image) => image.descriptor.digest)).size > 1) throw severalImages(named, name, reference);
+  if (new Set(meant.map((image) => image.descriptor.digest)).size > 1) throw severalImages(named, name, reference);
   return first;
 }
 
@@ -136,6 +137,14 @@ export function withImages(bytes: Buffer | undefined, images: readonly ImageToLi
 function isSameJson(one: Buffer, other: Buffer): boolean {
   const [first, second] = [one, other].map((bytes) => JSON.stringify(JSON.parse(bytes.toString())));
   return first === second;
+}
+
+/**
+ * The images that have a name, where any has. oras lists the instances of an index beside it, and skopeo what had a name before, without a name.
+ */
+function withNameOrAll(images: readonly LayoutImage[]): readonly LayoutImage[] {
+  const named = images.filter(({ name, fullName }) => name !== undefined || fullName !== undefined);
+  return named.length > 0 ? named : images;
 }
 
 const EMPTY_INDEX = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: MediaType.ociIndex, manifests: [] }));

@@ -133,6 +133,15 @@ describe('finding an image', () => {
     assert.equal(findImage(one, {}, REFERENCE)?.descriptor.digest, digest('a'));
   });
 
+  test('images without a name do not count beside one that has a name', () => {
+    const one = images({ of: 'instance' }, { of: 'a', name: 'v1' }, { of: 'old' });
+    assert.equal(findImage(one, {}, REFERENCE)?.descriptor.digest, digest('a'));
+    const saved = images({ of: 'instance' }, { of: 'a', fullName: 'docker.io/library/app:1' });
+    assert.equal(findImage(saved, {}, REFERENCE)?.descriptor.digest, digest('a'));
+    const { message } = failure(() => findImage(images({ of: 'a' }, { of: 'b' }), {}, REFERENCE));
+    assert.equal(message, `oci:lay has several images: ${digest('a')}, ${digest('b')}`);
+  });
+
   test('a digest that is not listed may be that of a manifest below', () => {
     assert.equal(findImage(several, { digest: digest('x') }, REFERENCE), undefined);
   });
@@ -165,7 +174,7 @@ describe('finding an image', () => {
 
   test('names cannot steer a terminal', () => {
     const odd = images({ of: 'a', name: 'v1\u001b[31m\nv2' }, { of: 'b' });
-    const { message, hint } = failure(() => findImage(odd, {}, REFERENCE));
+    const { message, hint } = failure(() => findImage(odd, { name: 'none' }, REFERENCE));
     assert.doesNotMatch(`${message}${hint}`, /\p{Cc}/u);
   });
 
