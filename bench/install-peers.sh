@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the benchmark compares imgcopy with and measures through, and the proxies and the terminal that tests use, where it is missing:
+# Installs what the benchmark compares imgcopy with and measures through, and the tools, proxies and terminal that tests use, where it is missing:
 # crane, regctl, oras and distribution v3 (`registry`) with Go, the rest with apt-get, as root.
 set -euo pipefail
 
@@ -14,7 +14,7 @@ for module in \
 done
 
 missing=()
-for package in skopeo docker-registry python3 squid tinyproxy tmux; do
+for package in skopeo buildah umoci docker-registry python3 squid tinyproxy tmux; do
   command -v "$package" >/dev/null || missing+=("$package")
 done
 command -v danted >/dev/null || missing+=(dante-server)
