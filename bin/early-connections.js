@@ -17,6 +17,9 @@ const FLAGS = new Set([
   '--all',
   '--force',
   '--no-cache',
+  '--plain-http',
+  '--src-plain-http',
+  '--dest-plain-http',
   '--sparse',
 ]);
 const REFERENCE = /^(docker:\/\/)?([\w-]+(?:\.[\w-]+)*)(?::(\d{1,5}))?\//;
@@ -48,14 +51,14 @@ export async function connectEarly(argv, env) {
   await Promise.race([Promise.all(found), new Promise((resolve) => setTimeout(resolve, LOOKUP_MS))]);
 }
 
-/** The registries that operands name; each once, none of this machine. */
+/** The registries that operands name; each once. */
 function hostsIn(argv) {
   const found = new Map();
   argv.forEach((argument, index) => {
     const before = argv[index - 1] ?? '';
     if (before.startsWith('-') && !FLAGS.has(before)) return;
     const [, scheme, name, port] = REFERENCE.exec(argument) ?? [];
-    if (name === undefined || /^(?:localhost$|127\.)/.test(name)) return;
+    if (name === undefined) return;
     // Without a scheme, a first part with neither dot nor port is a user of Docker Hub; some are names of transports.
     if (scheme === undefined && port === undefined && !name.includes('.')) return;
     if (scheme === undefined && /^(?:dir|oci)$/.test(name)) return;

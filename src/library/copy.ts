@@ -1,5 +1,6 @@
 import { nowMs } from '../io/clock.ts';
-import { copyImage, type CopiedImage } from '../copy/copy-image.ts';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { CopiedImage } from '../copy/copy-image.ts';
 import type { PreparedRun } from '../copy/copy-run.ts';
 import type { ImageDestination } from '../contract/image-destination.ts';
 import type { ImageSource } from '../contract/image-source.ts';
@@ -42,6 +43,7 @@ export async function copyBetween(
   return underOwnSignal(options.signal, async (signal) => {
     const job: CopyJob = { shared, options, tally, signal };
     const ends = await resolveEnds(job, from, to);
+    await approach(job, ends);
     await using source = await openSource(job, ends);
     const copied = await forDestination(options.destinationId, () => copyTo(job, ends, source.end));
     if (ends.source.name !== undefined) await finishSource(job, source.end);
@@ -54,6 +56,7 @@ async function copyTo(job: CopyJob, ends: Ends, source: ImageSource): Promise<Om
   await using destination = await openDestination(job, ends, source);
   const { reference } = destination.end;
   tally.emit({ type: 'started', source: source.reference, destination: reference });
+  const { copyImage } = await import('../copy/copy-image.ts');
   const copied = await copyImage(prepareRun(job, source, destination.end), {
     ...options,
     sourceDigest: ends.source.name?.digest,
@@ -98,6 +101,19 @@ function named(name: ImageName): { readonly name: ImageName } {
 
 function handed<T>(object: T): { readonly object: T } {
   return { object };
+}
+
+/** Connections begin before the rest of the program is loaded. */
+async function approach(job: CopyJob, { source, destination }: Ends): Promise<void> {
+  const { source: from = {}, destination: to = {} } = job.options;
+  // What goes wrong is told when they are opened.
+  await Promise.allSettled([
+    source.name?.approach?.('read', { ...openOptions(job), endpoint: from }),
+    destination.name?.approach?.('write', { ...openOptions(job), endpoint: to }),
+  ]);
+  // TCP that is open by now goes on with TLS: a first turn ends what the event loop is at, a second one looks at sockets.
+  await nextTurn();
+  await nextTurn();
 }
 
 /** An end that is open. What the copy has opened it disposes of; what it was handed it leaves open. */

@@ -50,6 +50,11 @@ export interface ImageName {
   /** Equal for two names of one place. */
   place(): Promise<string>;
 
+  /**
+   * Begins what takes time before the image can be opened, such as a connection, and does not wait for it. What goes wrong is told when it is opened.
+   * Absent where nothing takes time.
+   */
+  approach?(use: 'read' | 'write', options: OpenOptions): Promise<void>;
   /** Opens the image for reading. It makes nothing and locks nothing. Absent where images are only written. */
   openSource?(options: OpenSourceOptions): Promise<ImageSource>;
   /** Opens the image for writing. It makes nothing and locks nothing: see ImageDestination.begin. Absent where images are only read. */

@@ -39,20 +39,18 @@ async function startCounter(t: TestContext): Promise<{ readonly port: number; re
 test('begins a connection to each registry before the program is loaded', options, async (t) => {
   const env = { HOME: await openHome(t) };
   const [from, to] = [await startCounter(t), await startCounter(t)];
-  const args = [`0.0.0.0:${from.port}/app:1`, '-q', `docker://0.0.0.0:${to.port}/app:1`];
+  const args = ['--plain-http', `localhost:${from.port}/app:1`, '-q', `docker://0.0.0.0:${to.port}/app:1`];
   const { status } = await runImgcopy(args, { env, file: builtProgram, preload: withoutProgram });
   assert.deepEqual([status, from.connections(), to.connections()], [99, 1, 1]);
 });
 
-test('begins none for what may not be a registry, is this machine, or is behind a proxy', options, async (t) => {
+test('begins none for what may not be a registry, or is behind a proxy', options, async (t) => {
   const env = { HOME: await openHome(t) };
   const { port, connections } = await startCounter(t);
   const name = `0.0.0.0:${port}/app:1`;
   const cases: readonly (readonly string[])[] = [
     ['inspect', '--authfile', name],
     ['inspect', '--json'],
-    ['inspect', `127.0.0.1:${port}/app`],
-    ['inspect', `localhost:${port}/app`],
     ['copy', `dir:${port}/app`, `./0.0.0.0:${port}/app`],
   ];
   for (const args of cases) {
@@ -72,4 +70,28 @@ test('sends its first request over the connection that was begun early', options
   const { status, stderr } = await runImgcopy(args, { env, file: builtProgram });
   const connections = new Set(registry.requests.map(({ connection }) => connection));
   assert.deepEqual([status, stderr, [...connections]], [0, '', [1]]);
+});
+
+test('begins TLS with both registries before undici is asked to connect', options, async (t) => {
+  const env = { HOME: await openHome(t) };
+  const first = async (): Promise<{ port: number; byte: Promise<number | undefined> }> => {
+    const { promise, resolve } = Promise.withResolvers<number | undefined>();
+    const server = createServer((socket) => {
+      socket
+        .on('error', () => undefined)
+        .once('data', (bytes) => resolve(bytes[0]))
+        .once('close', () => resolve(undefined));
+    });
+    return { port: await listen(t, server), byte: promise };
+  };
+  const [from, to] = [await first(), await first()];
+  const endBeforeUndici = `
+    import { subscribe } from 'node:diagnostics_channel';
+    subscribe('undici:client:beforeConnect', () => process.exit(99));
+  `;
+  // The names of hosts: https is certain for them. 0.0.0.0 leads to this machine.
+  const args = ['-q', `0.0.0.0:${from.port}/app:1`, `0.0.0.0:${to.port}/app:1`];
+  const { status } = await runImgcopy(args, { env, file: builtProgram, preload: endBeforeUndici });
+  const HANDSHAKE = 22;
+  assert.deepEqual([status, await from.byte, await to.byte], [99, HANDSHAKE, HANDSHAKE]);
 });

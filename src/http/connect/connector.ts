@@ -30,6 +30,8 @@ export class Connector {
   readonly #waiting = new Map<string, ((socket: Socket | undefined) => void)[]>();
   /** The first connection to each origin that was asked for, once it is there. */
   readonly #first = new Map<string, Promise<Socket>>();
+  /** Those of them that no request has had yet. */
+  readonly #prepared = new Map<string, Promise<Socket>>();
   /** Hosts that something was asked of. */
   readonly #known = new Set<string>();
   #isClosed = false;
@@ -48,7 +50,7 @@ export class Connector {
     );
   };
 
-  proxyFor(url: URL): Proxy | undefined {
+  proxyFor(url: Pick<Target, 'protocol' | 'hostname' | 'port'>): Proxy | undefined {
     return this.#dialer.proxyFor(url);
   }
 
@@ -58,6 +60,19 @@ export class Connector {
 
   alertFrom(url: URL): Error | undefined {
     return this.#dialer.alertFrom(url);
+  }
+
+  /** Begins the connection that the first request to an origin will have; not through a proxy. */
+  prepare({ protocol, host, hostname, port }: URL): void {
+    const target = { protocol, host, hostname, port };
+    const key = keyOf(target);
+    if (this.#first.has(key) || this.proxyFor(target) !== undefined) return;
+    // It keeps the process alive for a request alone.
+    const dialled = this.#dialer.dial(target).then((socket) => socket.unref());
+    // Whoever makes the request is told.
+    dialled.catch(() => undefined);
+    this.#first.set(key, dialled);
+    this.#prepared.set(key, dialled);
   }
 
   /**
@@ -85,6 +100,12 @@ export class Connector {
 
   async #connect(target: Target): Promise<Socket> {
     const key = keyOf(target);
+    const prepared = this.#prepared.get(key);
+    this.#prepared.delete(key);
+    if (prepared !== undefined) {
+      const socket = await prepared;
+      if (!socket.destroyed) return socket.ref();
+    }
     const ready = this.#takeHeld(key) ?? (await this.#nextOpened(key));
     if (ready !== undefined) return ready;
     const dialled = this.#dialer.dial(target);
@@ -117,8 +138,7 @@ export class Connector {
     for (let count = 0; count < wanted; count += 1) {
       this.#opening.set(key, (this.#opening.get(key) ?? 0) + 1);
       void this.#dialer
-        // The first handshake tells whether the others would succeed, and leaves a session that they resume.
-        .dial(target, () => this.#first.get(key))
+        .dial(target, () => this.#firstSession(target))
         .catch(() => undefined)
         .then((socket) => {
           this.#opening.set(key, (this.#opening.get(key) ?? 1) - 1);
@@ -127,6 +147,12 @@ export class Connector {
           else if (socket !== undefined) this.#hold(key, socket);
         });
     }
+  }
+
+  /** The first handshake tells whether the others would succeed, and leaves a session that they resume. */
+  async #firstSession(target: Target): Promise<void> {
+    await this.#first.get(keyOf(target));
+    await this.#dialer.sessionOf(target);
   }
 
   #hold(key: string, socket: Socket): void {

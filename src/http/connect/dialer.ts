@@ -27,11 +27,16 @@ export interface DialerOptions {
 /** Answers of servers that miss a client certificate, or do not accept the one they were shown, though they let the handshake pass (nginx). */
 const UNFIT: ReadonlySet<string> = new Set(['400', '403', '495', '496']);
 
+/** A session that takes longer to come is not waited for, in ms. */
+const SESSION_MS = 20;
+
 /** Knows how each origin is reached, and opens connections: TCP, through a proxy where there is one, then TLS. */
 export class Dialer {
   readonly #options: DialerOptions;
   /** Of the last handshake with a host, to be resumed by the next. */
   readonly #sessions = new Map<string, Buffer>();
+  /** Who waits for a session of a host. */
+  readonly #waiting = new Map<string, (() => void)[]>();
   readonly #fitting = new Map<string, Promise<SecureContext>>();
   /** The alert that a host sent after a handshake. By TLS 1.3, that is how it refuses a client certificate, or the lack of one. */
   readonly #alerts = new Map<string, Error>();
@@ -93,6 +98,16 @@ export class Dialer {
   /** What a host said by an alert: it may have said so over another connection than the one that a request went over. */
   alertFrom({ host }: Pick<Target, 'host'>): Error | undefined {
     return this.#alerts.get(host);
+  }
+
+  /** Waits for a session that the next handshake with a host can resume: by TLS 1.3 it comes right after a handshake, or with the first answer. */
+  async sessionOf({ host }: Pick<Target, 'host'>): Promise<void> {
+    if (this.#sessions.has(host)) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const waiting = [...(this.#waiting.get(host) ?? []), resolve];
+    this.#waiting.set(host, waiting);
+    setTimeout(resolve, SESSION_MS);
+    await promise;
   }
 
   /** Ends all connections, those that are not established yet among them. */
@@ -164,7 +179,11 @@ export class Dialer {
       if (/alert/i.test(`${systemErrorCode(error)}`)) this.#alerts.set(host, error);
     });
     // Only now: a session that is resumed is not checked again.
-    const keep = (made: Buffer): void => void this.#sessions.set(host, made);
+    const keep = (made: Buffer): void => {
+      this.#sessions.set(host, made);
+      for (const resolve of this.#waiting.get(host) ?? []) resolve();
+      this.#waiting.delete(host);
+    };
     secure.on('session', keep);
     const made = secure.getSession();
     if (made !== undefined && secure.getProtocol() !== 'TLSv1.3') keep(made);

@@ -33,6 +33,8 @@ const PROXY_VARIABLES = ['HTTPS_PROXY', 'HTTP_PROXY', 'https_proxy', 'http_proxy
 /** A way to send that owns its connections. */
 export interface Connections extends AsyncDisposable {
   readonly send: Send;
+  /** Begins the connection that the first request to an origin will have. */
+  readonly prepare: (origin: URL) => Promise<void>;
   /**
    * Whether a host speaks TLS, be its certificate accepted or not.
    * @returns the failure of the handshake, where it does not.
@@ -46,15 +48,23 @@ export interface Connections extends AsyncDisposable {
  * connection's flow control lets through.
  */
 export function openConnections(options: ConnectionsOptions): Connections {
+  let made: Promise<Connector> | undefined;
   let opened: Promise<OpenAgent> | undefined;
-  const open = (): Promise<OpenAgent> => (opened ??= openAgent(options));
+  const connector = (): Promise<Connector> => (made ??= makeConnector(options));
+  const open = (): Promise<OpenAgent> => (opened ??= openAgent(options, connector()));
   return {
     send: async (request) => await sendWith(await open(), request, options.idleTimeoutMs),
-    speaksTls: async (request) => await tryTls(await open(), request),
+    prepare: (origin) =>
+      connector().then(
+        (one) => one.prepare(origin),
+        // A request will fail for the same reason.
+        () => undefined,
+      ),
+    speaksTls: async (request) => await tryTls(await connector(), request),
     async [Symbol.asyncDispose](): Promise<void> {
-      const { agent, connector } = (await opened) ?? {};
+      const { agent } = (await opened) ?? {};
       const destroyed = agent?.destroy(closed());
-      connector?.close();
+      (await made)?.close();
       await destroyed;
     },
   };
@@ -72,13 +82,15 @@ interface OpenAgent {
   readonly request: (this: Dispatcher, options: Dispatcher.RequestOptions) => Promise<Dispatcher.ResponseData>;
 }
 
-async function openAgent({ connections, trust, ownHost, env = {} }: ConnectionsOptions): Promise<OpenAgent> {
+async function makeConnector({ trust, ownHost, env = {} }: ConnectionsOptions): Promise<Connector> {
+  const proxyFor = await proxies(env);
+  return new Connector({ dialer: new Dialer({ trust, ownHost, proxyFor, timeoutMs: CONNECT_TIMEOUT_MS }) });
+}
+
+async function openAgent({ connections }: ConnectionsOptions, made: Promise<Connector>): Promise<OpenAgent> {
   const { default: request } = await import('undici/lib/api/api-request.js');
   const { default: Agent } = await import('undici/lib/dispatcher/agent.js');
-  const proxyFor = await proxies(env);
-  const connector = new Connector({
-    dialer: new Dialer({ trust, ownHost, proxyFor, timeoutMs: CONNECT_TIMEOUT_MS }),
-  });
+  const connector = await made;
   const agent = new Agent({
     allowH2: false,
     connections,
@@ -141,7 +153,7 @@ function closedWithoutReason(error: unknown): boolean {
   return ['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'].includes(systemErrorCode(error) ?? '');
 }
 
-async function tryTls({ connector }: OpenAgent, request: HttpRequest): Promise<true | NetworkError> {
+async function tryTls(connector: Connector, request: HttpRequest): Promise<true | NetworkError> {
   const { signal, url } = request;
   try {
     signal?.throwIfAborted();

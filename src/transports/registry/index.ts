@@ -76,6 +76,16 @@ class RegistryName implements ImageName {
     return Promise.resolve(String(this));
   }
 
+  async approach(use: 'read' | 'write', options: OpenOptions): Promise<void> {
+    const [access, { address, ...endpoint }] = await Promise.all([
+      options.access(),
+      use === 'write'
+        ? endpointToWrite(this.#reference, options)
+        : endpointsToRead(this.#reference, options).then(([first]) => first),
+    ]);
+    await access.approach(address.registry, endpoint);
+  }
+
   async openSource(options: OpenSourceOptions): Promise<ImageSource> {
     const [{ openRegistrySource }, access, resolved] = await Promise.all([
       import('./registry-source.ts'),

@@ -140,6 +140,13 @@ export class RegistryAccess implements AsyncDisposable {
     return this.#options.policy;
   }
 
+  /** Begins the connection that the first request will have, where it is certain how the registry is reached. */
+  async approach(registry: string, endpoint: RegistryEndpoint): Promise<void> {
+    const origin = certainOrigin(registry, endpoint);
+    if (origin === undefined) return;
+    await this.#network(registry, endpoint.tls ?? {}).connections.prepare(new URL(origin));
+  }
+
   /** Finds out how a registry is reached, where that is not certain: loopback hosts, and those whose certificate is not checked. */
   async reach(registry: string, options: ReachOptions): Promise<ReachedRegistry> {
     const { credentials, scopes, observer } = options;
@@ -212,11 +219,9 @@ interface Origin {
  */
 async function findOrigin(registry: string, options: ReachOptions, { speaksTls }: Connections): Promise<Origin> {
   const { side, signal } = options;
-  const host = apiHost(registry);
-  const http = new URL(`http://${host}`).origin;
-  const https = new URL(`https://${host}`).origin;
-  if (options.plainHttp) return { origin: http };
-  if (options.tls?.verify !== false && !isLoopbackHost(registry)) return { origin: https };
+  const certain = certainOrigin(registry, options);
+  if (certain !== undefined) return { origin: certain };
+  const { http, https } = originsOf(registry);
   try {
     const answer = await speaksTls({ method: 'HEAD', url: new URL('/v2/', https), side, signal });
     return answer === true ? { origin: https } : { origin: http, failedTls: answer };
@@ -224,6 +229,18 @@ async function findOrigin(registry: string, options: ReachOptions, { speaksTls }
     if (error instanceof NetworkError && error.failure !== 'unresolved') return { origin: http, failedTls: error };
     throw error;
   }
+}
+
+/** Undefined where https has to be tried. */
+function certainOrigin(registry: string, { plainHttp, tls }: RegistryEndpoint): string | undefined {
+  const { http, https } = originsOf(registry);
+  if (plainHttp) return http;
+  return tls?.verify === false || isLoopbackHost(registry) ? undefined : https;
+}
+
+function originsOf(registry: string): { readonly http: string; readonly https: string } {
+  const host = apiHost(registry);
+  return { http: new URL(`http://${host}`).origin, https: new URL(`https://${host}`).origin };
 }
 
 /** Where https was tried before http, an error of http tells of both. */

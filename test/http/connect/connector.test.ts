@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, Socket } from 'node:net';
+import { getCACertificates, setDefaultCACertificates, type TLSSocket } from 'node:tls';
 import { test, type TestContext } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Side } from '../../../src/errors/imgcopy-error.ts';
@@ -11,6 +12,8 @@ import { Trust, type TlsSettings } from '../../../src/http/connect/trust.ts';
 import { writeAuthority } from '../../support/certificate-files.ts';
 import { selfSignedCertificate } from '../../support/certificate.ts';
 import { listen, serveTls } from '../../support/http-servers.ts';
+import { startRealRegistry } from '../../support/real-registries.ts';
+import { requireTool } from '../../support/real-tools.ts';
 
 const certificate = selfSignedCertificate();
 const AHEAD = 15;
@@ -110,6 +113,37 @@ for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
   });
 }
 
+test('resumes it too where a real registry sends the session right after its handshake', options, async (t) => {
+  const program = requireTool(t, 'registry');
+  if (program === undefined) return;
+  // Whoever waits for the registry to serve has to trust it.
+  setDefaultCACertificates([...getCACertificates(), certificate.cert]);
+  const registry = await startRealRegistry(program, { tls: certificate });
+  t.after(() => registry.stop());
+  const { connect, askFar } = openClient(t, { tls: { caFile: await writeAuthority(t, certificate.cert) } });
+  const target = targetOf('https:', Number(registry.host.split(':')[1]));
+  const first = connect(target);
+  askFar(target);
+  await first;
+  const others = await Promise.all(Array.from({ length: AHEAD }, () => connect(target)));
+  assert.deepEqual(
+    others.map((socket) => (socket as TLSSocket).isSessionReused()),
+    others.map(() => true),
+  );
+});
+
+test('the first request has the connection that was prepared for it', options, async (t) => {
+  const server = await serveTls(t, certificate);
+  const { connector, connect } = openClient(t, { tls: { caFile: await writeAuthority(t, certificate.cert) } });
+  const target = targetOf('https:', server.port);
+  for (let count = 0; count < 2; count += 1) connector.prepare(new URL(`https://${target.host}/`));
+  await atLeast(1, () => server.handshakes.length);
+  await connect(target);
+  assert.deepEqual([server.connections(), server.handshakes.length], [1, 1]);
+  await connect(target);
+  assert.equal(server.connections(), 2);
+});
+
 test('begins no other handshake where the first one fails', options, async (t) => {
   const server = await serveTls(t, certificate);
   const { connect, askFar } = openClient(t);
@@ -123,8 +157,9 @@ test('begins no other handshake where the first one fails', options, async (t) =
 
 test('opens no further connections through a proxy', options, async (t) => {
   const proxy = await servePlain(t);
-  const { connect, askFar } = openClient(t, { env: { HTTP_PROXY: `http://127.0.0.1:${proxy.port}` } });
+  const { connector, connect, askFar } = openClient(t, { env: { HTTP_PROXY: `http://127.0.0.1:${proxy.port}` } });
   const target: Target = { protocol: 'http:', host: 'registry.test', hostname: 'registry.test', port: '' };
+  connector.prepare(new URL('http://registry.test/'));
   askFar(target);
   await connect(target);
   await atLeast(1, proxy.connections);
@@ -144,6 +179,10 @@ class FakeDialer {
     const dial = Promise.withResolvers<Socket>();
     this.#dials.push(dial);
     return dial.promise;
+  }
+
+  sessionOf(): Promise<void> {
+    return Promise.resolve();
   }
 
   proxyFor(): undefined {
@@ -206,6 +245,21 @@ test('gives who waits the connection that is there first, and dials anew where o
   assert.equal(dialer.dials, AHEAD + 1);
   const anew = await dialer.open(AHEAD);
   assert.equal(await second, anew);
+});
+
+test('a prepared connection that fails is told to who asks for it, and one that was closed is opened anew', async (t) => {
+  const dialer = new FakeDialer();
+  const { connector, connect } = openClient(t, { dialer });
+  const url = new URL(`http://${anywhere.host}/`);
+  connector.prepare(url);
+  await dialer.fail(0);
+  await assert.rejects(connect(anywhere), /dial 0 failed/);
+  const other = { ...anywhere, host: '127.0.0.1:8081', port: '8081' };
+  connector.prepare(new URL(`http://${other.host}/`));
+  (await dialer.open(1)).destroy();
+  const next = connect(other);
+  await nextTurn();
+  assert.equal(await dialer.open(2), await next);
 });
 
 test('a failure is told to who asked for the connection, and no later one waits for it', async (t) => {
