@@ -5,6 +5,7 @@ export {
   getImageDigest,
   getImageManifest,
   inspectImage,
+  listReferrers,
   listTags,
   type Copier,
 } from './library/copier.ts';
@@ -14,12 +15,20 @@ export type {
   CopyResult,
   ImageQueryOptions,
   ImageQuestionOptions,
+  InspectOptions,
   QueryOptions,
   QuestionOptions,
+  ReferrersOptions,
 } from './library/options.ts';
 export type { EndpointOptions } from './contract/endpoint-options.ts';
+export type { Referrer } from './copy/referrers.ts';
 export type { PartialMode } from './copy/copy-run.ts';
-export type { ImageDescription, LayerDescription, ManifestDescription } from './library/inspect-image.ts';
+export type {
+  ImageDescription,
+  LayerDescription,
+  ManifestDescription,
+  ReferrerDescription,
+} from './library/inspect-image.ts';
 export { checkLogin, login, logout, type LoginCheck, type LoginResult, type LogoutResult } from './library/login.ts';
 export { cachePath, cacheStats, clearCache, type CacheStats } from './cache/cache-file.ts';
 export {

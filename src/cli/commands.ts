@@ -11,8 +11,8 @@ import {
 } from './options.ts';
 import type { CommandContext } from './command-context.ts';
 import { imageForms, repositoryForms } from './help.ts';
-import { parseOnePlatform } from './option-values.ts';
-import type { InspectFlags, QueryFlags } from './query-commands.ts';
+import { collect, parseOnePlatform } from './option-values.ts';
+import type { InspectFlags, QueryFlags, ReferrersFlags } from './query-commands.ts';
 import type { LoginFlags } from './login-command.ts';
 
 /** Adds the commands beside copy. */
@@ -32,11 +32,31 @@ function addQueryCommands(program: Command, context: CommandContext): void {
     )
     .argument('<ref>', imageForms(context.transports))
     .addOption(platformOption())
+    .addOption(new Option('-r, --referrers', 'also show what refers to the image and its instances').conflicts('raw'))
     .addOption(new Option('--raw', "print the manifest's bytes as they are stored"))
     .addOption(new Option('--json', 'print one JSON object').conflicts('raw'))
     .action(async (reference: string, flags: InspectFlags) => {
       const { runInspect } = await import('./query-commands.ts');
       await runInspect(reference, flags, context);
+    });
+  const referrers = program
+    .command('referrers')
+    .summary('list what refers to an image: signatures, SBOMs')
+    .description(
+      'Lists what refers to an image and to its instances: signatures, attestations, SBOMs, and what refers to these. One per line: digest, type, and what it refers to; a tree on a terminal.',
+    )
+    .argument('<ref>', imageForms(context.transports))
+    .addOption(platformOption())
+    .addOption(
+      new Option(
+        '--referrers-type <type>',
+        'only this artifact type (repeatable; * and ? match); sig, att and sbom are the tags of cosign',
+      ).argParser(collect),
+    )
+    .addOption(new Option('--json', 'print one JSON object'))
+    .action(async (reference: string, flags: ReferrersFlags) => {
+      const { runReferrers } = await import('./query-commands.ts');
+      await runReferrers(reference, flags, context);
     });
   const tags = program
     .command('tags')
@@ -58,7 +78,7 @@ function addQueryCommands(program: Command, context: CommandContext): void {
       const { runDigest } = await import('./query-commands.ts');
       await runDigest(reference, flags, context);
     });
-  for (const command of [inspect, tags, digest]) {
+  for (const command of [inspect, referrers, tags, digest]) {
     addOptions(command, 'Credentials:', credentialOptions(ONE_REGISTRY));
     addConnectionOptions(command);
   }

@@ -40,6 +40,8 @@ export interface CopyFlags extends BothEndpointsFlags, PatienceFlags, Registries
   readonly additionalTag?: readonly string[];
   readonly allowNondistributableArtifacts?: boolean;
   readonly removeSignatures?: boolean;
+  readonly referrers?: boolean;
+  readonly referrersType?: readonly string[];
   readonly substitute?: boolean;
   readonly preserveDigests?: boolean;
   readonly jobs?: number;
@@ -86,6 +88,8 @@ export async function runCopy(
         additionalTags: flags.additionalTag,
         allowNondistributableArtifacts: flags.allowNondistributableArtifacts,
         removeSignatures: flags.removeSignatures,
+        referrers: flags.referrers,
+        referrerTypes: flags.referrersType,
         substitute: flags.substitute,
         preserveDigests: flags.preserveDigests,
         partial: flags.partial,

@@ -2,9 +2,12 @@ import {
   printable,
   formatPlatform,
   type Descriptor,
+  type Digest,
   type ImageDescription,
   type LayerDescription,
   type ManifestDescription,
+  type Referrer,
+  type ReferrerDescription,
 } from '../index.ts';
 import { count, formatBytes, shortDigest } from './format.ts';
 
@@ -43,10 +46,36 @@ const NOTED_ANNOTATIONS: Readonly<Record<string, string>> = {
  */
 export function drawImage(image: ImageDescription, columns: number = Infinity): readonly string[] {
   const root = branchOf(image, image.platform === undefined ? '' : formatPlatform(image.platform));
-  const head = [image.reference, ...notesOf(image)].map(printable);
-  const drawings = LAYOUTS.map((cellsOf) => draw([root], '', cellsOf).map(printable));
-  const tree = drawings.find((lines) => lines.every((line) => line.length < columns)) ?? drawings.at(-1) ?? [];
-  return [...head, ...tree];
+  return [...[image.reference, ...notesOf(image)].map(printable), ...drawTree([root], columns)];
+}
+
+/** What refers to an image as a tree of lines, below what it refers to. */
+export function drawReferrers(
+  reference: string,
+  referrers: readonly Referrer[],
+  columns: number = Infinity,
+): readonly string[] {
+  if (referrers.length === 0) return [printable(`nothing refers to ${reference}`)];
+  const bySubject = Map.groupBy(referrers, ({ subject }) => subject);
+  const roots = new Set(bySubject.keys());
+  for (const { descriptor, subject } of referrers) if (descriptor.digest !== subject) roots.delete(descriptor.digest);
+  // What comes twice, or in a circle, is drawn with what is below it once.
+  const below = (digest: Digest): readonly Branch[] => {
+    const own = bySubject.get(digest) ?? [];
+    bySubject.delete(digest);
+    return own.map((referrer) => referrerBranch(referrer, below(referrer.descriptor.digest)));
+  };
+  const branches = [...roots, ...bySubject.keys()].flatMap((digest) =>
+    bySubject.has(digest) ? [{ ...SUBJECT, digest, below: below(digest) }] : [],
+  );
+  return [printable(reference), ...drawTree(branches, columns)];
+}
+
+const SUBJECT = { name: 'manifest', size: '', type: '', kind: '' };
+
+function drawTree(branches: readonly Branch[], columns: number): readonly string[] {
+  const drawings = LAYOUTS.map((cellsOf) => draw(branches, '', cellsOf).map(printable));
+  return drawings.find((lines) => lines.every((line) => line.length < columns)) ?? drawings.at(-1) ?? [];
 }
 
 function notesOf({ annotations = {} }: ImageDescription): readonly string[] {
@@ -63,8 +92,26 @@ function branchOf(manifest: ManifestDescription, name: string): Branch {
     ...(manifests ?? []).map((instance) => branchOf(instance, instanceName(instance))),
     ...(config === undefined ? [] : [contentBranch('config', config)]),
     ...(layers ?? []).map((layer) => contentBranch('layer', layer)),
+    ...describedReferrers(manifest.referrers),
   ];
   return { name, digest, size: missing ? 'missing' : sizeOf(manifest), ...typesOf(manifest), below };
+}
+
+function describedReferrers(referrers: readonly ReferrerDescription[] = []): readonly Branch[] {
+  return referrers.map((referrer) => referrerBranch(referrer, describedReferrers(referrer.referrers)));
+}
+
+function referrerBranch({ descriptor, type, tag }: Referrer, below: readonly Branch[]): Branch {
+  const { digest, size, mediaType } = descriptor;
+  const kind = type || mediaType;
+  return {
+    name: tag === undefined ? 'referrer' : `cosign ${type}`,
+    digest,
+    size: formatBytes(size),
+    type: kind,
+    kind,
+    below,
+  };
 }
 
 function instanceName({ platform, annotations, mediaType }: ManifestDescription): string {

@@ -88,6 +88,14 @@ function imageOptions(): readonly Option[] {
     ),
     new Option('--remove-signatures', 'leave the signatures of a dir: source behind'),
     new Option(
+      '-r, --referrers',
+      'also copy what refers to the image and its instances: signatures, attestations, SBOMs, and what refers to these',
+    ),
+    new Option(
+      '--referrers-type <type>',
+      'only referrers of this artifact type (repeatable; * and ? match); sig, att and sbom are the tags of cosign',
+    ).argParser(collect),
+    new Option(
       '--substitute',
       'reuse an equivalent blob in another compression; the manifest changes, and with it the digest',
     ),

@@ -4,6 +4,7 @@ import {
   getImageDigest,
   getImageManifest,
   inspectImage,
+  listReferrers,
   listTags,
   printable,
   printableJson,
@@ -20,7 +21,7 @@ import {
   type PatienceFlags,
   type RegistriesFlags,
 } from './endpoint-flags.ts';
-import { drawImage } from './inspect-tree.ts';
+import { drawImage, drawReferrers } from './inspect-tree.ts';
 import { within } from './time-limit.ts';
 
 /** What commander makes of the options of tags and digest. */
@@ -30,6 +31,12 @@ export interface QueryFlags extends BothEndpointsFlags, PatienceFlags, Registrie
 
 export interface InspectFlags extends QueryFlags {
   readonly raw?: boolean;
+  readonly referrers?: boolean;
+  readonly json?: boolean;
+}
+
+export interface ReferrersFlags extends QueryFlags {
+  readonly referrersType?: readonly string[];
   readonly json?: boolean;
 }
 
@@ -61,10 +68,26 @@ export async function runInspect(reference: string, flags: InspectFlags, context
       await print(process.stdout.isTTY ? escapeUnprintable(bytes.toString('utf8')) : bytes);
       return;
     }
-    const image = await inspectImage(reference, options);
-    const columns = (process.stdout.isTTY && process.stdout.columns) || undefined;
-    await print(flags.json ? `${printableJson(image)}\n` : `${drawImage(image, columns).join('\n')}\n`);
+    const image = await inspectImage(reference, { ...options, referrers: flags.referrers });
+    await print(flags.json ? `${printableJson(image)}\n` : `${drawImage(image, columns()).join('\n')}\n`);
   });
+}
+
+/** imgcopy referrers REF */
+export async function runReferrers(reference: string, flags: ReferrersFlags, context: CommandContext): Promise<void> {
+  await query(flags, context, async (options) => {
+    const referrers = await listReferrers(reference, { ...options, types: flags.referrersType });
+    if (flags.json) return print(`${printableJson({ reference, referrers })}\n`);
+    const lines = process.stdout.isTTY
+      ? drawReferrers(reference, referrers, columns())
+      : referrers.map(({ descriptor, type, subject }) => printable(`${descriptor.digest} ${type || '-'} ${subject}`));
+    await print(lines.map((line) => `${line}\n`).join(''));
+  });
+}
+
+/** Of the terminal, where there is one. */
+function columns(): number | undefined {
+  return (process.stdout.isTTY && process.stdout.columns) || undefined;
 }
 
 async function query(

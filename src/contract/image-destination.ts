@@ -237,6 +237,11 @@ export interface ImageDestination extends AsyncDisposable {
   putManifest(manifest: RawManifest, options?: PutManifestOptions): Promise<void>;
 
   /**
+   * Those of the manifests that are there, and are listed among what refers to the subject. Absent where manifests that refer to others cannot be stored.
+   */
+  heldReferrers?(subject: Digest, referrers: readonly Digest[], options?: WaitOptions): Promise<ReadonlySet<Digest>>;
+
+  /**
    * Takes note of a manifest with a subject that is there already: with the commit, it is listed among what refers to its subject. putManifest does the
    * same. Absent where nothing has to be done for that.
    */

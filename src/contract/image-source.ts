@@ -1,6 +1,7 @@
 import type { Digest } from '../digest/digest.ts';
 import type { BlobChunkAccessor, BlobStream } from './blob-chunk-accessor.ts';
 import type { BlobInfoCache } from './blob-info-cache.ts';
+import type { Descriptor } from '../manifest/descriptor.ts';
 import type { BlobInfo, RawManifest, WaitOptions } from './blob-info.ts';
 
 export type { BlobStream };
@@ -31,6 +32,11 @@ export interface GetManifestOptions extends WaitOptions {
   readonly tag?: string | undefined;
   /** As the instance's descriptor says, in bytes: no more than that is read. */
   readonly size?: number | undefined;
+}
+
+export interface ListReferrersOptions extends WaitOptions {
+  /** Only these are wanted: a source may leave out others, and need not. */
+  readonly artifactType?: string | undefined;
 }
 
 /**
@@ -75,6 +81,17 @@ export interface ImageSource extends AsyncDisposable {
 
   /** The signatures stored beside the image, each as its file's bytes. Absent where the transport has no place for them. */
   getSignaturesWithFormat?(options?: Pick<GetManifestOptions, 'instanceDigest' | 'signal'>): Promise<readonly Buffer[]>;
+
+  /**
+   * The manifests that have this one as their subject, as far as the place lists them. What is listed need not be there. Absent where manifests that refer
+   * to others cannot be stored.
+   */
+  listReferrers?(subject: Digest, options?: ListReferrersOptions): AsyncIterable<Descriptor>;
+
+  /**
+   * Those of the tags that exist beside the image, and maybe some that do not: getManifest tells for certain. Absent where there are no tags.
+   */
+  findTags?(tags: readonly string[], options?: WaitOptions): Promise<readonly string[]>;
 
   /**
    * A blob from its first byte on. The stream is not verified; who consumes it verifies. Lost connections are taken up again at

@@ -6,9 +6,11 @@ import type { RawManifest } from '../contract/blob-info.ts';
 import type { CurrentManifest } from '../contract/image-destination.ts';
 import { BlobSet } from './blob-set.ts';
 import type { CopiedBlob } from './copy-blob.ts';
-import { copyManifestTree, putReadyManifest, type ReadyManifest } from './copy-manifest.ts';
+import { copyManifestTree, putReadyManifest } from './copy-manifest.ts';
+import { copyReferrers, expectReferrers, type CopiedReferrers } from './copy-referrers.ts';
 import type { CopyRun, PreparedRun } from './copy-run.ts';
 import { countManifests, manifestsOf, readManifestTree } from './manifest-tree.ts';
+import type { ReferrerSelection } from './referrers.ts';
 import { selectInstances, type Selection, type Wanted } from './select-instances.ts';
 import { isSerial, SerialPool } from './serial.ts';
 import { copySignatures, signaturesToCopy } from './signatures.ts';
@@ -25,6 +27,8 @@ export interface CopyImageOptions extends Selection {
   readonly destinationDigest?: Digest | undefined;
   /** The digest that the source's reference demands, or undefined; transports that look an image up by it have checked it too. */
   readonly sourceDigest?: Digest | undefined;
+  /** Which of the manifests that refer to the image, or to its instances, come along. Default: none. */
+  readonly referrers?: ReferrerSelection | undefined;
 }
 
 /** What a copy came to. Sizes are in bytes. */
@@ -39,11 +43,14 @@ export interface CopiedImage {
   readonly blobs: readonly CopiedBlob[];
   /** Set when nothing was done: the destination has this image already, or has one that must not be replaced. */
   readonly skipped: 'same' | 'exists' | undefined;
+  /** Where they were wanted. Their blobs are among the blobs above, also where the image itself was skipped. */
+  readonly referrers?: CopiedReferrers | undefined;
 }
 
-/** Copies an image: everything below its manifest first, the manifest itself last, byte for byte. */
+/** Copies an image: everything below its manifest first, the manifest itself last, byte for byte; then what refers to it, where that is wanted. */
 export async function copyImage(prepared: PreparedRun, options: CopyImageOptions = {}): Promise<CopiedImage> {
   const run = isSerial(prepared) ? { ...prepared, pool: new SerialPool(prepared.pool) } : prepared;
+  if (options.referrers !== undefined) expectReferrers(run);
   await begin(run);
   const decision = await decideSkip(run, options);
   return decision.kind === 'skip' ? decision.skipped : copyWanted(run, decision, options);
@@ -60,7 +67,11 @@ interface ToCopy {
   readonly signedAs: Digest | undefined;
   /** The destination should have all that the manifest names: it is enough to write that. */
   readonly isNameEnough: boolean;
+  readonly follow: Follow | undefined;
 }
+
+/** Copies what refers to the image once its manifest is there. */
+type Follow = (run: CopyRun, blobs: BlobSet) => Promise<Pick<CopiedImage, 'referrers'>>;
 
 async function decideSkip(run: PreparedRun, options: CopyImageOptions): Promise<Decision> {
   const { source, destination, signal } = run;
@@ -69,7 +80,7 @@ async function decideSkip(run: PreparedRun, options: CopyImageOptions): Promise<
     return { kind: 'skip', skipped: untouched(await describeCurrent(run, { digestOnly: true }), 'exists') };
   const { force = false } = options;
   const held = heldDigests(run, names, { force });
-  const mayAskDigest = !options.platforms && !force && !run.includeForeign;
+  const mayAskDigest = !options.platforms && !force && !run.includeForeign && !options.referrers;
   const unchanged = mayAskDigest ? await unchangedByDigest(run, held) : undefined;
   if (unchanged !== undefined) return { kind: 'skip', skipped: unchanged };
 
@@ -83,21 +94,30 @@ async function decideSkip(run: PreparedRun, options: CopyImageOptions): Promise<
   // Of a sparse index, the destination may have other instances than those that are wanted.
   const isThere = isTrusted && wanted.only === undefined && own === wanted.digest;
   const signedAs = wanted.digest === root.digest ? undefined : wanted.digest;
-  if (isThere && (await isHeldByAll(held, wanted.digest)))
-    return { kind: 'skip', skipped: await leaveSame(run, { ...wanted, size: wanted.bytes.length }, signedAs) };
+  const { referrers } = options;
+  const follow: Follow | undefined =
+    referrers &&
+    (async (inner, blobs) => ({
+      referrers: await copyReferrers(inner, blobs, wanted, root, { ...options, ...referrers }),
+    }));
+  if (isThere && (await isHeldByAll(held, wanted.digest))) {
+    const same = { ...wanted, size: wanted.bytes.length };
+    return { kind: 'skip', skipped: await leaveSame(run, same, signedAs, follow) };
+  }
   const isNameEnough = isThere || (isTrusted && isSameRepository(run, root.digest));
-  return { kind: 'copy', wanted, names, signedAs, isNameEnough };
+  return { kind: 'copy', wanted, names, signedAs, isNameEnough, follow };
 }
 
 async function copyWanted(
   run: PreparedRun,
-  { wanted, names, signedAs, isNameEnough }: ToCopy,
+  { wanted, names, signedAs, isNameEnough, follow }: ToCopy,
   options: CopyImageOptions,
 ): Promise<CopiedImage> {
   const signatures = await signaturesToCopy(run, signedAs);
-  if (run.substitute) refuseSubstitution({ ...options, isSigned: signatures.length > 0 });
-  const named = isNameEnough ? await nameOnly(run, wanted, names, signatures) : undefined;
-  return named ?? copyContent(run, wanted, names, signatures);
+  if (run.substitute)
+    refuseSubstitution({ ...options, isSigned: signatures.length > 0, isReferredTo: options.referrers !== undefined });
+  const named = isNameEnough ? await nameOnly(run, wanted, names, signatures, follow) : undefined;
+  return named ?? copyContent(run, wanted, names, signatures, follow);
 }
 
 /** What the destination makes or locks before all else is not made for an image that does not exist. */
@@ -171,6 +191,7 @@ async function nameOnly(
   manifest: RawManifest,
   names: readonly Name[],
   signatures: readonly Buffer[],
+  follow: Follow | undefined,
 ): Promise<CopiedImage | undefined> {
   const { destination, signal } = run;
   const { digest } = manifest;
@@ -182,9 +203,10 @@ async function nameOnly(
     if (error instanceof ImgcopyError && REFUSALS.has(error.code)) return undefined;
     throw duringOperation(`writing manifest ${digest} to ${destination.reference}`, error);
   }
+  const followed = await followAlone(run, follow);
   await finish(run, signatures);
   run.emit({ type: 'done', digest });
-  return { ...summaryOf(manifest), manifests: 1, blobs: [], skipped: undefined };
+  return { ...summaryOf(manifest), manifests: 1, skipped: undefined, ...followed };
 }
 
 /** How a registry says that it lacks what a manifest names. */
@@ -205,19 +227,33 @@ async function copyContent(
   wanted: Wanted,
   names: readonly Name[],
   signatures: readonly Buffer[],
+  follow: Follow | undefined,
 ): Promise<CopiedImage> {
+  return withBlobs(run, async (inner, blobs) => {
+    const tree = readManifestTree(inner, wanted, { only: wanted.only });
+    await inner.destination.expectManifests?.(await manifestsOf(tree), { signal: inner.signal });
+    const ready = await copyManifestTree(inner, blobs, tree);
+    const { digest } = ready.manifest;
+    await duringPublishing(run, digest, () =>
+      putNames(names, (tag, nextTags) => putReadyManifest(inner, blobs, ready, { tag, nextTags })),
+    );
+    const followed = await follow?.(inner, blobs);
+    await duringPublishing(run, digest, () => finish(inner, signatures));
+    run.emit({ type: 'done', digest });
+    const manifests = await countManifests(tree);
+    const results = await blobs.results();
+    return { ...summaryOf(ready.manifest), manifests, blobs: results, skipped: undefined, ...followed };
+  });
+}
+
+/** Gives some work the blobs of its own. */
+async function withBlobs<T>(run: PreparedRun, work: (inner: CopyRun, blobs: BlobSet) => Promise<T>): Promise<T> {
   const failed = new AbortController();
   const cache = await run.openCache();
   const inner: CopyRun = { ...run, cache, signal: AbortSignal.any([run.signal, failed.signal]) };
   const blobs = new BlobSet(inner);
   try {
-    const tree = readManifestTree(inner, wanted, { only: wanted.only });
-    await inner.destination.expectManifests?.(await manifestsOf(tree), { signal: inner.signal });
-    const ready = await copyManifestTree(inner, blobs, tree);
-    await publish(inner, blobs, ready, names, signatures);
-    run.emit({ type: 'done', digest: ready.manifest.digest });
-    const manifests = await countManifests(tree);
-    return { ...summaryOf(ready.manifest), manifests, blobs: await blobs.results(), skipped: undefined };
+    return await work(inner, blobs);
   } catch (error) {
     // The first failure is the one to report; the others' work ends before the destination is closed.
     failed.abort();
@@ -226,18 +262,23 @@ async function copyContent(
   }
 }
 
-async function publish(
-  run: CopyRun,
-  blobs: BlobSet,
-  ready: ReadyManifest,
-  names: readonly Name[],
-  signatures: readonly Buffer[],
-): Promise<void> {
+/** Copies what refers to an image whose blobs are there. */
+async function followAlone(
+  run: PreparedRun,
+  follow: Follow | undefined,
+): Promise<Pick<CopiedImage, 'blobs' | 'referrers'>> {
+  if (follow === undefined) return { blobs: [] };
+  return withBlobs(run, async (inner, blobs) => {
+    const followed = await follow(inner, blobs);
+    return { ...followed, blobs: await blobs.results() };
+  });
+}
+
+async function duringPublishing(run: PreparedRun, digest: Digest, publish: () => Promise<void>): Promise<void> {
   try {
-    await putNames(names, (tag, nextTags) => putReadyManifest(run, blobs, ready, { tag, nextTags }));
-    await finish(run, signatures);
+    await publish();
   } catch (error) {
-    throw duringOperation(`writing manifest ${ready.manifest.digest} to ${run.destination.reference}`, error);
+    throw duringOperation(`writing manifest ${digest} to ${run.destination.reference}`, error);
   }
 }
 
@@ -278,6 +319,7 @@ async function leaveSame(
   run: PreparedRun,
   same: ManifestSummary & Pick<CurrentManifest, 'bytes'>,
   signedAs: Digest | undefined,
+  follow?: Follow,
 ): Promise<CopiedImage> {
   const { destination, signal } = run;
   const { bytes } = same;
@@ -285,8 +327,9 @@ async function leaveSame(
   await copySignatures(run, image, signedAs);
   // The run that wrote it may have ended before it was listed.
   if (image !== undefined) destination.noteReferrer?.(image);
+  const followed = await followAlone(run, follow);
   await destination.commit({ signal });
-  return untouched(same, 'same');
+  return { ...untouched(same, 'same'), ...followed };
 }
 
 type ManifestSummary = Pick<CopiedImage, 'digest' | 'mediaType' | 'size'>;

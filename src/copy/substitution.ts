@@ -30,6 +30,8 @@ export function replacementsOf(
 export function refuseSubstitution(forbidden: {
   readonly preserveDigests?: boolean | undefined;
   readonly isSigned: boolean;
+  /** What refers to the image, by its digest, comes along. */
+  readonly isReferredTo?: boolean | undefined;
   readonly destinationDigest?: string | undefined;
 }): void {
   const reason = forbidden.preserveDigests
@@ -38,7 +40,9 @@ export function refuseSubstitution(forbidden: {
       ? 'the image is signed'
       : forbidden.destinationDigest !== undefined
         ? `the destination names the digest ${forbidden.destinationDigest}`
-        : undefined;
+        : forbidden.isReferredTo
+          ? 'what refers to the image comes along'
+          : undefined;
   if (reason === undefined) return;
   throw new ImgcopyError(`blobs cannot be substituted: ${reason}`, {
     code: 'ERR_SUBSTITUTION_REFUSED',

@@ -3,15 +3,18 @@ import type { ImageDestination } from '../contract/image-destination.ts';
 import type { ImageSource } from '../contract/image-source.ts';
 import type { Digest } from '../digest/digest.ts';
 import { copyBetween } from './copy.ts';
-import { describeImage, type ImageDescription } from './inspect-image.ts';
+import type { Referrer } from '../copy/referrers.ts';
+import { describeImage, referrersOf, type ImageDescription } from './inspect-image.ts';
 import type {
   CopierOptions,
   CopyOptions,
   CopyResult,
   ImageQueryOptions,
   ImageQuestionOptions,
+  InspectOptions,
   QueryOptions,
   QuestionOptions,
+  ReferrersOptions,
 } from './options.ts';
 import { askImage, findDigest, listTags as tagsOf } from './questions.ts';
 import { SharedResources } from './shared-resources.ts';
@@ -38,7 +41,14 @@ export interface Copier extends AsyncDisposable {
    * either, for each would count as a pull.
    * @throws ImgcopyError of kind `not-found` where there is no such image.
    */
-  inspect(reference: string, options?: ImageQuestionOptions): Promise<ImageDescription>;
+  inspect(reference: string, options?: InspectOptions): Promise<ImageDescription>;
+
+  /**
+   * What refers to an image and to its instances (signatures, attestations, SBOMs), what refers to that, and so on: what comes along with
+   * `copy(…, { referrers: true })`. Lists are believed: what they name need not be there.
+   * @throws ImgcopyError of kind `not-found` where there is no such image.
+   */
+  referrers(reference: string, options?: ReferrersOptions): Promise<readonly Referrer[]>;
 
   /**
    * The tags of a repository, a page at a time, in the registry's order.
@@ -65,7 +75,9 @@ export function createCopier(options: CopierOptions = {}): Copier {
   const shared = new SharedResources(options);
   return {
     copy: (source, destination, copyOptions = {}) => copyBetween(shared, source, destination, copyOptions),
-    inspect: (reference, asked = {}) => askImage(shared, reference, asked, describeImage),
+    inspect: (reference, asked = {}) =>
+      askImage(shared, reference, asked, (image) => describeImage(image, { withReferrers: asked.referrers ?? false })),
+    referrers: (reference, asked = {}) => askImage(shared, reference, asked, (image) => referrersOf(image, asked)),
     tags: (repository, asked = {}) => tagsOf(shared, repository, asked),
     digest: (reference, asked = {}) => findDigest(shared, reference, asked),
     manifest: (reference, asked = {}) =>
@@ -85,9 +97,21 @@ export async function copyImage(
 }
 
 /** Inspects one image, with a copier of its own. See Copier.inspect. */
-export async function inspectImage(reference: string, options: ImageQueryOptions = {}): Promise<ImageDescription> {
+export async function inspectImage(
+  reference: string,
+  options: InspectOptions & CopierOptions = {},
+): Promise<ImageDescription> {
   await using copier = createCopier(options);
   return await copier.inspect(reference, options);
+}
+
+/** Lists what refers to one image, with a copier of its own. See Copier.referrers. */
+export async function listReferrers(
+  reference: string,
+  options: ReferrersOptions & CopierOptions = {},
+): Promise<readonly Referrer[]> {
+  await using copier = createCopier(options);
+  return await copier.referrers(reference, options);
 }
 
 /** Lists the tags of one repository, with a copier of its own. See Copier.tags. */

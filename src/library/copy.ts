@@ -55,10 +55,12 @@ async function copyTo(job: CopyJob, ends: Ends, source: ImageSource): Promise<Om
   const { options, tally } = job;
   await using destination = await openDestination(job, ends, source);
   const { reference } = destination.end;
+  const wantsReferrers = options.referrers ?? options.referrerTypes !== undefined;
   tally.emit({ type: 'started', source: source.reference, destination: reference });
   const { copyImage } = await import('../copy/copy-image.ts');
   const copied = await copyImage(prepareRun(job, source, destination.end), {
     ...options,
+    referrers: wantsReferrers ? { types: options.referrerTypes } : undefined,
     sourceDigest: ends.source.name?.digest,
     destinationDigest: ends.destination.name?.digest,
   });
@@ -218,6 +220,7 @@ class Tally {
     manifests,
     blobs,
     skipped,
+    referrers,
   }: CopiedImage): Omit<CopyResult, 'source' | 'destination' | 'reference' | 'durationMs'> {
     const { destinationId } = this.#options;
     const count = (...outcomes: string[]): number => blobs.filter(({ outcome }) => outcomes.includes(outcome)).length;
@@ -246,6 +249,7 @@ class Tally {
       requests: { ...this.#requests },
       retries: this.#retries,
       servedFrom: [...this.#served].map(([address, counts]) => ({ address, ...counts })),
+      ...(referrers !== undefined && { referrers: { ...referrers, missing: referrers.missing.length } }),
       skipped: skipped ?? null,
     };
   }

@@ -1,6 +1,8 @@
 import type { Digest } from '../digest/digest.ts';
 import { platformOfImage } from '../copy/config-platform.ts';
+import { expectReferrerLists } from '../copy/copy-referrers.ts';
 import { ManifestReader } from '../copy/manifest-reader.ts';
+import { findReferrers, manifestDigests, type Referrer, type ReferrerSelection } from '../copy/referrers.ts';
 import { ImgcopyError } from '../errors/imgcopy-error.ts';
 import type { OpenedImage } from './questions.ts';
 import type { Descriptor, Platform } from '../manifest/descriptor.ts';
@@ -35,6 +37,13 @@ export interface ManifestDescription {
   readonly manifests?: readonly ManifestDescription[] | undefined;
   /** The index names this manifest, and it is not there. */
   readonly missing?: true | undefined;
+  /** What refers to it, where that was asked for and there is something. */
+  readonly referrers?: readonly ReferrerDescription[] | undefined;
+}
+
+/** A manifest that refers to another one, and what refers to that. */
+export interface ReferrerDescription extends Referrer {
+  readonly referrers?: readonly ReferrerDescription[] | undefined;
 }
 
 export interface ImageDescription extends ManifestDescription {
@@ -42,10 +51,40 @@ export interface ImageDescription extends ManifestDescription {
 }
 
 /** See Copier.inspect. */
-export async function describeImage(image: OpenedImage): Promise<ImageDescription> {
-  const description = await describe({ ...image, reader: new ManifestReader(image) }, image.manifest, 0);
+export async function describeImage(
+  image: OpenedImage,
+  { withReferrers = false }: { readonly withReferrers?: boolean } = {},
+): Promise<ImageDescription> {
+  const reading = describe({ ...image, reader: new ManifestReader(image) }, image.manifest, 0);
+  const [read, referrers] = await Promise.all([reading, withReferrers ? referrersOf(image) : []]);
+  const description = referrers.length === 0 ? read : withReferrersOf(read, referrers);
   const platform = await platformOfImage(image, image.manifest);
   return { reference: image.source.reference, ...description, ...(platform !== undefined && { platform }) };
+}
+
+/** See Copier.referrers. */
+export async function referrersOf(image: OpenedImage, selection: ReferrerSelection = {}): Promise<readonly Referrer[]> {
+  expectReferrerLists(image.source);
+  const found: Referrer[] = [];
+  const subjects = await manifestDigests(image, image.manifest);
+  for await (const { referrers } of findReferrers(image, subjects, selection)) found.push(...referrers);
+  return found;
+}
+
+/** The description with what refers to each of its manifests. What refers to one that comes twice, or in a circle, is shown once. */
+function withReferrersOf(description: ManifestDescription, referrers: readonly Referrer[]): ManifestDescription {
+  const bySubject = Map.groupBy(referrers, ({ subject }) => subject);
+  const takeOf = (digest: Digest): { readonly referrers?: readonly ReferrerDescription[] } => {
+    const own = bySubject.get(digest);
+    bySubject.delete(digest);
+    return own === undefined ? {} : { referrers: own.map((one) => ({ ...one, ...takeOf(one.descriptor.digest) })) };
+  };
+  const add = (one: ManifestDescription): ManifestDescription => ({
+    ...one,
+    ...takeOf(one.digest),
+    ...(one.manifests !== undefined && { manifests: one.manifests.map(add) }),
+  });
+  return add(description);
 }
 
 interface InspectedImage extends OpenedImage {

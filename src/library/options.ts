@@ -50,6 +50,16 @@ export interface ImageQuestionOptions extends QuestionOptions {
   readonly platform?: Platform | undefined;
 }
 
+export interface InspectOptions extends ImageQuestionOptions {
+  /** Whether what refers to the image and to its instances is shown. Default false. */
+  readonly referrers?: boolean | undefined;
+}
+
+export interface ReferrersOptions extends ImageQuestionOptions {
+  /** Only these types, with `*` and `?`; cosign's tags are `sig`, `att` and `sbom`. Default: all. */
+  readonly types?: readonly string[] | undefined;
+}
+
 /** Of a question that is asked with a copier of its own. */
 export interface QueryOptions extends QuestionOptions, CopierOptions {}
 
@@ -81,6 +91,12 @@ export interface CopyOptions {
   readonly preserveDigests?: boolean | undefined;
   /** Reuse blobs of the same content in another compression; the manifest, and so the digest, changes. Default false. */
   readonly substitute?: boolean | undefined;
+  /**
+   * Copy what refers to the image and to its instances as well: manifests with a subject, and cosign's tags; and what refers to that. Default false.
+   */
+  readonly referrers?: boolean | undefined;
+  /** Only referrers of these types, with `*` and `?`; cosign's tags are `sig`, `att` and `sbom`. Asks for referrers. Default: all. */
+  readonly referrerTypes?: readonly string[] | undefined;
   /** Further tags for the destination, a registry. */
   readonly additionalTags?: readonly string[] | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -127,6 +143,8 @@ export interface CopyResult {
     readonly blobs: number;
     readonly bytes: number;
   }[];
+  /** Where they were asked for: how many were found, how many of them were written now, and how many are listed at the source and not there. */
+  readonly referrers?: { readonly total: number; readonly copied: number; readonly missing: number };
   /** `same`: the destination had this image; `exists`: it had one, which must not be replaced; else null. */
   readonly skipped: 'same' | 'exists' | null;
 }

@@ -7,6 +7,7 @@ import { delimiter, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { digestHex } from '../../src/digest/digest.ts';
 import { selfSignedCertificate } from '../support/certificate.ts';
 import { buildImage, buildIndex, type TestImage } from '../support/images.ts';
 import { builtProgram } from '../support/imgcopy-command.ts';
@@ -31,11 +32,26 @@ const loggedIn = (username: string, password: string): RegistryOptions => ({
 const ecr = '123456789012.dkr.ecr.eu-west-1.amazonaws.com';
 const uuid = '00000000-0000-0000-0000-000000000000';
 
+const platforms = ['amd64', 'arm64'].map((architecture) => ({ os: 'linux', architecture }));
+const anyImage: TestImage = buildIndex({
+  images: platforms.map((platform) => ({
+    image: buildImage({ platform, layers: { count: 1, size: 2000 } }),
+    platform,
+  })),
+});
+/** Where cosign 2 keeps the signatures of that. */
+const signatureTag = `sha256-${digestHex(anyImage.manifest.digest)}.sig`;
+
 const recipes: Readonly<Record<string, Expected | undefined>> = {
   'Promote an image': {
     hosts: { 'staging.example.com': {}, ...local },
     seeded: ['staging.example.com/app:1.4.2'],
     copied: ['registry.example.com/app:1.4.2'],
+  },
+  'Copy with signatures': {
+    hosts: { 'staging.example.com': {}, ...local },
+    seeded: ['staging.example.com/app:1.4.2', `staging.example.com/app:${signatureTag}`],
+    copied: ['registry.example.com/app:1.4.2', `registry.example.com/app:${signatureTag}`],
   },
   Retag: {
     hosts: local,
@@ -87,14 +103,6 @@ const recipes: Readonly<Record<string, Expected | undefined>> = {
     copied: ['registry.example.com/alpine:3.20'],
   },
 };
-
-const platforms = ['amd64', 'arm64'].map((architecture) => ({ os: 'linux', architecture }));
-const anyImage: TestImage = buildIndex({
-  images: platforms.map((platform) => ({
-    image: buildImage({ platform, layers: { count: 1, size: 2000 } }),
-    platform,
-  })),
-});
 
 const page = await readFile(join(root, 'docs/recipes.md'), 'utf8');
 const sections = page.split(/^## /m).slice(1);

@@ -177,17 +177,18 @@ export class RegistryClient {
   /**
    * A page of the manifests that refer to another one.
    *
-   * @param options.page  as the page before says; default: the first.
+   * @param options.page  as the page before says; default: the first. `artifactType`: a registry may list only these.
    * @returns undefined where the registry has no such list, in whatever way it says so: 404 (distribution), 400 (Quay), 401 (Harbor), 406, or 200 with
    *   something else (sigstore-js#1187).
    */
   async getReferrers(
     subject: Digest,
-    options: WaitOptions & { readonly page?: URL | undefined } = {},
+    options: WaitOptions & { readonly page?: URL | undefined; readonly artifactType?: string | undefined } = {},
   ): Promise<ReferrersPage | undefined> {
-    const { page, ...call } = options;
+    const { page, artifactType, ...call } = options;
+    const query = artifactType === undefined ? '' : `?artifactType=${encodeURIComponent(artifactType)}`;
     const request = {
-      ...this.#request('GET', `referrers/${subject}`, {
+      ...this.#request('GET', `referrers/${subject}${query}`, {
         ...call,
         headers: { accept: MediaType.ociIndex },
         answerBody: { maxBytes: MAX_PAGE_BYTES },

@@ -15,6 +15,7 @@ import type { RetryPolicy } from '../../retry/attempts.ts';
 import type { RawManifest, WaitOptions } from '../../contract/blob-info.ts';
 import type { RegistryClient } from './client.ts';
 import { isTagImmutable, type Listing } from './named-manifests.ts';
+import { RegistryReferrers } from './read/referrers.ts';
 import { RegistryError } from './registry-error.ts';
 
 /** How often an index is written, where others write it as well. */
@@ -42,12 +43,14 @@ export interface ReferrersTagsOptions {
 export class ReferrersTags {
   readonly #client: RegistryClient;
   readonly #options: ReferrersTagsOptions;
+  readonly #listed: RegistryReferrers;
   /** What is to be listed, by subject. */
   #pending = new Map<Digest, Map<Digest, PendingReferrer>>();
 
   constructor(client: RegistryClient, options: ReferrersTagsOptions) {
     this.#client = client;
     this.#options = options;
+    this.#listed = new RegistryReferrers(client);
   }
 
   /**
@@ -63,6 +66,20 @@ export class ReferrersTags {
     const known = pending.get(descriptor.digest);
     pending.set(descriptor.digest, { descriptor, listing: known?.listing === 'client' ? 'client' : listing });
     this.#pending.set(subject, pending);
+  }
+
+  /** Those of the referrers that are there and listed. An index under a tag may list what is not there. */
+  async held(
+    subject: Digest,
+    referrers: readonly Digest[],
+    { signal }: WaitOptions = {},
+  ): Promise<ReadonlySet<Digest>> {
+    const listed = new Set<Digest>();
+    for await (const { digest } of this.#listed.list(subject, { signal })) listed.add(digest);
+    const candidates = referrers.filter((digest) => listed.has(digest));
+    if (await this.#listed.isFromApi()) return new Set(candidates);
+    const there = await Promise.all(candidates.map((digest) => this.#digestOf(digest, signal)));
+    return new Set(candidates.filter((digest, index) => there[index] === digest));
   }
 
   /** Lists what was noted, each index written once. */
@@ -155,11 +172,16 @@ export class ReferrersTags {
   }
 
   async #isUnchanged(tag: string, bytes: Buffer, signal: AbortSignal | undefined): Promise<boolean> {
-    const head = await this.#client.headManifest(tag, { signal }).catch((error: unknown) => {
+    return (await this.#digestOf(tag, signal)) === digestOf(bytes);
+  }
+
+  async #digestOf(name: string, signal: AbortSignal | undefined): Promise<Digest | undefined> {
+    try {
+      return (await this.#client.headManifest(name, { signal }))?.digest;
+    } catch (error) {
       if (error instanceof RegistryError && error.status === 404) return undefined;
       throw error;
-    });
-    return head?.digest === digestOf(bytes);
+    }
   }
 }
 

@@ -6,6 +6,7 @@ import { planOrNone, planPartial, withPlan, type PartialBlobPlan } from '../../p
 import type { Candidate } from '../../partial/plan/plan-blob.ts';
 import type { RequestObserver, RetryPolicy } from '../../http/index.ts';
 import type { OneAtATime } from '../../io/one-at-a-time.ts';
+import type { Digest } from '../../digest/digest.ts';
 import { verifiedStream } from '../../digest/verified-stream.ts';
 import { parseManifest } from '../../manifest/parse-manifest.ts';
 import { formatRegistryReference, type RegistryReference } from '../../reference/registry-reference.ts';
@@ -210,6 +211,10 @@ export class RegistryDestination implements ImageDestination {
     const { instanceDigest, tag, nextTags, signal } = options;
     const listing = await this.#manifests.put(instanceDigest ?? tag ?? this.#name, manifest, { nextTags, signal });
     this.#referrersTags.note(manifest, listing);
+  }
+
+  heldReferrers(subject: Digest, referrers: readonly Digest[], options?: WaitOptions): Promise<ReadonlySet<Digest>> {
+    return this.#referrersTags.held(subject, referrers, options);
   }
 
   noteReferrer(manifest: RawManifest): void {

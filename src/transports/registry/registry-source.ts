@@ -8,6 +8,7 @@ import {
   type RetryPolicy,
   type Send,
 } from '../../http/index.ts';
+import type { Descriptor } from '../../manifest/descriptor.ts';
 import { isForeignLayer } from '../../manifest/media-types.ts';
 import { manifestDigest, parseManifest, type Manifest } from '../../manifest/parse-manifest.ts';
 import { formatRegistryReference, type RegistryReference } from '../../reference/registry-reference.ts';
@@ -24,11 +25,15 @@ import type {
   GetBlobOptions,
   GetManifestOptions,
   ImageSource,
+  ListReferrersOptions,
   RepositoryName,
 } from '../../contract/image-source.ts';
 import { explainMismatch } from '../../contract/errors.ts';
 import { resumingStream, type BlobReader } from './read/blob-download.ts';
 import { registryBlobRanges, type RegistryBlobRanges } from './read/blob-ranges.ts';
+import { DigestTags } from './read/digest-tags.ts';
+import { RegistryReferrers } from './read/referrers.ts';
+import { listTagPages, type TagPage } from './read/tag-list.ts';
 import { RegistryClient } from './client.ts';
 import { hasten } from './hasten.ts';
 import type { RegistryAccess } from './registry-access.ts';
@@ -40,6 +45,7 @@ export interface RegistrySourceOptions extends WaitOptions {
   readonly cache?: (() => BlobInfoCache | undefined) | undefined;
   /** Whether there is somebody else to ask: it is asked once, and given up after ten seconds of silence. Default false. */
   readonly isHasty?: boolean | undefined;
+  readonly onWarning?: ((message: string) => void) | undefined;
 }
 
 /** Opens an image at one address for reading. Nothing is asked of the registry yet, but how to reach a loopback host. */
@@ -75,6 +81,8 @@ export async function openRegistrySource(
     observer: options.observer,
     cache: options.cache,
     isHasty,
+    tagPages: () => listTagPages({ origin, send }, repository, { apiRoot, namespace, signal }),
+    onWarning: options.onWarning,
   });
 }
 
@@ -95,6 +103,9 @@ interface SourceOptions {
   readonly observer?: RequestObserver | undefined;
   readonly cache?: (() => BlobInfoCache | undefined) | undefined;
   readonly isHasty: boolean;
+  /** The tags of the repository. */
+  readonly tagPages: () => AsyncIterable<TagPage>;
+  readonly onWarning?: ((message: string) => void) | undefined;
 }
 
 /** docker:// as a source, at one address. */
@@ -109,6 +120,8 @@ export class RegistrySource implements ImageSource {
   readonly #options: SourceOptions;
   readonly #ranges: RegistryBlobRanges;
   readonly #manifests = new Map<string, Promise<RawManifest>>();
+  readonly #tags: DigestTags;
+  readonly #referrers: RegistryReferrers;
 
   constructor(client: RegistryClient, reference: RegistryReference, options: SourceOptions) {
     this.#client = client;
@@ -119,6 +132,9 @@ export class RegistrySource implements ImageSource {
     this.#name = reference.digest ?? reference.tag ?? 'latest';
     this.#options = options;
     this.#ranges = registryBlobRanges(client, { ...options, registry: options.address.registry });
+    const { tagPages, onWarning } = options;
+    this.#tags = new DigestTags({ [Symbol.asyncIterator]: () => tagPages()[Symbol.asyncIterator]() });
+    this.#referrers = new RegistryReferrers(client, { tags: this.#tags, onWarning });
   }
 
   get rangeSupport(): RangeSupport {
@@ -148,6 +164,14 @@ export class RegistrySource implements ImageSource {
       this.#manifests.set(name, manifest);
     }
     return manifest;
+  }
+
+  listReferrers(subject: Digest, options?: ListReferrersOptions): AsyncIterable<Descriptor> {
+    return this.#referrers.list(subject, options);
+  }
+
+  findTags(tags: readonly string[]): Promise<readonly string[]> {
+    return this.#tags.mayExist(tags);
   }
 
   async getBlobSize(digest: Digest, options: WaitOptions = {}): Promise<number> {

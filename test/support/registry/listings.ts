@@ -29,14 +29,23 @@ export async function listReferrers(
 ): Promise<void> {
   if (!registry.settings.referrers)
     return await exchange.answer(404, { 'content-type': 'text/plain' }, Buffer.from('404 page not found\n'));
-  const wanted = exchange.query('artifactType');
+  const { referrersPage, referrersFilter } = registry.settings;
+  const wanted = referrersFilter ? exchange.query('artifactType') : undefined;
   const stored = [...(registry.store.find(name)?.manifests.values() ?? [])];
-  const manifests = stored
+  const first = Number(exchange.query('from') ?? 0);
+  const all = stored
     .flatMap((manifest) => describeReferrer(manifest, digest as Digest))
     .filter((referrer) => wanted === undefined || referrer.artifactType === wanted);
+  const manifests = all.slice(first, first + referrersPage);
+  const next = first + referrersPage;
+  const filter = wanted === undefined ? '' : `&artifactType=${encodeURIComponent(wanted)}`;
   await exchange.answerJson(
     { schemaVersion: 2, mediaType: INDEX, manifests },
-    { 'content-type': INDEX, ...(wanted === undefined ? {} : { 'oci-filters-applied': 'artifactType' }) },
+    {
+      'content-type': INDEX,
+      ...(next < all.length && { link: `</v2/${name}/referrers/${digest}?from=${next}${filter}>; rel="next"` }),
+      ...(wanted === undefined ? {} : { 'oci-filters-applied': 'artifactType' }),
+    },
   );
 }
 

@@ -122,6 +122,10 @@ export interface RegistrySettings {
   needsDigestAlgorithm: boolean;
   /** Whether there is a referrers API. */
   referrers: boolean;
+  /** How many referrers a page of it lists. */
+  referrersPage: number;
+  /** Whether it lists only the artifact type that is asked for. */
+  referrersFilter: boolean;
   /** Bodies of answers are written in packets of this many bytes. */
   packetBytes: number;
   /**
@@ -199,5 +203,7 @@ export const defaultSettings: Readonly<RegistrySettings> = {
   tagsAtOnce: false,
   needsDigestAlgorithm: false,
   referrers: true,
+  referrersPage: Infinity,
+  referrersFilter: true,
   packetBytes: 64 * 1024,
 };

@@ -1,6 +1,7 @@
 import type { Digest } from '../../../digest/digest.ts';
 import { ImgcopyError, isAbort } from '../../../errors/imgcopy-error.ts';
 import { dumpBody, isPassing, isPassingAnswer, isRateLimit, NetworkError, type Fallback } from '../../../http/index.ts';
+import type { Descriptor } from '../../../manifest/descriptor.ts';
 import { formatRegistryReference, type RegistryReference } from '../../../reference/registry-reference.ts';
 import type {
   GetBlobAtOptions,
@@ -17,6 +18,7 @@ import {
   type GetManifestOptions,
   type ImageSource,
   type RepositoryName,
+  type ListReferrersOptions,
 } from '../../../contract/image-source.ts';
 import type { RegistryAccess } from '../registry-access.ts';
 import type { Endpoint } from '../registry-endpoint.ts';
@@ -212,6 +214,31 @@ export class MirroredSource implements ImageSource {
     this.#manifests.set(name, reading);
     reading.catch(() => this.#manifests.delete(name));
     return reading;
+  }
+
+  /** Mirrors copy what was asked of them, and need not have what was signed since: the registry of the name comes first. */
+  async *listReferrers(subject: Digest, options: ListReferrersOptions = {}): AsyncGenerator<Descriptor> {
+    const { answer } = await this.#queue.ask({
+      order: this.#queue.order(subject).toReversed(),
+      what: `reading what refers to ${subject} of ${this.reference}`,
+      ask: async (one) => {
+        const listed: Descriptor[] = [];
+        for await (const referrer of one.listReferrers(subject, options)) listed.push(referrer);
+        return listed;
+      },
+      signal: options.signal,
+    });
+    yield* answer;
+  }
+
+  async findTags(tags: readonly string[], { signal }: WaitOptions = {}): Promise<readonly string[]> {
+    const { answer } = await this.#queue.ask({
+      order: this.#queue.order(undefined).toReversed(),
+      what: `reading the tags of ${this.reference}`,
+      ask: (one) => one.findTags(tags),
+      signal,
+    });
+    return answer;
   }
 
   async getBlobSize(digest: Digest, options: WaitOptions = {}): Promise<number> {

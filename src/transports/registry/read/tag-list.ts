@@ -11,17 +11,34 @@ const PAGE_SIZE = 1000;
 /** Registries without pages list all tags in one answer. In bytes. */
 const MAX_PAGE_BYTES = 32 * 1024 * 1024;
 
+type TagListOptions = WaitOptions & Pick<RegistryClientOptions, 'apiRoot' | 'namespace'>;
+
+/** Some of the tags of a repository. */
+export interface TagPage {
+  readonly tags: readonly string[];
+  readonly isLast: boolean;
+}
+
+/** The tags of a repository in the registry's order. See listTagPages. */
+export async function* listTags(
+  registry: Pick<ReachedRegistry, 'origin' | 'send'>,
+  repository: string,
+  options: TagListOptions = {},
+): AsyncGenerator<string> {
+  for await (const { tags } of listTagPages(registry, repository, options)) yield* tags;
+}
+
 /**
  * The tags of a repository in the registry's order, a page at a time, as the `Link` of each answer leads on.
  *
  * @throws RegistryError of kind `not-found` where there is no such repository.
  * @see https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-tags
  */
-export async function* listTags(
+export async function* listTagPages(
   { origin, send }: Pick<ReachedRegistry, 'origin' | 'send'>,
   repository: string,
-  { apiRoot = API_ROOT, namespace, signal }: WaitOptions & Pick<RegistryClientOptions, 'apiRoot' | 'namespace'> = {},
-): AsyncGenerator<string> {
+  { apiRoot = API_ROOT, namespace, signal }: TagListOptions = {},
+): AsyncGenerator<TagPage> {
   const seen = new Set<string>();
   let url: URL | undefined = new URL(`${apiRoot}/${repository}/tags/list?n=${PAGE_SIZE}`, origin);
   if (namespace !== undefined) url.searchParams.set('ns', namespace);
@@ -37,8 +54,9 @@ export async function* listTags(
     };
     const response = await send(request);
     if (response.status !== 200) throw await toRegistryError(request, response);
-    yield* tagsOf(await readBody(response, request, MAX_PAGE_BYTES), repository);
+    const tags = tagsOf(await readBody(response, request, MAX_PAGE_BYTES), repository);
     url = nextPage(response, url);
+    yield { tags, isLast: url === undefined };
   }
 }
 

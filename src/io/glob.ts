@@ -1,0 +1,8 @@
+/** A pattern with `*` for any characters and `?` for one, of the whole text and in any case. */
+export function globPattern(glob: string): RegExp {
+  const parts = glob.split(/([*?])/).map((part) => {
+    if (part === '*') return '.*';
+    return part === '?' ? '.' : part.replaceAll(/[\\^$.|+()[\]{}]/g, '\\$&');
+  });
+  return new RegExp(`^${parts.join('')}$`, 'is');
+}
