@@ -10,6 +10,9 @@ import {
 import { isSupported, parseChallenges, selectChallenge } from '../../src/auth/challenge.ts';
 import { isDigest, parseDigest } from '../../src/digest/digest.ts';
 import { formatPlatform, parsePlatform } from '../../src/manifest/platform.ts';
+import { parseHostsToml } from '../../src/registries/hosts-toml.ts';
+import { parseRegistriesConf } from '../../src/registries/registries-conf.ts';
+import { mergeConfs } from '../../src/registries/registry-rules.ts';
 import { parseRegistryReference } from '../../src/reference/registry-reference.ts';
 import { parseImageName } from '../../src/transports/table.ts';
 import { parseErrorBody } from '../../src/errors/error-body.ts';
@@ -21,6 +24,27 @@ const SHA256 = digest('fuzz');
 const SHA512 = `sha512:${SHA256.slice(7)}${SHA256.slice(7)}`;
 /** In auth files, and never in a message. */
 const SECRET = 'hunter2-and-more';
+
+const TOML_TOKENS = [
+  '[[',
+  ']]',
+  '[',
+  ']',
+  '=',
+  '"',
+  "'",
+  '.',
+  ',',
+  '{',
+  '}',
+  '\n',
+  '#',
+  'true',
+  '*.',
+  '://',
+  '0x',
+  '"""',
+];
 
 /** What people, servers and files write in a line or a small document. */
 export const TEXT_TARGETS: readonly FuzzTarget[] = [
@@ -94,6 +118,31 @@ export const TEXT_TARGETS: readonly FuzzTarget[] = [
     }
   }),
 
+  target('registries.conf', nearly(registriesConfs(), TOML_TOKENS), (text) => {
+    const conf = parsed(() => parseRegistriesConf({ file: 'registries.conf', text }));
+    if (conf === undefined) return;
+    const rules = mergeConfs([conf]);
+    for (const name of ['a.test/team/app:v1', 'x.a.test:5000/app', `docker.io/library/app@${SHA256}`]) {
+      const reference = parseRegistryReference(name, name);
+      const endpoints = parsed(() => rules.endpointsToRead(reference)) ?? [];
+      for (const { address } of endpoints) {
+        const text = `${address.registry}/${address.repository}`;
+        assert.deepEqual({ ...parseRegistryReference(text, text) }, { ...address });
+      }
+      const written = parsed(() => rules.endpointToWrite(reference));
+      if (written !== undefined) assert.equal(written.address.registry, reference.registry);
+    }
+  }),
+
+  target('hosts.toml', nearly(hostsTomls(), TOML_TOKENS), (text) => {
+    const hosts = parsed(() => parseHostsToml({ file: '/d/hosts.toml', text }));
+    for (const { host, apiRoot, certificates } of hosts === undefined ? [] : [...hosts.mirrors, hosts.server]) {
+      if (host !== undefined) assert.equal(new URL(`https://${host}${apiRoot}/app/tags/list`).host.length > 0, true);
+      assert.match(apiRoot, /^(?:\/|$)/);
+      assert.ok(certificates?.authorities.every((path) => path.startsWith('/')) ?? true);
+    }
+  }),
+
   target(
     'error body',
     fc.oneof(nearlyJson(errorBodies()), nearly(['<html><body>502</body></html>', 'no healthy upstream'])),
@@ -105,6 +154,39 @@ export const TEXT_TARGETS: readonly FuzzTarget[] = [
     },
   ),
 ];
+
+function registriesConfs(): readonly string[] {
+  return [
+    `credential-helpers = ["containers-auth.json", "pass"]
+[[registry]]
+prefix = "*.a.test"
+location = "b.test:5000/cache"
+insecure = true
+mirror = [{ location = "m.test/x", pull-from-mirror = "digest-only" }, { location = "n.test" }]
+[[registry]]
+location = "a.test/team"
+mirror-by-digest-only = true
+[[registry.mirror]]
+location = "docker.io"
+`,
+    '[[registry]]\nprefix = "docker.io"\nlocation = "hub.test"\n[[registry]]\nlocation = "no.test"\nblocked = true\n',
+    "[registries.search]\nregistries = ['docker.io']\n[registries.insecure]\nregistries = []\n",
+  ];
+}
+
+function hostsTomls(): readonly string[] {
+  return [
+    `server = "https://registry-1.docker.io"
+[host."https://mirror.test/us"]
+capabilities = ["pull", "resolve"]
+ca = ["one.crt", "/two.crt"]
+client = [["client.cert", "client.key"], ["both.pem", ""]]
+[host."http://10.0.0.1:5000"]
+skip_verify = true
+override_path = true
+`,
+  ];
+}
 
 function references(): readonly string[] {
   return [
