@@ -1,4 +1,6 @@
+import { readdirSync, readFileSync } from 'node:fs';
 import { connect, isIP } from 'node:net';
+import { join } from 'node:path';
 
 // Begins TCP connections to the registries of a command line before the program is loaded, which takes as long as a handshake with a host
 // that is not far. Only where it is certain what will be asked: otherwise the program opens its connections itself.
@@ -29,7 +31,7 @@ const LOOKUP_MS = 4;
 export async function connectEarly(argv, env) {
   if (PROXIES.some((name) => env[name])) return;
   const hosts = hostsIn(argv);
-  if (hosts.length === 0) return;
+  if (hosts.length === 0 || mayBeElsewhere(argv, env)) return;
   const sockets = hosts.map(({ host, port }) => {
     const socket = connect({
       host,
@@ -49,6 +51,42 @@ export async function connectEarly(argv, env) {
     ({ socket }) => new Promise((resolve) => socket.once('lookup', resolve).once('close', resolve)),
   );
   await Promise.race([Promise.all(found), new Promise((resolve) => setTimeout(resolve, LOOKUP_MS))]);
+}
+
+/**
+ * Whether this machine may be set up to read images from elsewhere than their name says, or not at all: src/registries knows. Files without such a
+ * table, as distributions ship them, do not count.
+ */
+function mayBeElsewhere(argv, env) {
+  if (argv.some((one) => one.startsWith('--hosts-dir')) || env.IMGCOPY_HOSTS_DIR) return true;
+  if (env.CONTAINERS_REGISTRIES_CONF || env.CONTAINERS_REGISTRIES_CONF_OVERRIDE) return true;
+  const config = env.XDG_CONFIG_HOME || (env.HOME && join(env.HOME, '.config'));
+  const folders = [...(config ? [join(config, 'containers')] : []), '/etc/containers', '/usr/share/containers'];
+  return folders.some((folder) =>
+    namesIn(folder).some((name) => {
+      if (!name.startsWith('registries.')) return false;
+      const path = join(folder, name);
+      const files = name.endsWith('.d') ? namesIn(path).map((file) => join(path, file)) : [path];
+      return files.some(hasTables);
+    }),
+  );
+}
+
+function namesIn(folder) {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+}
+
+function hasTables(file) {
+  try {
+    return /^\s*(?:\[\[\s*["']?registry\b|registry\s*=\s*\[)/im.test(readFileSync(file, 'latin1'));
+  } catch {
+    // A folder, or what this user may not read.
+    return false;
+  }
 }
 
 /** The registries that operands name; each once. */

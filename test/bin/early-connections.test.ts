@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -60,6 +60,25 @@ test('begins none for what may not be a registry, or is behind a proxy', options
   const proxied = `process.env.https_proxy = 'http://127.0.0.1:1'; ${withoutProgram}`;
   await runImgcopy(['inspect', name], { env, file: builtProgram, preload: proxied });
   assert.equal(connections(), 0);
+});
+
+test('begins none where registries.conf may lead elsewhere', options, async (t) => {
+  const home = await openHome(t);
+  const { port, connections } = await startCounter(t);
+  const args = ['inspect', `0.0.0.0:${port}/app:1`];
+  const run = async (more: readonly string[] = [], env: Readonly<Record<string, string>> = {}): Promise<number> => {
+    const before = connections();
+    await runImgcopy([...args, ...more], { env: { HOME: home, ...env }, file: builtProgram, preload: withoutProgram });
+    return connections() - before;
+  };
+  assert.equal(await run(['--hosts-dir=certs.d']), 0);
+  assert.equal(await run([], { CONTAINERS_REGISTRIES_CONF: '/dev/null' }), 0);
+  const folder = join(home, '.config/containers');
+  await mkdir(join(folder, 'registries.conf.d'), { recursive: true });
+  await writeFile(join(folder, 'registries.conf'), '# [[registry]]\nunqualified-search-registries = ["docker.io"]\n');
+  assert.equal(await run(), 1);
+  await writeFile(join(folder, 'registries.conf.d/a.conf'), '[[registry]]\nlocation = "a.test"\n');
+  assert.equal(await run(), 0);
 });
 
 test('sends its first request over the connection that was begun early', options, async (t) => {
