@@ -20,6 +20,13 @@ const SYSTEM = ['/etc/containers', '/usr/share/containers'];
 const NAME = 'registries.conf';
 
 /**
+ * Lines that can matter. Files without one are not parsed: distributions ship one with nothing but comments, and a drop-in with aliases for short
+ * names, and the parser takes 10 ms to load and read these.
+ */
+const MATTERS =
+  /^\s*(?:\[\[?\s*["']?registr(?:y|ies)\b|["']?registr(?:y|ies)["']?\s*(?:\.|=\s*[[{])|["']?credential-helpers\b)/im;
+
+/**
  * Reads the registries.conf of this machine and its drop-ins. Where there are none, a few directories are looked into and no parser is loaded.
  * @throws RegistriesConfError
  */
@@ -100,7 +107,8 @@ function namesIn(directory: string, onWarning: RegistriesConfEnvironment['onWarn
 /** One that the user may not read must not fail copies that it has nothing to do with. */
 function readUsual(file: string, onWarning: RegistriesConfEnvironment['onWarning']): readonly ConfFile[] {
   try {
-    return [{ file, text: readFileSync(file, 'utf8') }];
+    const text = readFileSync(file, 'utf8');
+    return MATTERS.test(text) ? [{ file, text }] : [];
   } catch (error) {
     return unreadable(file, error, onWarning);
   }

@@ -53,6 +53,42 @@ test('where there are no files, names are addresses, and nothing is parsed', asy
   assert.equal(await machine.read(), NO_CONFIGURATION);
 });
 
+test('files as distributions ship them are not parsed: comments, search registries, aliases for short names', async (t) => {
+  const machine = await openMachine(t);
+  await machine.write('etc/registries.conf', '# [[registry]]\nunqualified-search-registries = ["registry.test"]\n');
+  const aliases = '[aliases]\n  "registry" = "docker.io/library/registry"\n  "ubi8" = "registry.test/ubi8"\n';
+  await machine.write('etc/registries.conf.d/000-shortnames.conf', aliases);
+  assert.equal(await machine.read(), NO_CONFIGURATION);
+});
+
+const forms: Readonly<Record<string, string>> = {
+  tables: '\n [[ registry ]]\nlocation = "a.test"\nblocked = true\n',
+  'a quoted table': '[["registry"]]\nlocation = "a.test"\nblocked = true\n',
+  'a list of inline tables': 'registry = [{ location = "a.test", blocked = true }]\n',
+  'capital letters': '[[Registry]]\nlocation = "a.test"\nblocked = true\n',
+};
+
+for (const [form, text] of Object.entries(forms)) {
+  test(`a file with ${form} counts`, async (t) => {
+    const machine = await openMachine(t);
+    await machine.write('etc/registries.conf', text);
+    const rules = await machine.read();
+    assert.throws(() => readFrom(rules, 'a.test/app'), { code: 'ERR_REGISTRY_BLOCKED' });
+  });
+}
+
+for (const text of [
+  '[registries.search]\nregistries = []',
+  'registries.block.registries = ["a"]',
+  'registries = { search = { registries = [] } }',
+]) {
+  test(`version 1 is refused: ${text}`, async (t) => {
+    const machine = await openMachine(t);
+    await machine.write('etc/registries.conf', text);
+    await assert.rejects(machine.read(), { code: 'ERR_REGISTRIES_CONF', message: /:1: this is version 1/ });
+  });
+}
+
 test("reads the first main file: the user's, the administrator's, that of the distribution", async (t) => {
   const machine = await openMachine(t);
   const found: (string | undefined)[] = [];
