@@ -56,7 +56,7 @@ export const TEXT_TARGETS: readonly FuzzTarget[] = [
       if (reference === undefined) return;
       assert.equal(String(parseImageName(String(reference))), String(reference));
       parseImageName(reference.pinned(SHA256));
-      if (reference.transport === 'dir') return;
+      if (reference.transport !== 'docker') return;
       const {
         registry,
         repository,
@@ -126,8 +126,8 @@ export const TEXT_TARGETS: readonly FuzzTarget[] = [
       const reference = parseRegistryReference(name, name);
       const endpoints = parsed(() => rules.endpointsToRead(reference)) ?? [];
       for (const { address } of endpoints) {
-        const text = `${address.registry}/${address.repository}`;
-        assert.deepEqual({ ...parseRegistryReference(text, text) }, { ...address });
+        const place = `${address.registry}/${address.repository}`;
+        assert.deepEqual({ ...parseRegistryReference(place, place) }, { ...address });
       }
       const written = parsed(() => rules.endpointToWrite(reference));
       if (written !== undefined) assert.equal(written.address.registry, reference.registry);
