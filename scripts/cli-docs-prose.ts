@@ -6,8 +6,8 @@ export const introduction: string = `# The command line
 
 <!-- Written by \`npm run docs\`; changes belong into src/cli and scripts/cli-docs-prose.ts. -->
 
-\`imgcopy SRC DST\` needs no verb: copying is the main job. Options may stand anywhere. An image called like a command is written
-with its transport: \`docker://tags\`. So is one whose name is a typing error away from a command, or a command of skopeo, crane, regctl, oras or docker.`;
+\`imgcopy SRC DST\` needs no verb: copying is the main job. Options may stand anywhere. An image with the same name as a command
+needs its transport: \`docker://tags\`. So does one whose name is a typing error away from a command, or a command of skopeo, crane, regctl, oras or docker.`;
 
 export const references: string = `## References
 
@@ -21,10 +21,11 @@ Loopback hosts (localhost, 127.0.0.0/8, ::1) are tried with https, then http; al
 \`--tls-verify=false\` means both: no certificate checks, and http where https does not answer. A destination in a registry without a
 tag takes the source's.
 
-Nearly every option can be set by a variable, IMGCOPY\\_ and its name in capitals; the command line takes precedence. For an option without a
+Every option of \`imgcopy copy\`, \`inspect --json\`, and all options for credentials and connections can be set by a variable: IMGCOPY\\_ and the
+name in capitals. The command line takes precedence. For an option without a
 value, \`1\` switches it on, and \`0\`, \`no\`, \`false\` and nothing leave it off. REGISTRY_AUTH_FILE, DOCKER_CONFIG, DOCKER_AUTH_CONFIG,
 XDG_RUNTIME_DIR, HTTPS_PROXY, HTTP_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR, NODE_EXTRA_CA_CERTS, NO_COLOR, FORCE_COLOR and CI are
-honoured as other tools do, and so are CONTAINERS_REGISTRIES_CONF and its _OVERRIDE.
+read as other tools read them, and so are CONTAINERS_REGISTRIES_CONF and its _OVERRIDE.
 
 Durations are written \`90s\`, \`5m\`, \`1h30m\` or \`500ms\`; a bare number is seconds.`;
 
@@ -53,18 +54,18 @@ Standard output holds the result and nothing else, so that \`img=$(imgcopy a b)\
 
 \`servedFrom\` names the addresses that manifests and blobs were read from: with [mirrors](registries.md#mirrors-and-blocked-registries), more than one.
 \`skipped\` is \`"same"\` where the destination had this image already, and \`"exists"\` where \`--no-clobber\` left every name unchanged.
-\`--digestfile\` writes the digest without a line's end.
+\`--digestfile\` writes the digest without a trailing newline.
 
 On a terminal, progress is one overall line plus one per active blob; they are replaced by a summary at the end.
 Elsewhere, and where \`CI\` is set, it is plain lines: one when each blob finishes, and one every few seconds. \`--progress json\` prints the
-events of the library, a JSON object a line. A second Ctrl-C ends at once.
+events of the library, one JSON object per line. A second Ctrl-C stops the run immediately.
 
 An error is one paragraph: what failed; the side, the request and the answer; what to do, and a code that stays the same. Stack traces
 come with \`--debug\` alone.
 
     imgcopy: copying docker://registry.test/app:2 to dir:app
       source: GET https://registry.test/v2/app/manifests/2: 404 (MANIFEST_UNKNOWN: manifest unknown)
-      hint: check the name and the tag; imgcopy tags REPOSITORY lists the tags    [ERR_NOT_FOUND]`;
+      hint: check the name and the tag; imgcopy tags registry.test/app lists the tags    [ERR_NOT_FOUND]`;
 
 export const statuses: string = `## Exit statuses
 
@@ -72,9 +73,9 @@ export const statuses: string = `## Exit statuses
 |---|---|
 | 0 | copied, or nothing to do |
 | 1 | failed |
-| 2 | wrong usage |
+| 2 | wrong usage, or a destination that asks for another digest |
 | 3 | the source image, tag or platform does not exist |
-| 4 | not allowed (401, 403); Docker Hub and GHCR answer so for what does not exist, too |
+| 4 | denied (401, 403); Docker Hub and GHCR also answer like this for what does not exist |
 | 5 | what arrived is not what its digest says |
 | 6 | still rate limited after all retries |
 | 130, 143 | interrupted, terminated |`;
@@ -93,9 +94,9 @@ These are accepted as aliases:
 | \`--platforms LIST\` | \`--platform LIST\` | regctl |
 | \`--include-external\` | \`--allow-nondistributable-artifacts\` | regctl |
 | \`--no-tty\` | \`--progress plain\` | oras |
-| \`--multi-arch all\`, \`--multi-arch system\` | the default, \`--platform local\` | skopeo |
-| \`--override-os\`, \`--override-arch\`, \`--override-variant\` | \`--platform\`; what is not named is this machine's | skopeo |
+| \`--multi-arch all\`, \`--multi-arch system\` | the default; \`--platform local\` | skopeo |
+| \`--override-os\`, \`--override-arch\`, \`--override-variant\` | \`--platform\`, with this machine's values for the rest | skopeo |
 | \`--tls-verify\` without a value | \`--tls-verify=true\` | skopeo |
 | \`--insecure-policy\`, \`--policy FILE\`, \`--tmpdir DIR\`, \`--dest-precompute-digests\` | nothing: imgcopy has no trust policy, and needs no temporary files | skopeo |
 
-crane's \`cp -a\` copies all tags, and \`imgcopy -a\` all platforms of one: where the source names no tag, a warning says so.`;
+crane's \`cp -a\` copies all tags. \`imgcopy -a\` copies all platforms of one tag, and warns where the source names no tag.`;

@@ -27,19 +27,27 @@ if (process.argv.includes('--check')) {
 
 function document(program: Command): string {
   const commands = program.commands.filter((command) => command.name() !== 'help');
-  return [introduction, summaryOf(commands), references, ...commands.map(section), output, statuses, aliases].join(
-    '\n\n',
-  );
+  const copy = commands.find((command) => command.name() === 'copy');
+  if (copy === undefined) throw new Error('there is no copy');
+  return [
+    introduction,
+    summaryOf(commands),
+    references,
+    ...commands.map((command) => section(command, copy)),
+    output,
+    statuses,
+    aliases,
+  ].join('\n\n');
 }
 
 function summaryOf(commands: readonly Command[]): string {
   const rows = commands.map((command) => [code(usageOf(command)), command.summary()]);
   return `${table(['command', 'what it does'], rows)}
 
-\`imgcopy help COMMAND\` and \`imgcopy --version\` are there, too.`;
+There are also \`imgcopy help COMMAND\` and \`imgcopy --version\`.`;
 }
 
-function section(command: Command): string {
+function section(command: Command, copy: Command): string {
   const also = command.aliases().map(code).join(', ');
   return [
     `## imgcopy ${command.name()}`,
@@ -50,16 +58,39 @@ function section(command: Command): string {
       ['argument', 'what it is'],
       command.registeredArguments.map((argument) => [code(argument.name().toUpperCase()), argument.description]),
     ),
-    ...optionTables(command),
+    ...optionTables(command, copy),
   ].join('\n\n');
 }
 
-function optionTables(command: Command): readonly string[] {
-  const groups = Map.groupBy(command.options, (option) => option.helpGroupHeading ?? 'Options:');
-  return [...groups].map(
+/** The options that several commands share are in the tables of copy alone. */
+function optionTables(command: Command, copy: Command): readonly string[] {
+  const isShared = ({ long }: Option): boolean =>
+    command !== copy &&
+    long !== '--json' &&
+    copy.options.some((option) => option.long === long && isOfRegistry(option));
+  const groups = Map.groupBy(
+    command.options.filter((option) => !isShared(option)),
+    (option) => option.helpGroupHeading ?? 'Options:',
+  );
+  const shared = Map.groupBy(command.options.filter(isShared), (option) => option.helpGroupHeading ?? 'Options:');
+  const names = [...shared].map(
+    ([heading, options]) => `${heading.replace(/:$/, '')}: ${options.map(({ long }) => code(long ?? '')).join(', ')}`,
+  );
+  const tables = [...groups].map(
     ([heading, options]) =>
       `**${heading.replace(/:$/, '')}**\n\n${table(['option', 'what it does', 'default', 'variable'], optionRows(options))}`,
   );
+  return names.length === 0
+    ? tables
+    : [
+        ...tables,
+        `As in [imgcopy copy](#imgcopy-copy), for the one registry:\n\n${names.map((line) => `- ${line}`).join('\n')}`,
+      ];
+}
+
+/** Whether it is about how registries are reached, and not about what is copied or printed. */
+function isOfRegistry({ helpGroupHeading }: Option): boolean {
+  return ['Credentials:', 'Connections:', 'How it is copied:', 'Output:'].includes(helpGroupHeading ?? '');
 }
 
 /** An option and its twins for one side alone share a row. */

@@ -26,7 +26,7 @@ export class CredentialHelperError extends ImgcopyError {
   constructor(program: string, problem: string) {
     super(`credential helper ${program}: ${problem}`, {
       code: 'ERR_CREDENTIAL_HELPER',
-      hint: `see whether ${program} is installed and works by itself`,
+      hint: `check that ${program} is installed and runs on its own`,
     });
   }
 }

@@ -34,11 +34,11 @@ function addQueryCommands(program: Command, context: CommandContext): void {
     .addOption(platformOption())
     .addOption(new Option('-r, --referrers', 'also show what refers to the image and its instances').conflicts('raw'))
     .addOption(new Option('--raw', "print the manifest's bytes as they are stored"))
-    .addOption(new Option('--json', 'print one JSON object').conflicts('raw'))
     .action(async (reference: string, flags: InspectFlags) => {
       const { runInspect } = await import('./query-commands.ts');
       await runInspect(reference, flags, context);
     });
+  addOptions(inspect, 'Options:', [new Option('--json', 'print one JSON object').conflicts('raw')]);
   const referrers = program
     .command('referrers')
     .summary('list what refers to an image: signatures, SBOMs')

@@ -33,7 +33,7 @@ export interface ErrorFormat {
  *
  *     imgcopy: copying layer sha256:9f1c… to docker://registry.test/app:1
  *       destination: PATCH https://registry.test/v2/app/blobs/uploads/…: 413 (SIZE_INVALID)
- *       hint: a proxy in front of the registry limits request sizes    [ERR_UPLOAD_TOO_LARGE]
+ *       hint: ask the operator of the registry to raise the limit    [ERR_UPLOAD_TOO_LARGE]
  */
 export function formatError(failure: unknown, { stack, sides, columns = Infinity }: ErrorFormat): string {
   const [error, ...others] = causesOf(failure);

@@ -11,10 +11,10 @@ export function repositoryForms(transports: readonly Transport[]): string {
   return `${transports.flatMap(({ repositoryForm = [] }) => repositoryForm).join(', ')}, or NAME on Docker Hub`;
 }
 
-/** Each option can be set by a variable; to say so at each would double the help. */
+/** To name its variable at each option would double the help. */
 export const variablesHelp = `
-Every option can be set by a variable: --retry-times 3 is IMGCOPY_RETRY_TIMES=3,
---quiet is IMGCOPY_QUIET=1.
+Each of these options can be set by a variable: --retry-times 3 is
+IMGCOPY_RETRY_TIMES=3, --quiet is IMGCOPY_QUIET=1.
 `;
 
 /** Wider lines are hard to read. */
@@ -46,8 +46,8 @@ export function optionsHelp(command: Command, program: Command): string {
     return `\n${heading}\n${items.join('\n')}\n`;
   });
   return `${sections.join('')}
-Credentials and connections: these are for both sides, --src-creds and --dest-creds
-(and so on) for one of them. imgcopy copy --help has them all.
+The credential and connection options apply to both sides. For one side, write
+--src-... or --dest-... (--src-creds). See imgcopy copy --help for all of them.
 `;
 }
 

@@ -31,7 +31,7 @@ export function credentialOptions(sides: readonly OptionSide[]): readonly Option
     ...sides.map(({ prefix, name }) => new Option(`--${prefix}password <password>`, `password for ${name}`)),
     new Option('--password-stdin', 'read the password from standard input'),
     ...sides.map(({ prefix, name }) => new Option(`--${prefix}registry-token <token>`, `bearer token for ${name}`)),
-    ...sides.map(({ prefix, name }) => new Option(`--${prefix}no-creds`, `ask ${name} anonymously`)),
+    ...sides.map(({ prefix, name }) => new Option(`--${prefix}no-creds`, `use no credentials for ${name}`)),
     ...authFileOptions(sides),
   ];
 }
@@ -53,7 +53,7 @@ export function tlsOptions(sides: readonly OptionSide[]): readonly Option[] {
         .default(undefined, 'true')
         .argParser(parseBoolean),
     ),
-    ...sides.map(({ prefix, name }) => new Option(`--${prefix}plain-http`, `http for ${name}, without trying https`)),
+    ...sides.map(({ prefix, name }) => new Option(`--${prefix}plain-http`, `use http, not https, for ${name}`)),
     ...sides.map(
       ({ prefix, name }) =>
         new Option(
@@ -62,7 +62,7 @@ export function tlsOptions(sides: readonly OptionSide[]): readonly Option[] {
         ),
     ),
     ...sides.map(
-      ({ prefix, name }) => new Option(`--${prefix}ca-file <file>`, `further certificate authorities for ${name}, PEM`),
+      ({ prefix, name }) => new Option(`--${prefix}ca-file <file>`, `extra CA certificates for ${name} (PEM file)`),
     ),
   ];
 }

@@ -110,7 +110,7 @@ async function query(
   );
 }
 
-/** Waits for a slow reader, so that what is printed does not pile up; a reader that has gone is no error. */
+/** Waits for a slow reader, so that what is printed does not pile up; that a reader has gone is not an error. */
 async function print(content: string | Buffer): Promise<void> {
   if (process.stdout.write(content)) return;
   await Promise.race([once(process.stdout, 'drain'), once(process.stdout, 'close')]);

@@ -86,6 +86,6 @@ export function refuseTag(reference: string, tag: string | undefined, side: Side
 export function explainMismatch(error: unknown, contentEncoding: string | undefined): unknown {
   if (!(error instanceof ContentMismatchError) || contentEncoding === undefined) return error;
   const { what, expected, found } = error;
-  const hint = `the server sent Content-Encoding: ${contentEncoding}; a proxy in front of the registry may compress blobs, ask its owner to switch that off`;
+  const hint = `the server sent Content-Encoding: ${contentEncoding}; ask the operator to turn that off, a proxy in front of the registry may compress blobs`;
   return new ContentMismatchError(what, expected, found, { hint });
 }

@@ -347,10 +347,10 @@ async function describeCurrent(
 }
 
 function goneMeanwhile(reference: string): ImgcopyError {
-  return new ImgcopyError(`${reference} was there a moment ago, and is gone: somebody else changes it`, {
+  return new ImgcopyError(`${reference} was deleted during the copy`, {
     code: 'ERR_DESTINATION_CHANGED',
     side: 'destination',
-    hint: 'run it again',
+    hint: 'run the command again',
   });
 }
 
@@ -375,16 +375,16 @@ function imageIdOf({ bytes, mediaType }: RawManifest): Digest | undefined {
 /** @throws ContentMismatchError where the source's reference demands another image than the one that is there. */
 function checkSourceDigest(reference: string, demanded: Digest | undefined, found: Digest): void {
   if (demanded === undefined || demanded === found) return;
-  throw new ContentMismatchError(`${reference} names another image than the one that is there`, demanded, found);
+  throw new ContentMismatchError(`digest mismatch in ${reference}`, demanded, found);
 }
 
 /** @throws ImgcopyError of kind `usage` where the image cannot be stored by the digest that the destination's reference demands. */
 function checkDestinationDigest(reference: string, demanded: Digest | undefined, wanted: Digest): void {
   if (demanded === undefined || demanded === wanted) return;
-  throw new ImgcopyError(`${reference} names another image than the one to copy, which is ${wanted}`, {
+  throw new ImgcopyError(`the digest of ${reference} is not that of the image to copy, ${wanted}`, {
     code: 'ERR_DESTINATION_DIGEST',
     kind: 'usage',
     side: 'destination',
-    hint: 'give the destination a tag, and no digest',
+    hint: 'give the destination a tag instead of a digest',
   });
 }

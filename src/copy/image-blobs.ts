@@ -52,7 +52,7 @@ async function schema1Blobs({ source, signal }: CopyRun, { layers }: Schema1Mani
 
 async function blobSize(source: ImageSource, digest: Digest, signal: AbortSignal): Promise<number> {
   if (source.getBlobSize !== undefined) return source.getBlobSize(digest, { signal });
-  throw new ImgcopyError(`the size of blob ${digest} of ${source.reference} cannot be found`, {
+  throw new ImgcopyError(`cannot find out the size of blob ${digest} of ${source.reference}`, {
     code: 'ERR_BLOB_SIZE',
     side: 'source',
   });

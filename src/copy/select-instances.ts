@@ -55,7 +55,7 @@ export async function selectInstances(
   }
   run.emit({
     type: 'warning',
-    message: `the index holds ${chosen.map(named).join(', ')} alone. Its digest differs from the source's, so signatures on the source's index do not apply`,
+    message: `the new index contains only ${chosen.map(named).join(', ')}; its digest differs from the source's, so signatures on the source index do not apply`,
   });
   const bytes = subsetIndex(choice.bytes, (_, position) => kept.has(entries[position] as Descriptor));
   return { bytes, mediaType: root.mediaType, digest: digestOf(bytes, digestAlgorithm(root.digest)) };

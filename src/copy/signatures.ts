@@ -18,7 +18,7 @@ export async function signaturesToCopy(run: SignatureRun, instanceDigest?: Diges
   const signatures = await source.getSignaturesWithFormat({ instanceDigest, signal });
   if (signatures.length === 0 || destination.putSignaturesWithFormat !== undefined) return signatures;
   const signed = instanceDigest === undefined ? source.reference : `${source.reference}, manifest ${instanceDigest}`;
-  throw new ImgcopyError(`${signed} is signed, and ${destination.reference} has no place for its signatures`, {
+  throw new ImgcopyError(`${signed} has signatures, but ${destination.reference} cannot store them`, {
     code: 'ERR_SIGNATURES_UNSUPPORTED',
     side: 'destination',
     hint: 'use --remove-signatures to copy without them',

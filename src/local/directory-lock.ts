@@ -79,7 +79,7 @@ function orExplain<T>(path: string, lock: () => T): T {
     throw new ImgcopyError(`cannot lock ${path}: ${(error as Error).message}`, {
       code: 'ERR_DIR_LOCK',
       side: 'destination',
-      hint: 'the file system has to support locks; if no imgcopy is running, remove that file',
+      hint: 'use a file system that supports locks; if no imgcopy is running, remove that file',
       cause: error,
     });
   }

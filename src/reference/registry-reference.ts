@@ -85,13 +85,13 @@ function checkRegistry(registry: string, text: string): void {
   const host = hasPort ? registry.slice(0, colon) : registry;
   const port = hasPort ? registry.slice(colon + 1) : undefined;
   const hint = 'the part before the first slash is the host[:port] of a registry';
-  if (!HOST.test(host)) throw new InvalidReferenceError(text, `${quote(host)} is no host name`, { hint });
+  if (!HOST.test(host)) throw new InvalidReferenceError(text, `${quote(host)} is not a valid host name`, { hint });
   if (port !== undefined && !/^\d+$/.test(port)) {
     throw new InvalidReferenceError(text, `the port ${quote(port)} is not a number`, { hint });
   }
   // docker's grammar lets through what no URL can hold: a port over 65535, 300.1.1.1, [::::].
   if (!URL.canParse(`https://${registry}/`)) {
-    throw new InvalidReferenceError(text, `${quote(registry)} is no host and port`, { hint });
+    throw new InvalidReferenceError(text, `${quote(registry)} is not a host and port`, { hint });
   }
 }
 

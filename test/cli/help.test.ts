@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Option } from 'commander';
 import { createProgram } from '../../src/cli/program.ts';
 
 const program = createProgram(new AbortController().signal);
@@ -48,4 +49,12 @@ test('no two options of copy share a name', () => {
   const { options = [] } = program.commands.find((command) => command.name() === 'copy') ?? {};
   const names = options.flatMap(({ short, long }) => [short, long]).filter((name) => name !== undefined);
   assert.equal(new Set(names).size, names.length);
+});
+
+test('every option of copy has its variable, and so has inspect --json', () => {
+  const optionsOf = (name: string): readonly Option[] =>
+    program.commands.find((command) => command.name() === name)?.options ?? [];
+  const options = [...optionsOf('copy'), ...optionsOf('inspect').filter(({ long }) => long === '--json')];
+  for (const { long = '', envVar } of options)
+    assert.equal(envVar, `IMGCOPY_${long.slice('--'.length).toUpperCase().replaceAll('-', '_')}`);
 });

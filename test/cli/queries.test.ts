@@ -118,6 +118,8 @@ describe('questions about images', { concurrency: 4 }, () => {
 
   test('inspect --json has the same as an object', async () => {
     const { stdout } = await home.run(['inspect', '--json', `${name}:index`]);
+    const byVariable = await home.run(['inspect', `${name}:index`], { env: { IMGCOPY_JSON: '1' } });
+    assert.equal(byVariable.stdout, stdout);
     const { digest, manifests } = JSON.parse(stdout) as {
       digest: string;
       manifests: readonly { digest: string; platform: unknown; layers: readonly { size: number }[] }[];

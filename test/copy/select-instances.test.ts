@@ -93,7 +93,7 @@ test('makes an index of just these for several, their attestations with them, an
   assert.equal(wanted.only, undefined);
   assert.match(
     events.map((event) => (event.type === 'warning' ? event.message : event.type)).join(),
-    /^the index holds linux\/arm\/v7, linux\/amd64 alone\. Its digest differs/,
+    /^the new index contains only linux\/arm\/v7, linux\/amd64; its digest differs/,
   );
 });
 

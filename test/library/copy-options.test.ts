@@ -162,7 +162,11 @@ test('stores by a digest what it is the digest of, and nothing else (behaviour 2
   await copier.copy(at(from, 'app:v1'), at(to, `copy:v1@${digest}`));
   assert.equal(to.manifest('copy', 'v1')?.digest, digest);
   to.reset();
-  const refused = { code: 'ERR_DESTINATION_DIGEST', kind: 'usage', hint: 'give the destination a tag, and no digest' };
+  const refused = {
+    code: 'ERR_DESTINATION_DIGEST',
+    kind: 'usage',
+    hint: 'give the destination a tag instead of a digest',
+  };
   for (const [source, destination, options] of [
     ['app:v1', `copy@${first.manifest.digest}`, {}],
     ['app:v1', `copy@${digest}`, { platforms: [amd64] }],

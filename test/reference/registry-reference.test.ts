@@ -102,13 +102,13 @@ const refused: readonly (readonly [string, RegExp])[] = [
 
   ['foo:bar/baz', /port "bar" is not a number/],
   ['h.io:/app', /port "" is not a number/],
-  ['h.io:99999/app', /"h\.io:99999" is no host and port/],
-  ['256.1.1.1/app', /"256\.1\.1\.1" is no host and port/],
-  ['[::::]/app', /no host and port/],
-  ['-h.io/app', /"-h\.io" is no host name/],
-  ['h_x.io/app', /"h_x\.io" is no host name/],
-  ['[fe80::1%eth0]:5000/app', /is no host name/],
-  ['::1/app', /is no host name/],
+  ['h.io:99999/app', /"h\.io:99999" is not a host and port/],
+  ['256.1.1.1/app', /"256\.1\.1\.1" is not a host and port/],
+  ['[::::]/app', /not a host and port/],
+  ['-h.io/app', /"-h\.io" is not a valid host name/],
+  ['h_x.io/app', /"h_x\.io" is not a valid host name/],
+  ['[fe80::1%eth0]:5000/app', /is not a valid host name/],
+  ['::1/app', /is not a valid host name/],
 ];
 
 for (const [text, problem] of refused) {

@@ -1,12 +1,12 @@
 import type { Socket } from 'node:net';
 import type { buildConnector } from 'undici';
 import type { Side } from '../../errors/imgcopy-error.ts';
-import type { Dialer, Target } from './dialer.ts';
+import type { ConnectionOpener, Target } from './connection-opener.ts';
 import { closeEarlySockets } from './early-sockets.ts';
 import type { Proxy } from './proxy.ts';
 
 export interface ConnectorOptions {
-  readonly dialer: Dialer;
+  readonly opener: ConnectionOpener;
   /** Calls back after so many ms, unless the timer is cleared; replaced in tests. */
   readonly setTimer?: ((callback: () => void, ms: number) => NodeJS.Timeout) | undefined;
 }
@@ -23,7 +23,7 @@ const HELD_MS = 10_000;
 
 /** Makes the connections of a run, some of them before they are asked for. */
 export class Connector {
-  readonly #dialer: Dialer;
+  readonly #opener: ConnectionOpener;
   readonly #setTimer: (callback: () => void, ms: number) => NodeJS.Timeout;
   readonly #held = new Map<string, Socket[]>();
   readonly #opening = new Map<string, number>();
@@ -36,8 +36,8 @@ export class Connector {
   readonly #known = new Set<string>();
   #isClosed = false;
 
-  constructor({ dialer, setTimer = setTimeout }: ConnectorOptions) {
-    this.#dialer = dialer;
+  constructor({ opener, setTimer = setTimeout }: ConnectorOptions) {
+    this.#opener = opener;
     this.#setTimer = setTimer;
   }
 
@@ -51,15 +51,15 @@ export class Connector {
   };
 
   proxyFor(url: Pick<Target, 'protocol' | 'hostname' | 'port'>): Proxy | undefined {
-    return this.#dialer.proxyFor(url);
+    return this.#opener.proxyFor(url);
   }
 
   speaksTls(url: URL): Promise<true | Error> {
-    return this.#dialer.speaksTls(url);
+    return this.#opener.speaksTls(url);
   }
 
   alertFrom(url: URL): Error | undefined {
-    return this.#dialer.alertFrom(url);
+    return this.#opener.alertFrom(url);
   }
 
   /** Begins the connection that the first request to an origin will have; not through a proxy. */
@@ -68,11 +68,11 @@ export class Connector {
     const key = keyOf(target);
     if (this.#first.has(key) || this.proxyFor(target) !== undefined) return;
     // It keeps the process alive for a request alone.
-    const dialled = this.#dialer.dial(target).then((socket) => socket.unref());
+    const opened = this.#opener.open(target).then((socket) => socket.unref());
     // Whoever makes the request is told.
-    dialled.catch(() => undefined);
-    this.#first.set(key, dialled);
-    this.#prepared.set(key, dialled);
+    opened.catch(() => undefined);
+    this.#first.set(key, opened);
+    this.#prepared.set(key, opened);
   }
 
   /**
@@ -94,7 +94,7 @@ export class Connector {
   close(): void {
     this.#isClosed = true;
     this.#held.clear();
-    this.#dialer.close();
+    this.#opener.close();
     closeEarlySockets();
   }
 
@@ -108,9 +108,9 @@ export class Connector {
     }
     const ready = this.#takeHeld(key) ?? (await this.#nextOpened(key));
     if (ready !== undefined) return ready;
-    const dialled = this.#dialer.dial(target);
-    if (!this.#first.has(key)) this.#first.set(key, dialled);
-    return await dialled;
+    const opened = this.#opener.open(target);
+    if (!this.#first.has(key)) this.#first.set(key, opened);
+    return await opened;
   }
 
   #takeHeld(key: string): Socket | undefined {
@@ -137,8 +137,8 @@ export class Connector {
     const key = keyOf(target);
     for (let count = 0; count < wanted; count += 1) {
       this.#opening.set(key, (this.#opening.get(key) ?? 0) + 1);
-      void this.#dialer
-        .dial(target, () => this.#firstSession(target))
+      void this.#opener
+        .open(target, () => this.#firstSession(target))
         .catch(() => undefined)
         .then((socket) => {
           this.#opening.set(key, (this.#opening.get(key) ?? 1) - 1);
@@ -152,7 +152,7 @@ export class Connector {
   /** The first handshake tells whether the others would succeed, and leaves a session that they resume. */
   async #firstSession(target: Target): Promise<void> {
     await this.#first.get(keyOf(target));
-    await this.#dialer.sessionOf(target);
+    await this.#opener.sessionOf(target);
   }
 
   #hold(key: string, socket: Socket): void {

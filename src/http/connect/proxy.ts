@@ -81,7 +81,7 @@ function invalid(variable: string, why: string): ImgcopyError {
   return new ImgcopyError(`${variable} cannot be used as a proxy: ${why}`, {
     code: 'ERR_PROXY',
     kind: 'usage',
-    hint: 'expected [SCHEME://][USER:PASSWORD@]HOST[:PORT], where the scheme is http, https, socks5 or socks5h',
+    hint: 'write it as [SCHEME://][USER:PASSWORD@]HOST[:PORT], where the scheme is http, https, socks5 or socks5h',
   });
 }
 

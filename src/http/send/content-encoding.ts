@@ -57,7 +57,7 @@ function encodingError(request: HttpRequest, what: string, cause?: unknown): Img
   return new ImgcopyError(`${request.method} ${redactUrl(request.url)}: ${what}`, {
     code: 'ERR_CONTENT_ENCODING',
     side: request.side,
-    hint: 'a proxy in front of the registry compresses its answers; ask its owner to switch that off',
+    hint: 'ask the operator of the registry, or of the proxy in front of it, to turn off compression',
     cause,
   });
 }

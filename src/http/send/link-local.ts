@@ -18,6 +18,6 @@ export function refuseLinkLocal(
   throw new ImgcopyError(`${method} ${redactUrl(url)} was not sent: ${own.host} leads to a link-local address`, {
     code: 'ERR_LINK_LOCAL_ADDRESS',
     side,
-    hint: 'cloud machines find their own credentials at such addresses; tell the owner of the registry',
+    hint: 'tell the operator of the registry: cloud machines keep their credentials at such addresses, so imgcopy never follows them',
   });
 }

@@ -2,7 +2,7 @@ import type { Dispatcher } from 'undici';
 import { systemErrorCode } from '../../errors/imgcopy-error.ts';
 import { orAborted } from '../../io/or-aborted.ts';
 import { Connector } from '../connect/connector.ts';
-import { authorizationOf, Dialer } from '../connect/dialer.ts';
+import { authorizationOf, ConnectionOpener } from '../connect/connection-opener.ts';
 import type { ProxyFor } from '../connect/proxy.ts';
 import type { RegistryTrust } from '../connect/trust.ts';
 import { requestTarget } from './exact-url.ts';
@@ -84,7 +84,7 @@ interface OpenAgent {
 
 async function makeConnector({ trust, ownHost, env = {} }: ConnectionsOptions): Promise<Connector> {
   const proxyFor = await proxies(env);
-  return new Connector({ dialer: new Dialer({ trust, ownHost, proxyFor, timeoutMs: CONNECT_TIMEOUT_MS }) });
+  return new Connector({ opener: new ConnectionOpener({ trust, ownHost, proxyFor, timeoutMs: CONNECT_TIMEOUT_MS }) });
 }
 
 async function openAgent({ connections }: ConnectionsOptions, made: Promise<Connector>): Promise<OpenAgent> {

@@ -38,7 +38,7 @@ export async function readSignatures(directory: string, instanceDigest?: Digest)
     if (signatures.length <= MAX_SIGNATURES && totalBytes <= MAX_TOTAL_BYTES) continue;
     throw new ImgcopyError(
       `the signatures up to ${path} are too many: at most ${MAX_SIGNATURES} of ${MAX_TOTAL_BYTES} bytes together are read`,
-      { code: 'ERR_SIGNATURE_TOO_LARGE', hint: 'copy without them by --remove-signatures' },
+      { code: 'ERR_SIGNATURE_TOO_LARGE', hint: 'use --remove-signatures to copy without them' },
     );
   }
 }

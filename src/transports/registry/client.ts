@@ -379,7 +379,7 @@ export class RegistryClient {
       {
         code: 'ERR_UPLOAD_LOCATION',
         side: this.side,
-        hint: 'the registry, or a proxy before it, drops or breaks the Location header of uploads',
+        hint: 'ask the operator of the registry: it, or a proxy in front of it, drops or breaks the Location header of uploads',
       },
     );
   }

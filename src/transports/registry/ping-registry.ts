@@ -31,7 +31,7 @@ function refusal(error: RegistryError): RegistryError {
   if (status === 401) return error;
   const hint =
     kind === 'denied'
-      ? 'check user name and password; many registries want an access token for a password'
-      : 'check host and port; what answers there may be no registry';
+      ? 'check user name and password; many registries want an access token in place of the password'
+      : 'check host and port: the server may not be a registry';
   return new RegistryError(message, { status, codes, side, hint });
 }

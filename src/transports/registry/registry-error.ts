@@ -84,18 +84,19 @@ function hintOf(
 ): string | undefined {
   if (isRateLimit(status, codes))
     return "the registry's rate limit is reached; try again later, or log in for a higher limit";
-  if (isDenial(status, codes)) return 'the server refuses this request, whoever sends it';
+  if (isDenial(status, codes))
+    return 'ask the operator of the server: it refuses this request with and without credentials';
   if (codes.includes('NAME_UNKNOWN') && side === 'destination')
     return 'some registries need the repository to exist before the first push';
   if (isNotFound(status, codes) && kind === 'blob-write' && method !== 'POST')
-    return 'the registry no longer knows this upload; if several servers answer for it, they have to share their storage';
+    return 'run the command again; if this comes back, ask the operator whether all servers of the registry share their storage';
   if (isNotFound(status, codes) && kind === 'blob-read')
-    return 'the registry lacks a blob that its manifest names; push the image there again, or copy it from elsewhere';
+    return 'push the image there again, or copy it from elsewhere: the registry is missing a blob of it';
   if (codes.includes('NAME_UNKNOWN')) return 'check the name of the repository';
   if (isNotFound(status, codes)) return `check the name and the tag; imgcopy tags ${repositoryIn(url)} lists the tags`;
   if (status === 413 && kind === 'manifest-write')
     return 'the registry limits the size of manifests; choose fewer images with --platform';
-  if (status === 413) return 'a proxy in front of the registry limits request sizes; ask its owner to raise it';
+  if (status === 413) return 'ask the operator of the registry to raise the limit: a proxy in front of it may set one';
   return isPassingAnswer(status, codes) ? 'the registry reported an internal error; try again later' : undefined;
 }
 

@@ -177,7 +177,7 @@ export class RegistrySource implements ImageSource {
   async getBlobSize(digest: Digest, options: WaitOptions = {}): Promise<number> {
     const presence = await this.#client.headBlob(digest, options);
     if (presence !== 'unknown' && presence.present && presence.size !== undefined) return presence.size;
-    throw new ImgcopyError(`the size of blob ${digest} of ${this.reference} is unknown`, {
+    throw new ImgcopyError(`cannot find out the size of blob ${digest} of ${this.reference}`, {
       code: 'ERR_BLOB_SIZE',
       side: 'source',
     });

@@ -6,7 +6,7 @@ import { test, type TestContext } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Side } from '../../../src/errors/imgcopy-error.ts';
 import { Connector } from '../../../src/http/connect/connector.ts';
-import { Dialer, type Target } from '../../../src/http/connect/dialer.ts';
+import { ConnectionOpener, type Target } from '../../../src/http/connect/connection-opener.ts';
 import { proxiesOf } from '../../../src/http/connect/proxy.ts';
 import { Trust, type TlsSettings } from '../../../src/http/connect/trust.ts';
 import { writeAuthority } from '../../support/certificate-files.ts';
@@ -31,18 +31,18 @@ interface ClientOptions {
   readonly tls?: TlsSettings;
   readonly env?: Readonly<Record<string, string>>;
   /** Default: one that opens real connections. */
-  readonly dialer?: FakeDialer;
+  readonly opener?: FakeOpener;
 }
 
-function openClient(t: TestContext, { tls = {}, env = {}, dialer: fake }: ClientOptions = {}): Client {
+function openClient(t: TestContext, { tls = {}, env = {}, opener: fake }: ClientOptions = {}): Client {
   const trust = new Trust({ env }).of('127.0.0.1', tls);
-  const real = new Dialer({ trust, ownHost: '', proxyFor: proxiesOf(env), timeoutMs: 10_000 });
-  const dialer = fake === undefined ? real : (fake as unknown as Dialer);
+  const real = new ConnectionOpener({ trust, ownHost: '', proxyFor: proxiesOf(env), timeoutMs: 10_000 });
+  const opener = fake === undefined ? real : (fake as unknown as ConnectionOpener);
   const setTimer = (callback: () => void): NodeJS.Timeout => {
     callback();
     return setTimeout(() => undefined, 0);
   };
-  const connector = new Connector({ dialer, setTimer });
+  const connector = new Connector({ opener, setTimer });
   t.after(() => connector.close());
   return {
     connector,
@@ -167,18 +167,18 @@ test('opens no further connections through a proxy', options, async (t) => {
 });
 
 /** Connections that a test opens, or fails to. */
-class FakeDialer {
-  readonly #dials: ReturnType<typeof Promise.withResolvers<Socket>>[] = [];
+class FakeOpener {
+  readonly #asked: ReturnType<typeof Promise.withResolvers<Socket>>[] = [];
   isClosed = false;
 
-  get dials(): number {
-    return this.#dials.length;
+  get count(): number {
+    return this.#asked.length;
   }
 
-  dial(): Promise<Socket> {
-    const dial = Promise.withResolvers<Socket>();
-    this.#dials.push(dial);
-    return dial.promise;
+  open(): Promise<Socket> {
+    const asked = Promise.withResolvers<Socket>();
+    this.#asked.push(asked);
+    return asked.promise;
   }
 
   sessionOf(): Promise<void> {
@@ -193,16 +193,16 @@ class FakeDialer {
     this.isClosed = true;
   }
 
-  /** @param index  of the dial, in the order they were asked for. */
-  async open(index: number): Promise<Socket> {
+  /** @param index  of the connection, in the order they were asked for. */
+  async succeed(index: number): Promise<Socket> {
     const socket = Object.defineProperty(new Socket(), 'readyState', { value: 'open' });
-    this.#dials[index]?.resolve(socket);
+    this.#asked[index]?.resolve(socket);
     await nextTurn();
     return socket;
   }
 
   async fail(index: number): Promise<void> {
-    this.#dials[index]?.reject(new Error(`dial ${index} failed`));
+    this.#asked[index]?.reject(new Error(`connection ${index} failed`));
     await nextTurn();
   }
 }
@@ -210,21 +210,21 @@ class FakeDialer {
 const anywhere = targetOf('http:', 8080);
 
 test('hands out no connection that was closed while nobody wanted it', async (t) => {
-  const dialer = new FakeDialer();
-  const { connect, askFar } = openClient(t, { dialer });
+  const opener = new FakeOpener();
+  const { connect, askFar } = openClient(t, { opener });
   askFar(anywhere);
-  const [lost, open] = [await dialer.open(0), await dialer.open(1)];
+  const [lost, open] = [await opener.succeed(0), await opener.succeed(1)];
   lost.destroy();
   assert.equal(await connect(anywhere), open);
-  assert.equal(dialer.dials, AHEAD);
+  assert.equal(opener.count, AHEAD);
 });
 
 test('closes a connection that nobody has wanted for ten seconds, and none that is in use', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
-  const dialer = new FakeDialer();
-  const { connect, askFar } = openClient(t, { dialer });
+  const opener = new FakeOpener();
+  const { connect, askFar } = openClient(t, { opener });
   askFar(anywhere);
-  const [used, unused] = [await dialer.open(0), await dialer.open(1)];
+  const [used, unused] = [await opener.succeed(0), await opener.succeed(1)];
   assert.equal(await connect(anywhere), used);
   t.mock.timers.tick(9_999);
   assert.equal(unused.destroyed, false);
@@ -232,54 +232,54 @@ test('closes a connection that nobody has wanted for ten seconds, and none that 
   assert.deepEqual([used.destroyed, unused.destroyed], [false, true]);
 });
 
-test('gives who waits the connection that is there first, and dials anew where one that it waits for fails', async (t) => {
-  const dialer = new FakeDialer();
-  const { connect, askFar } = openClient(t, { dialer });
+test('gives who waits the connection that is there first, and opens a new one where one that it waits for fails', async (t) => {
+  const opener = new FakeOpener();
+  const { connect, askFar } = openClient(t, { opener });
   askFar(anywhere);
   const [first, second] = [connect(anywhere), connect(anywhere)];
   await nextTurn();
-  assert.equal(dialer.dials, AHEAD, 'both wait for those that are being opened');
-  const socket = await dialer.open(3);
+  assert.equal(opener.count, AHEAD, 'both wait for those that are being opened');
+  const socket = await opener.succeed(3);
   assert.equal(await first, socket);
-  await dialer.fail(0);
-  assert.equal(dialer.dials, AHEAD + 1);
-  const anew = await dialer.open(AHEAD);
+  await opener.fail(0);
+  assert.equal(opener.count, AHEAD + 1);
+  const anew = await opener.succeed(AHEAD);
   assert.equal(await second, anew);
 });
 
 test('a prepared connection that fails is told to who asks for it, and one that was closed is opened anew', async (t) => {
-  const dialer = new FakeDialer();
-  const { connector, connect } = openClient(t, { dialer });
+  const opener = new FakeOpener();
+  const { connector, connect } = openClient(t, { opener });
   const url = new URL(`http://${anywhere.host}/`);
   connector.prepare(url);
-  await dialer.fail(0);
-  await assert.rejects(connect(anywhere), /dial 0 failed/);
+  await opener.fail(0);
+  await assert.rejects(connect(anywhere), /connection 0 failed/);
   const other = { ...anywhere, host: '127.0.0.1:8081', port: '8081' };
   connector.prepare(new URL(`http://${other.host}/`));
-  (await dialer.open(1)).destroy();
+  (await opener.succeed(1)).destroy();
   const next = connect(other);
   await nextTurn();
-  assert.equal(await dialer.open(2), await next);
+  assert.equal(await opener.succeed(2), await next);
 });
 
 test('a failure is told to who asked for the connection, and no later one waits for it', async (t) => {
-  const dialer = new FakeDialer();
-  const { connect } = openClient(t, { dialer });
+  const opener = new FakeOpener();
+  const { connect } = openClient(t, { opener });
   const failing = connect(anywhere);
   await nextTurn();
-  await Promise.all([assert.rejects(failing, /dial 0 failed/), dialer.fail(0)]);
+  await Promise.all([assert.rejects(failing, /connection 0 failed/), opener.fail(0)]);
   const next = connect(anywhere);
   await nextTurn();
-  assert.equal(await dialer.open(1), await next);
+  assert.equal(await opener.succeed(1), await next);
 });
 
 test('closes what is opened only after the end', async (t) => {
-  const dialer = new FakeDialer();
-  const { connector, askFar } = openClient(t, { dialer });
+  const opener = new FakeOpener();
+  const { connector, askFar } = openClient(t, { opener });
   askFar(anywhere);
   connector.close();
-  assert.equal(dialer.isClosed, true);
-  assert.equal((await dialer.open(0)).destroyed, true);
+  assert.equal(opener.isClosed, true);
+  assert.equal((await opener.succeed(0)).destroyed, true);
 });
 
 test('closes what was opened and not used, and what is in use', options, async (t) => {

@@ -59,16 +59,16 @@ test('names request, status and what the registry said, without secrets', async 
 
 test('tells the user what can be done, for the side that it happened on', async () => {
   const cases: readonly [refusal: Refusal, hint: RegExp][] = [
-    [{ status: 404, kind: 'blob-write', side: 'destination' }, /no longer knows this upload/],
-    [{ status: 404, kind: 'blob-read' }, /lacks a blob that its manifest names; push the image there again/],
-    [{ status: 401 }, /^the server refuses this request, whoever sends it$/],
+    [{ status: 404, kind: 'blob-write', side: 'destination' }, /run the command again; .*share their storage/],
+    [{ status: 404, kind: 'blob-read' }, /^push the image there again, .*missing a blob/],
+    [{ status: 401 }, /^ask the operator of the server: it refuses this request/],
     [{ status: 404 }, /imgcopy tags registry\.test\/app lists the tags/],
     [
       { status: 404, side: 'destination', body: errors({ code: 'NAME_UNKNOWN' }) },
       /need the repository to exist before the first push/,
     ],
     [{ status: 404, body: errors({ code: 'NAME_UNKNOWN' }) }, /check the name of the repository/],
-    [{ status: 413 }, /a proxy in front of the registry/],
+    [{ status: 413 }, /raise the limit: a proxy in front of it/],
     [{ status: 413, kind: 'manifest-write' }, /^the registry limits the size of manifests; .* --platform$/],
     [{ status: 429 }, /try again later/],
     [{ status: 403, body: errors({ code: 'TOOMANYREQUESTS' }) }, /try again later/],

@@ -163,6 +163,6 @@ function tooShort(
     code: 'ERR_BODY_CUT',
     kind: 'integrity',
     side: client.side,
-    hint: `the registry, or a proxy in front of it, holds a damaged copy or cuts long answers${said}`,
+    hint: `the registry or a proxy in front of it has a damaged copy, or truncates long responses${said}`,
   });
 }

@@ -66,7 +66,7 @@ function tagsOf(body: Buffer, repository: string): readonly string[] {
   const tags = answer !== undefined && !('errors' in answer) ? (answer['tags'] ?? []) : undefined;
   const given: readonly unknown[] = Array.isArray(tags) ? tags.filter((tag) => tag !== null) : [undefined];
   if (given.every((tag) => typeof tag === 'string')) return given;
-  throw new ImgcopyError(`the list of the tags of ${repository} is invalid: expected {"tags": ["…"]}`, {
+  throw new ImgcopyError(`the tag list of ${repository} is invalid: expected {"tags": ["…"]}`, {
     code: 'ERR_TAG_LIST',
     side: 'source',
     hint: 'the server may not be a registry; check the host and port',

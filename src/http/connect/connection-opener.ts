@@ -16,7 +16,7 @@ export interface Target {
   readonly port: string;
 }
 
-export interface DialerOptions {
+export interface ConnectionOpenerOptions {
   readonly trust: RegistryTrust;
   /** The registry's own `host[:port]`: client certificates are for it alone. */
   readonly ownHost: string;
@@ -31,8 +31,8 @@ const UNFIT: ReadonlySet<string> = new Set(['400', '403', '495', '496']);
 const SESSION_MS = 20;
 
 /** Knows how each origin is reached, and opens connections: TCP, through a proxy where there is one, then TLS. */
-export class Dialer {
-  readonly #options: DialerOptions;
+export class ConnectionOpener {
+  readonly #options: ConnectionOpenerOptions;
   /** Of the last handshake with a host, to be resumed by the next. */
   readonly #sessions = new Map<string, Buffer>();
   /** Who waits for a session of a host. */
@@ -43,7 +43,7 @@ export class Dialer {
   /** Every TCP connection, until it is closed. */
   readonly #open = new Set<Socket>();
 
-  constructor(options: DialerOptions) {
+  constructor(options: ConnectionOpenerOptions) {
     this.#options = options;
   }
 
@@ -55,7 +55,7 @@ export class Dialer {
    * @param beforeTls  is waited for once TCP is there.
    * @throws ConnectFailure, errors of sockets, and ImgcopyErrors where something is wrong on this machine: the latter first.
    */
-  async dial(target: Target, beforeTls?: () => Promise<unknown> | undefined): Promise<Socket> {
+  async open(target: Target, beforeTls?: () => Promise<unknown> | undefined): Promise<Socket> {
     const reaching = this.#reach(target);
     if (target.protocol !== 'https:') return await reaching;
     // Authorities are read meanwhile.
