@@ -110,6 +110,9 @@ function addLoginCommands(program: Command, signal: AbortSignal): void {
       'password (visible to other users of this machine; prefer --password-stdin)',
     ),
     new Option('--password-stdin', 'read the password from standard input').conflicts('password'),
+    new Option('--creds <user[:pass]>', 'user name and password in one'),
+    new Option('--registry-token <token>', 'with --check: this bearer token'),
+    new Option('--no-creds', 'with --check: ask anonymously'),
     ...authFileOptions(ONE_REGISTRY),
   ]);
   addConnectionOptions(login);

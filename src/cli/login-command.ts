@@ -5,6 +5,7 @@ import {
   ImgcopyError,
   login,
   logout,
+  parseCreds,
   printable,
   printableJson,
   type EndpointOptions,
@@ -12,6 +13,7 @@ import {
 } from '../index.ts';
 import { logRequest } from './debug-log.ts';
 import {
+  endpointOf,
   patienceOf,
   registriesOf,
   type EndpointFlags,
@@ -22,13 +24,8 @@ import { ask, askSecret, canAsk } from './prompt.ts';
 import { within } from './time-limit.ts';
 
 /** What commander makes of the options of login and logout. */
-export interface LoginFlags
-  extends
-    Pick<EndpointFlags, 'username' | 'password' | 'authfile' | 'tlsVerify' | 'plainHttp' | 'certDir'>,
-    PatienceFlags,
-    RegistriesFlags {
+export interface LoginFlags extends EndpointFlags, PatienceFlags, RegistriesFlags {
   readonly passwordStdin?: boolean;
-  readonly caFile?: string;
   readonly check?: boolean;
   readonly json?: boolean;
 }
@@ -45,9 +42,8 @@ export async function runLogin(registry: string, flags: LoginFlags, signal: Abor
 
 /** imgcopy login --check REGISTRY: what would be sent there, and whether the registry takes it. A refusal ends with status 4. */
 async function runCheck(registry: string, flags: LoginFlags, signal: AbortSignal): Promise<void> {
-  const isGiven = flags.username !== undefined || flags.password !== undefined || flags.passwordStdin;
-  const given = isGiven ? { ...(await readUser(flags, signal)), credentialsFrom: '--username' } : {};
-  const check = await within(flags, signal, (limited) => checkLogin(registry, queryOptions(flags, limited, given)));
+  const endpoint = await endpointOf(flags, signal);
+  const check = await within(flags, signal, (limited) => checkLogin(registry, queryOptions(flags, limited, endpoint)));
   process.stdout.write(flags.json ? `${printableJson(toJson(check))}\n` : table(check));
   if (check.error !== undefined) throw duringOperation(`checking the credentials for ${registry}`, check.error);
 }
@@ -64,7 +60,7 @@ const ANSWERS: Readonly<Record<LoginCheck['answer'], string>> = {
 };
 
 function table({ registry, credentials, from, searched, answer }: LoginCheck): string {
-  const none = searched.length === 0 ? 'none: no auth file found' : 'none';
+  const none = searched.length === 0 && from === undefined ? 'none: no auth file found' : 'none';
   const rows = [
     ['registry', registry],
     ['credentials', credentials === undefined ? none : [KINDS[credentials.kind], userOf(credentials)].join('')],
@@ -117,10 +113,15 @@ async function readUser(
   flags: LoginFlags,
   signal: AbortSignal,
 ): Promise<{ readonly username: string; readonly password: string }> {
-  const username = flags.username ?? (await asked('a user name', '--username', () => ask('User name: ', signal)));
+  const creds = flags.creds && flags.username === undefined ? flags.creds : '';
+  const given = creds === '' ? undefined : parseCreds(creds);
+  const username =
+    given?.username ?? flags.username ?? (await asked('a user name', '--username', () => ask('User name: ', signal)));
   if (flags.passwordStdin) return { username, password: (await text(process.stdin)).replace(/\r?\n$/, '') };
   const password =
-    flags.password ?? (await asked('a password', '--password-stdin', () => askSecret('Password: ', signal)));
+    (creds.includes(':') ? given?.password : undefined) ??
+    flags.password ??
+    (await asked('a password', '--password-stdin', () => askSecret('Password: ', signal)));
   return { username, password };
 }
 

@@ -63,6 +63,15 @@ describe('login', { concurrency: 4 }, () => {
     });
   }
 
+  test('--creds stores a user name and password too', async () => {
+    await using registry = await startLocked('basic');
+    const authfile = join(home.path, 'creds.json');
+    const login = ['login', '--creds', 'bob:s3cret', '--authfile', authfile, registry.host];
+    const { status, stderr } = await home.run(login);
+    assert.equal(status, 0, stderr);
+    assert.match(stderr, /^logged in to .* as bob/);
+  });
+
   test('a registry that asks nobody leaves the credentials unchecked, which a warning says', async () => {
     await using registry = await startRegistry();
     const { status, stderr } = await home.run(['login', '-u', 'a', '-p', 'b', registry.host]);
@@ -175,6 +184,36 @@ describe('login --check', { concurrency: 4 }, () => {
     assert.equal(status, 0);
     assert.partialDeepStrictEqual(JSON.parse(stdout), { from: '--username', answer: 'accepted' });
     await assert.rejects(readFile(authfile), { code: 'ENOENT' });
+  });
+
+  for (const [what, args, env, from] of [
+    ['--creds', ['--creds', 'bob:s3cret'], {}, '--creds'],
+    ['a variable', [], { IMGCOPY_CREDS: 'bob:s3cret' }, 'IMGCOPY_CREDS'],
+    [
+      'variables for user and password',
+      [],
+      { IMGCOPY_USERNAME: 'bob', IMGCOPY_PASSWORD: 's3cret' },
+      'IMGCOPY_USERNAME',
+    ],
+  ] as const) {
+    test(`credentials of ${what} are checked, as a copy would send them`, async () => {
+      await using registry = await startLocked('bearer');
+      const { status, stdout } = await home.run(['login', '--check', '--json', ...args, registry.host], { env });
+      assert.equal(status, 0);
+      assert.partialDeepStrictEqual(JSON.parse(stdout), { from, answer: 'accepted' });
+    });
+  }
+
+  test('a registry token is checked as it is, and --no-creds leaves out what there is', async () => {
+    await using registry = await startLocked('bearer');
+    const authfile = await fileWith('check-options', registry.host, entryOf('s3cret'));
+    const check = ['login', '--check', '--json', '--authfile', authfile, registry.host];
+    const token = await home.run([...check, '--registry-token', 'nope']);
+    assert.equal(token.status, 4);
+    assert.partialDeepStrictEqual(JSON.parse(token.stdout), { credentials: { kind: 'registry-token' } });
+    const none = await home.run([...check, '--no-creds']);
+    assert.equal(none.status, 4);
+    assert.partialDeepStrictEqual(JSON.parse(none.stdout), { credentials: null, from: '--no-creds' });
   });
 
   test('a repository gets the credentials of its namespace', async () => {
