@@ -10,7 +10,7 @@ export interface Layout {
 export interface BenchCase {
   readonly name: string;
   readonly title: string;
-  /** Which ends lie behind a long line of 80 ms round trip and 12 MB/s a connection. */
+  /** Which ends lie behind a slow link of 80 ms round trip and 12 MB/s a connection. */
   readonly longLine: 'both' | 'source' | 'none';
   /** Registries speak TLS, under names that are not loopback. Default: plain HTTP on 127.0.0.1. */
   readonly tls?: true;
@@ -62,7 +62,7 @@ function plainCases({ quick }: { readonly quick: boolean }): readonly BenchCase[
   return [
     {
       name: 'nothing-to-do',
-      title: 'long line, nothing to do',
+      title: 'slow link, nothing to do',
       longLine: 'both',
       image: fiveLayers,
       before: 'the same',
@@ -70,28 +70,28 @@ function plainCases({ quick }: { readonly quick: boolean }): readonly BenchCase[
     },
     {
       name: 'five-layers',
-      title: 'long line, new image of 5 small layers',
+      title: 'slow link, new image of 5 small layers',
       longLine: 'both',
       image: fiveLayers,
       goal: fasterThanPeers(2.2),
     },
     {
       name: 'sixty-layers',
-      title: 'long line, 60 layers of 100 KB',
+      title: 'slow link, 60 layers of 100 KB',
       longLine: 'both',
       image: { layers: layers(60, 100 * KB) },
       goal: fasterThanPeers(6),
     },
     {
       name: 'index',
-      title: 'long line, index of 8 platforms, 48 layers of 0.5 MB',
+      title: 'slow link, index of 8 platforms, 48 layers of 0.5 MB',
       longLine: 'both',
       image: { platforms: 8, layers: layers(6, 0.5 * MB) },
       goal: fasterThanPeers(3.5),
     },
     {
       name: 'mixed-layers',
-      title: 'long line to the source, 219 MB in 9 layers, one of 131 MB',
+      title: 'slow link to the source, 219 MB in 9 layers, one of 131 MB',
       longLine: 'source',
       image: mixedLayers,
       goal: fasterThanPeers(6),
@@ -156,7 +156,7 @@ function nextVersion(format: string, title: string, perfectBytes: number): Bench
   });
   return {
     name: `next-${format}`,
-    title: `long line to the source, next version in ${title}`,
+    title: `slow link to the source, next version in ${title}`,
     longLine: 'source',
     image: layout('v2'),
     before: layout('v1'),

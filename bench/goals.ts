@@ -1,6 +1,6 @@
 import type { Measurement } from './measure.ts';
 
-/** What one run of one tool took; bytes are counted where a slow line was in the way. */
+/** What one run of one tool took; bytes are counted where a slow link was in the way. */
 export interface Run extends Measurement {
   readonly fromSourceBytes?: number | undefined;
   readonly toDestinationBytes?: number | undefined;

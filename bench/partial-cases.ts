@@ -1,7 +1,7 @@
 import type { FixtureFormat } from '../test/support/fixture-images.ts';
 import type { Run, Verdict } from './goals.ts';
 import { cutAndGoOn } from './partial-cut.ts';
-import { copyOverLongLine } from './partial-line.ts';
+import { copyOverLongLine } from './partial-link.ts';
 import { copyNextVersion } from './partial-next.ts';
 import { shareFromSource, type PartialRun } from './partial-run.ts';
 import type { RegistryKind, Stage, Target } from './partial-stage.ts';
@@ -112,7 +112,7 @@ function cut({ name, title, target, kind, most }: CutCase): PartialCase {
 
 function overLongLine(times: number): PartialCase {
   return {
-    name: 'long-line',
+    name: 'slow-link',
     title: '256 MB layer, source behind 80 ms and 12 MB/s a connection',
     wanted: `at least ${times} times as fast as one connection`,
     run: async (stages, onRun) => {
@@ -123,7 +123,7 @@ function overLongLine(times: number): PartialCase {
         onRun(`one connection, ${stage.kind}`, oneConnection);
         for (const target of targets) {
           const copy = copies[target];
-          onRun(`imgcopy, long line, ${stage.kind} to ${target}`, copy);
+          onRun(`imgcopy, slow link, ${stage.kind} to ${target}`, copy);
           const ratio = oneConnection.seconds / copy.seconds;
           const seconds = `${copy.seconds.toFixed(1)} s for ${oneConnection.seconds.toFixed(1)} s`;
           reached.push(`${stage.kind} to ${target} ${ratio.toFixed(1)}x (${seconds})`);

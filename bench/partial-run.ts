@@ -11,7 +11,7 @@ export interface PartialRun extends Run {
   /** Of that layer, by the copy's own count; undefined when it was killed. */
   readonly fetchedBytes: number | undefined;
   /**
-   * Of that layer, by the count of who stood before the source. What frames the parts of an answer is in it; over the long line, all else that
+   * Of that layer, by the count of who stood before the source. What frames the parts of an answer is in it; over the slow link, all else that
    * the source sent is, too.
    */
   readonly fromSourceBytes: number;

@@ -12,7 +12,7 @@ import { pushImage } from './images.ts';
 import { startCountingProxy, type CountingProxy } from './partial-proxy.ts';
 import type { CopyJob } from './peers.ts';
 import { pushBlob, pushManifest, tagDigest, type PushedBlob } from './push.ts';
-import { spawnSlowLine } from './slow-line-process.ts';
+import { spawnSlowLink } from './slow-link-process.ts';
 
 /** Of distribution: Debian's docker-registry, and the CNCF's. */
 export type RegistryKind = '2.8' | '3';
@@ -58,7 +58,7 @@ export async function openStage(kind: RegistryKind): Promise<Stage> {
   undo.defer(() => rm(folder, { recursive: true, force: true }));
   const source = await startCounted(undo, kind);
   const destination = await startCounted(undo, kind);
-  const line = await spawnSlowLine({ target: source.proxy.host, ...sourceLine });
+  const line = await spawnSlowLink({ target: source.proxy.host, ...sourceLine });
   undo.defer(() => line.close());
   const started = undo.move();
   return {

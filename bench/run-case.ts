@@ -11,8 +11,8 @@ import { measure } from './measure.ts';
 import { bareNode, imgcopy, type CopyJob, type CopyTool } from './peers.ts';
 import { pushLayout, tagDigest, type Repository } from './push.ts';
 import { openTlsNames, type TlsNames } from './tls-names.ts';
-import { spawnSlowLine } from './slow-line-process.ts';
-import type { SlowLine } from './slow-line.ts';
+import { spawnSlowLink } from './slow-link-process.ts';
+import type { SlowLink } from './slow-link.ts';
 
 export interface CaseOptions {
   readonly rounds: number;
@@ -63,9 +63,9 @@ export async function runCase(benchCase: BenchCase, options: CaseOptions): Promi
 }
 
 interface Source {
-  /** As the tools name it, through the line where there is one. */
+  /** As the tools name it, through the slow link where there is one. */
   readonly reference: string;
-  readonly line: SlowLine | undefined;
+  readonly line: SlowLink | undefined;
   readonly digest: string;
   readonly names: TlsNames | undefined;
 }
@@ -131,8 +131,8 @@ async function startRegistry(
   return registry;
 }
 
-async function startLine(undo: AsyncDisposableStack, target: string): Promise<SlowLine> {
-  const line = await spawnSlowLine({ target, ...longLine });
+async function startLine(undo: AsyncDisposableStack, target: string): Promise<SlowLink> {
+  const line = await spawnSlowLink({ target, ...longLine });
   undo.defer(() => line.close());
   return line;
 }

@@ -16,12 +16,12 @@ interface Parcel {
 
 // Timers of Node fire up to a millisecond early; a parcel this near to its time is delivered.
 const timerSlackMs = 0.5;
-// What one parcel takes on the line: short enough to be smooth, long enough for few timers.
+// What one parcel takes on the link: short enough to be smooth, long enough for few timers.
 const parcelMs = 5;
 const bufferMs = 20;
 
 /**
- * Carries what one socket reads to the other, delayed and paced, in order. It reads ahead by no more than the line itself holds
+ * Carries what one socket reads to the other, delayed and paced, in order. It reads ahead by no more than the link itself holds
  * and 20 ms, so a slow reader at the far end holds the near one back.
  */
 export function carry(from: Socket, to: Socket, options: DirectionOptions): void {

@@ -4,7 +4,7 @@ import { readBody, readRefusal } from './body.ts';
 import type { HttpResponse, Layer } from './send.ts';
 
 export interface CollectOptions {
-  /** How long an answer's body may take, in ms, beside the time that its bytes take over a slow line. */
+  /** How long an answer's body may take, in ms, beside the time that its bytes take over a slow link. */
   readonly timeoutMs: number;
   /** In ms. Default: a clock that never goes back. */
   readonly now?: (() => number) | undefined;

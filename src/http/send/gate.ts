@@ -36,7 +36,7 @@ interface Gate {
  * Bounds the requests of each kind in flight to each host: registries limit reads and writes separately, and a refused upload is no reason to slow
  * downloads. Long bodies, up and down, do not hold a place while they move: the run's pool bounds them,
  * and a download that waits for an upload to the same host must not keep it out. While requests wait, each clean answer lets one more through,
- * as TCP begins: over a long line, round trips are what many small blobs take. A host that answers 429 or 503 gets half as many, and none before
+ * as TCP begins: over a slow link, round trips are what many small blobs take. A host that answers 429 or 503 gets half as many, and none before
  * its Retry-After is over; clean answers open its gate again, one by one.
  */
 export class HostGates {

@@ -189,7 +189,7 @@ class RangeFetcher {
     return this.#info.size >= STRIPED_BLOB && (this.#queue.first?.length ?? 0) >= STRIPED_RANGE;
   }
 
-  /** Opens as many stripes as are worth it, and there is memory for. One set of them at a time: they fill the line. */
+  /** Opens as many stripes as are worth it, and there is memory for. One set of them at a time: they fill the link. */
   #openStripes(): StripedRequest | undefined {
     const length = this.#queue.first?.length ?? 0;
     const count = Math.min(MOST_STRIPES, this.#window.needed, stripesFor(length));

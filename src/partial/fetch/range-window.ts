@@ -11,7 +11,7 @@ export interface RangeTiming {
 /** A source that begins to answer so soon is near, in ms: how fast its first range comes shows whether one stream will do. */
 const NEAR_MS = 15;
 /**
- * From here on the event loop is what is short, not the line: more connections to a source that is near would only take more of it. Its answers
+ * From here on the event loop is what is short, not the link: more connections to a source that is near would only take more of it. Its answers
  * are seen late then: within so many ms still counts as near.
  */
 const BUSY = 0.9;
@@ -21,7 +21,7 @@ const MAX_SIZE = 20;
 const STEP = 4;
 /** Less than this much more throughput is not worth further connections. */
 const WORTHWHILE_GROWTH = 1.15;
-/** One connection that moves so much fills the line, or the disk behind it, in bytes a ms. */
+/** One connection that moves so much fills the link, or the disk behind it, in bytes a ms. */
 const FAST_CONNECTION = 100_000;
 /** So many ranges that are ready before their turn are enough. More of them would be fetched once more, should the run be killed. */
 const READY_ENOUGH = 3;
@@ -56,7 +56,7 @@ export class RangeWindow {
 
   /**
    * @param options.utilization  how busy the event loop was since it was called last, from 0 to 1.
-   * @param options.blobs  how many blobs are read by ranges now, this one included: they share the line.
+   * @param options.blobs  how many blobs are read by ranges now, this one included: they share the link.
    */
   constructor(
     options: {

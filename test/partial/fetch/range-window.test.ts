@@ -5,7 +5,7 @@ import { RangeWindow } from '../../../src/partial/fetch/range-window.ts';
 const SEGMENT = 2_000_000;
 
 /** A window over a line that is as fast, in bytes a ms, as `rateOf` says for so many requests at a time. */
-class Line {
+class Link {
   readonly window: RangeWindow;
   readonly #rateOf: (requests: number) => number;
   #now = 0;
@@ -28,15 +28,15 @@ class Line {
 }
 
 test('more are asked for as long as that moves more, up to twenty', () => {
-  const line = new Line((requests) => requests * 12_000);
-  assert.equal(line.window.size, 8);
-  assert.deepEqual([line.moveWindow(), line.moveWindow(), line.moveWindow()], [12, 16, 20]);
-  for (let round = 0; round < 40; round += 1) assert.ok(line.moveWindow() <= 20);
-  assert.equal(line.window.isFast, false);
+  const link = new Link((requests) => requests * 12_000);
+  assert.equal(link.window.size, 8);
+  assert.deepEqual([link.moveWindow(), link.moveWindow(), link.moveWindow()], [12, 16, 20]);
+  for (let round = 0; round < 40; round += 1) assert.ok(link.moveWindow() <= 20);
+  assert.equal(link.window.isFast, false);
 });
 
 test('fewer are asked for while the consumer finds more ready than it takes, down to four; as many as before when it waits', () => {
-  const { window } = new Line((requests) => requests * 12_000);
+  const { window } = new Link((requests) => requests * 12_000);
   for (let round = 0; round < 10; round += 1) window.consume(3);
   assert.equal(window.size, 8, 'three that are ready are no surplus');
   for (let round = 0; round < 10; round += 1) window.consume(8);
@@ -46,19 +46,19 @@ test('fewer are asked for while the consumer finds more ready than it takes, dow
 });
 
 test('a step that gains less than 15 % is taken back, and another is tried later', () => {
-  const line = new Line((requests) => Math.min(requests, 8.5) * 12_000);
-  assert.equal(line.moveWindow(), 12);
-  assert.equal(line.moveWindow(), 8);
-  const sizes = Array.from({ length: 10 }, () => line.moveWindow());
+  const link = new Link((requests) => Math.min(requests, 8.5) * 12_000);
+  assert.equal(link.moveWindow(), 12);
+  assert.equal(link.moveWindow(), 8);
+  const sizes = Array.from({ length: 10 }, () => link.moveWindow());
   assert.deepEqual(sizes, [8, 8, 8, 8, 8, 8, 8, 8, 12, 8]);
 });
 
 test('a host that becomes slow gets fewer again', () => {
   let rate = 12_000;
-  const line = new Line((requests) => requests * rate);
-  assert.deepEqual([line.moveWindow(), line.moveWindow()], [12, 16]);
+  const link = new Link((requests) => requests * rate);
+  assert.deepEqual([link.moveWindow(), link.moveWindow()], [12, 16]);
   rate = 1_000;
-  assert.equal(line.moveWindow(), 12);
+  assert.equal(link.moveWindow(), 12);
 });
 
 test('one connection that is fast by itself is found out', () => {

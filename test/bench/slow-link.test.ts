@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { buffer, text } from 'node:stream/consumers';
 import { test, type TestContext } from 'node:test';
-import { startSlowLine, type SlowLine } from '../../bench/slow-line.ts';
-import { spawnSlowLine } from '../../bench/slow-line-process.ts';
+import { startSlowLink, type SlowLink } from '../../bench/slow-link.ts';
+import { spawnSlowLink } from '../../bench/slow-link-process.ts';
 
 test('carries bytes in both directions, in order, and counts them', async (t) => {
   const line = await lineToEcho(t);
@@ -47,7 +47,7 @@ test('ends the connection of a client whose target refuses it', async (t) => {
   const server = createServer();
   const target = await listen(server);
   server.close();
-  const line = await startSlowLine({ target, roundTripMs: 2, bytesPerSecondPerConnection: 1e9 });
+  const line = await startSlowLink({ target, roundTripMs: 2, bytesPerSecondPerConnection: 1e9 });
   t.after(() => line.close());
   const socket = connectTo(line);
   socket.on('error', () => {});
@@ -56,7 +56,7 @@ test('ends the connection of a client whose target refuses it', async (t) => {
 
 test('runs in a process of its own, with the same answers', async (t) => {
   const target = await listenTo(t, (socket) => socket.pipe(socket));
-  const line = await spawnSlowLine({ target, roundTripMs: 2, bytesPerSecondPerConnection: 1e9 });
+  const line = await spawnSlowLink({ target, roundTripMs: 2, bytesPerSecondPerConnection: 1e9 });
   t.after(() => line.close());
   const socket = connectTo(line);
   socket.end('hello');
@@ -64,13 +64,13 @@ test('runs in a process of its own, with the same answers', async (t) => {
   assert.deepEqual(await line.traffic(), { up: 5, down: 5, connections: 1 });
 });
 
-async function lineToEcho(t: TestContext): Promise<SlowLine> {
+async function lineToEcho(t: TestContext): Promise<SlowLink> {
   return await lineTo(t, (socket) => socket.pipe(socket));
 }
 
-async function lineTo(t: TestContext, serve: (socket: Socket) => unknown): Promise<SlowLine> {
+async function lineTo(t: TestContext, serve: (socket: Socket) => unknown): Promise<SlowLink> {
   const target = await listenTo(t, serve);
-  const line = await startSlowLine({ target, roundTripMs: 2, bytesPerSecondPerConnection: 1e9 });
+  const line = await startSlowLink({ target, roundTripMs: 2, bytesPerSecondPerConnection: 1e9 });
   t.after(() => line.close());
   return line;
 }
@@ -94,7 +94,7 @@ async function listen(server: Server): Promise<string> {
   return `127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-function connectTo(line: SlowLine): Socket {
+function connectTo(line: SlowLink): Socket {
   const { hostname, port } = new URL(`tcp://${line.host}`);
   return connect({ host: hostname, port: Number(port), allowHalfOpen: true });
 }

@@ -1,12 +1,12 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { startSlowLine, type SlowLine, type SlowLineOptions, type Traffic } from './slow-line.ts';
+import { startSlowLink, type SlowLink, type SlowLinkOptions, type Traffic } from './slow-link.ts';
 
 // Also the child's program: a line of its own in a process of its own, so that what is measured does not wait for its timers.
 
-/** Starts a slow line in a child process, which ends with this one at the latest. */
-export async function spawnSlowLine(options: SlowLineOptions): Promise<SlowLine> {
+/** Starts a slow link in a child process, which ends with this one at the latest. */
+export async function spawnSlowLink(options: SlowLinkOptions): Promise<SlowLink> {
   const child = fork(fileURLToPath(import.meta.url), [JSON.stringify(options)]);
   const [host] = (await once(child, 'message')) as [string];
   return {
@@ -24,7 +24,7 @@ export async function spawnSlowLine(options: SlowLineOptions): Promise<SlowLine>
 }
 
 async function serve(): Promise<void> {
-  const line = await startSlowLine(JSON.parse(process.argv[2] ?? '') as SlowLineOptions);
+  const line = await startSlowLink(JSON.parse(process.argv[2] ?? '') as SlowLinkOptions);
   process.on('message', () => void line.traffic().then((traffic) => process.send?.(traffic)));
   process.once('disconnect', () => void line.close());
   process.send?.(line.host);

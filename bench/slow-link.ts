@@ -2,8 +2,8 @@ import { once } from 'node:events';
 import { createServer, connect, type AddressInfo, type Socket } from 'node:net';
 import { carry } from './slow-direction.ts';
 
-export interface SlowLineOptions {
-  /** `host:port` that the line leads to. */
+export interface SlowLinkOptions {
+  /** `host:port` that the link leads to. */
   readonly target: string;
   readonly roundTripMs: number;
   /** Of each connection, in each direction. */
@@ -19,7 +19,7 @@ export interface Traffic {
   connections: number;
 }
 
-export interface SlowLine {
+export interface SlowLink {
   /** `host:port` to connect to in place of the target. */
   readonly host: string;
   traffic(): Promise<Traffic>;
@@ -28,13 +28,13 @@ export interface SlowLine {
 }
 
 /**
- * Listens on a port of 127.0.0.1 and passes all connections on to the target, as a long line would: every byte takes half a
+ * Listens on a port of 127.0.0.1 and passes all connections on to the target, as a slow link would: every byte takes half a
  * round trip, and each connection carries a limited number of bytes a second in each direction. A client's first bytes take one
- * round trip more, for over a long line they would wait for the connection. Ends of streams and resets are passed on too.
+ * round trip more, for over a slow link they would wait for the connection. Ends of streams and resets are passed on too.
  *
- * It does not simulate what depends on the line's history: loss, slow start, or connections that compete.
+ * It does not simulate what depends on the link's history: loss, slow start, or connections that compete.
  */
-export async function startSlowLine(options: SlowLineOptions): Promise<SlowLine> {
+export async function startSlowLink(options: SlowLinkOptions): Promise<SlowLink> {
   const { hostname, port } = new URL(`tcp://${options.target}`);
   const traffic: Traffic = { up: 0, down: 0, connections: 0 };
   const open = new Set<Socket>();

@@ -3,8 +3,8 @@ import { measure, type Measurement } from './measure.ts';
 import { runCopy } from './partial-copy.ts';
 import type { PartialRun } from './partial-run.ts';
 import { checkArrived, makeHome, pushLargeLayer, type PushedImage, type Stage, type Target } from './partial-stage.ts';
-import { spawnSlowLine } from './slow-line-process.ts';
-import type { SlowLine } from './slow-line.ts';
+import { spawnSlowLink } from './slow-link-process.ts';
+import type { SlowLink } from './slow-link.ts';
 
 export interface LongLineRuns {
   /** The layer alone, in one answer, to nowhere. */
@@ -17,11 +17,11 @@ const longLine = { roundTripMs: 80, bytesPerSecondPerConnection: 12e6 };
 const timeoutMs = 2 * 60_000;
 const download = 'for await (const bytes of (await fetch(process.argv[1])).body);';
 
-/** Fetches a large layer over a long line, by one connection, and copies its image into a directory and a near registry. */
+/** Fetches a large layer over a slow link, by one connection, and copies its image into a directory and a near registry. */
 export async function copyOverLongLine(stage: Stage): Promise<LongLineRuns> {
-  const image = await pushLargeLayer(stage, 'long-line', layerBytes);
+  const image = await pushLargeLayer(stage, 'slow-link', layerBytes);
   // Nothing else is in the way: with so many bytes a second, it would take time that is measured.
-  const line = await spawnSlowLine({ target: stage.source.registry.host, ...longLine });
+  const line = await spawnSlowLink({ target: stage.source.registry.host, ...longLine });
   try {
     const intoDirectory = await copyInto(stage, line, image, 'dir:');
     const intoRegistry = await copyInto(stage, line, image, 'registry');
@@ -37,11 +37,11 @@ export async function copyOverLongLine(stage: Stage): Promise<LongLineRuns> {
   }
 }
 
-async function copyInto(stage: Stage, line: SlowLine, image: PushedImage, target: Target): Promise<PartialRun> {
+async function copyInto(stage: Stage, line: SlowLink, image: PushedImage, target: Target): Promise<PartialRun> {
   const destination =
     target === 'dir:'
-      ? { folder: join(stage.folder, 'long-line') }
-      : { registry: `${stage.destination.registry.host}/long-line:app` };
+      ? { folder: join(stage.folder, 'slow-link') }
+      : { registry: `${stage.destination.registry.host}/slow-link:app` };
   const sentBefore = (await line.traffic()).down;
   const job = { source: `${line.host}/${image.path}`, destination };
   const copy = await runCopy({ job, home: await makeHome(stage) });
