@@ -140,12 +140,17 @@ function isSameJson(one: Buffer, other: Buffer): boolean {
 }
 
 /**
- * The images that have a name, where any has. oras lists the instances of an index beside it, and skopeo what had a name before, without a name.
+ * The images that have a name, where any has. oras lists the instances of an index beside it, and skopeo what had a name before, without a name. Names that
+ * are made of a digest are those of what refers to an image: an index of referrers, or a signature of cosign.
  */
 function withNameOrAll(images: readonly LayoutImage[]): readonly LayoutImage[] {
-  const named = images.filter(({ name, fullName }) => name !== undefined || fullName !== undefined);
+  const named = images.filter(
+    ({ name, fullName }) => fullName !== undefined || (name !== undefined && !OF_DIGEST.test(name)),
+  );
   return named.length > 0 ? named : images;
 }
+
+const OF_DIGEST = /^sha(?:256|512)-[0-9a-f]{64}/;
 
 const EMPTY_INDEX = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: MediaType.ociIndex, manifests: [] }));
 

@@ -138,6 +138,8 @@ describe('finding an image', () => {
     assert.equal(findImage(one, {}, REFERENCE)?.descriptor.digest, digest('a'));
     const saved = images({ of: 'instance' }, { of: 'a', fullName: 'docker.io/library/app:1' });
     assert.equal(findImage(saved, {}, REFERENCE)?.descriptor.digest, digest('a'));
+    const signed = images({ of: 'a', name: 'v1' }, { of: 's', name: `${digest('a').replace(':', '-')}.sig` });
+    assert.equal(findImage(signed, {}, REFERENCE)?.descriptor.digest, digest('a'));
     const { message } = failure(() => findImage(images({ of: 'a' }, { of: 'b' }), {}, REFERENCE));
     assert.equal(message, `oci:lay has several images: ${digest('a')}, ${digest('b')}`);
   });

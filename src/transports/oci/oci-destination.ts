@@ -9,6 +9,7 @@ import { waitForLock, whileLocked } from '../../local/directory-lock.ts';
 import { onDisk } from '../../local/disk-error.ts';
 import { isStagedName, replaceFile, syncDirectory } from '../../local/durable-files.ts';
 import { imagePresence } from '../../local/image-files.ts';
+import type { StoredManifest } from '../../local/manifest-file.ts';
 import { resolveLocalPath } from '../../local/local-path.ts';
 import { prepareTargetDirectory, type TargetDirectory, type TargetLayout } from '../../local/target-directory.ts';
 import {
@@ -21,7 +22,8 @@ import {
   parseLayoutIndex,
   withImages,
 } from '../../manifest/image-layout.ts';
-import { manifestDigest } from '../../manifest/parse-manifest.ts';
+import { manifestDigest, parseManifest } from '../../manifest/parse-manifest.ts';
+import { asReferrer, type Referrer, referrersTag } from '../../manifest/referrers-index.ts';
 import { OldLayers } from '../../partial/plan/old-layers.ts';
 import { planOrNone } from '../../partial/plan/partial-plan.ts';
 import type { BlobChunkAccessor } from '../../contract/blob-chunk-accessor.ts';
@@ -41,6 +43,7 @@ import type {
   UploadedBlob,
 } from '../../contract/image-destination.ts';
 import { hasLayoutFile, layoutPlace, readIndexFile, readLayoutManifest } from './layout-files.ts';
+import { findReferrers, type ListedLayout, withReferrers } from './layout-referrers.ts';
 import { checkNewName, formatLayoutName, type LayoutName } from '../../reference/layout-name.ts';
 
 /** What the directory may hold, and what shows that it is a layout. */
@@ -85,6 +88,8 @@ export class OciDestination implements ImageDestination {
   /** To be written by the commit. */
   readonly #manifests = new Map<Digest, RawManifest>();
   readonly #listed: ImageToList[] = [];
+  /** To be listed by the commit among what refers to their subjects. */
+  readonly #referrers = new Map<Digest, readonly Referrer[]>();
   #unbegun: ReadableLayout | undefined;
   #begun: (ReadableLayout & { readonly target: TargetDirectory }) | undefined;
   #images: Promise<readonly LayoutImage[]> | undefined;
@@ -177,17 +182,41 @@ export class OciDestination implements ImageDestination {
       const name = tag ?? this.#name.name;
       this.#listed.push({ descriptor: { mediaType, digest, size: bytes.length }, name });
     }
+    this.noteReferrer(manifest);
+  }
+
+  noteReferrer(manifest: RawManifest): void {
+    const referrer = asReferrer(manifest, parseManifest(manifest.bytes, manifest.mediaType));
+    if (referrer === undefined) return;
+    this.#referrers.set(referrer.subject, [...(this.#referrers.get(referrer.subject) ?? []), referrer]);
+  }
+
+  async heldReferrers(
+    subject: Digest,
+    referrers: readonly Digest[],
+    { signal }: WaitOptions = {},
+  ): Promise<ReadonlySet<Digest>> {
+    signal?.throwIfAborted();
+    const { path: directory } = this.#readable;
+    const listed = await findReferrers({ directory, images: await this.#listedImages() }, subject);
+    const held = new Set<Digest>();
+    for (const entry of listed.filter(({ digest }) => referrers.includes(digest))) {
+      const read = (): Promise<StoredManifest | undefined> => readLayoutManifest(directory, entry);
+      if ((await imagePresence(layoutPlace(directory), read)).state === 'present') held.add(entry.digest);
+    }
+    return held;
   }
 
   async commit({ signal }: WaitOptions = {}): Promise<void> {
     signal?.throwIfAborted();
-    if (this.#listed.length === 0) return;
+    if (this.#listed.length === 0 && this.#referrers.size === 0) return;
     const { path: directory } = this.#written;
     const reference = this.#layoutReference;
     await whileLocked(directory, { signal }, async () => {
-      await writeManifests(directory, this.#manifests.values());
       const before = await readIndexFile(directory, reference);
-      if (before !== undefined) parseLayoutIndex(before, reference);
+      const images = before === undefined ? [] : parseLayoutIndex(before, reference);
+      await this.#listReferrers({ directory, images });
+      await writeManifests(directory, this.#manifests.values());
       await replaceFile(directory, INDEX_FILE, withImages(before, this.#listed));
       await syncDirectory(directory);
       await removeStaged(directory);
@@ -196,6 +225,17 @@ export class OciDestination implements ImageDestination {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#begun?.target[Symbol.asyncDispose]();
+  }
+
+  async #listReferrers(layout: ListedLayout): Promise<void> {
+    for (const [subject, referrers] of this.#referrers) {
+      const index = await withReferrers(layout, subject, referrers);
+      if (index === undefined) continue;
+      const { digest, mediaType, bytes } = index;
+      this.#manifests.set(digest, index);
+      this.#listed.push({ descriptor: { mediaType, digest, size: bytes.length }, name: referrersTag(subject) });
+    }
+    this.#referrers.clear();
   }
 
   #planInput(accessor: BlobChunkAccessor, info: BlobInfo, options: PutBlobPartialOptions): StoredPlanInput {

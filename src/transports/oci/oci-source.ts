@@ -15,11 +15,19 @@ import type {
   RangeSupport,
 } from '../../contract/blob-chunk-accessor.ts';
 import type { BlobInfo, RawManifest, WaitOptions } from '../../contract/blob-info.ts';
-import type { BlobStream, GetBlobOptions, GetManifestOptions, ImageSource } from '../../contract/image-source.ts';
+import type {
+  BlobStream,
+  GetBlobOptions,
+  GetManifestOptions,
+  ImageSource,
+  ListReferrersOptions,
+} from '../../contract/image-source.ts';
 import { LocalBlobStore } from '../../local/blob-store.ts';
 import { resolveLocalPath } from '../../local/local-path.ts';
 import { listImageDirectory } from '../../local/source-directory.ts';
 import { hasLayoutFile, type KnownManifest, manifestPath, readIndexFile, readLayoutManifest } from './layout-files.ts';
+import { findReferrers } from './layout-referrers.ts';
+import type { Descriptor } from '../../manifest/descriptor.ts';
 import { formatLayoutName, type LayoutName } from '../../reference/layout-name.ts';
 
 /** A layout that was found. */
@@ -79,6 +87,16 @@ export class OciSource implements ImageSource {
     if (tag !== undefined) return await this.#readOther(chosenManifest(this.#layout, { name: tag }));
     if (instanceDigest === undefined) return this.#manifest;
     return await this.#readOther({ digest: instanceDigest, size });
+  }
+
+  async *listReferrers(subject: Digest, { signal }: ListReferrersOptions = {}): AsyncGenerator<Descriptor> {
+    signal?.throwIfAborted();
+    yield* await findReferrers(this.#layout, subject);
+  }
+
+  findTags(tags: readonly string[]): Promise<readonly string[]> {
+    const names = new Set(this.#layout.images.map(({ name }) => name));
+    return Promise.resolve(tags.filter((tag) => names.has(tag)));
   }
 
   async getBlobSize(digest: Digest, { signal }: WaitOptions = {}): Promise<number> {
