@@ -185,6 +185,7 @@ const said: Readonly<Record<string, readonly string[]>> = {
     `${gate.clean} clean answers allow one more`,
     `parts below ${await mib('local/blob-store.ts', 'MIN_KEPT_BYTES')} MiB are not kept`,
   ],
+  'docs/registries.md': [`${await seconds('transports/registry/hasten.ts', 'HASTY_IDLE_MS')} seconds without a byte`],
   'docs/errors.md': [
     `still 429 after ${inWords(waits)} waits`,
     `no connection within ${await seconds('http/send/undici-send.ts', 'CONNECT_TIMEOUT_MS')} s`,

@@ -265,12 +265,24 @@ export class MirroredSource implements ImageSource {
     options: GetBlobAtOptions = {},
   ): Promise<RangeAnswer> {
     const { digest } = info;
-    const { answer, mirror } = await this.#ask(digest, `ranges of blob ${digest}`, {
-      ...options,
-      ask: (one) => one.getBlobAt(info, chunks, { ...options, rest: this.#restOf(digest) }),
-    });
-    if (answer.kind !== 'refused') this.#served.set(digest, mirror);
-    return answer;
+    const refusals: RangeAnswer[] = [];
+    const ask = async (one: RegistrySource): Promise<RangeAnswer> => {
+      const answer = await one.getBlobAt(info, chunks, { ...options, rest: this.#restOf(digest) });
+      // An address that fails has said nothing of ranges.
+      if (answer.kind !== 'refused' || !isPassingAnswer(answer.reason.status, [])) return answer;
+      refusals.push(answer);
+      throw answer.reason;
+    };
+    try {
+      const { answer, mirror } = await this.#ask(digest, `ranges of blob ${digest}`, { ...options, ask });
+      if (answer.kind !== 'refused') this.#served.set(digest, mirror);
+      return answer;
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      const [refusal] = refusals;
+      if (refusal === undefined) throw error;
+      return refusal;
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

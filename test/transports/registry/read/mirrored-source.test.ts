@@ -3,7 +3,6 @@ import { test } from 'node:test';
 import { noCache } from '../../../../src/cache/no-cache.ts';
 import { digestOf } from '../../../../src/digest/digest.ts';
 import { createCopier, type ImgcopyError } from '../../../../src/index.ts';
-import type { RegistryAccess } from '../../../../src/transports/registry/registry-access.ts';
 import { openMirroredSource, type MirroredSource } from '../../../../src/transports/registry/read/mirrored-source.ts';
 import { at, openHome } from '../../../library/test-copier.ts';
 import { buildImage, randomBytes } from '../../../support/images.ts';
@@ -19,14 +18,26 @@ const isManifest = { path: /\/manifests\// };
 const isBlob = { path: /\/blobs\// };
 const isLayer = { method: 'GET', path: new RegExp(digestOf(layer)) };
 
-/** The image app:v1 of the last registry, which the others mirror as mirror/app. */
-async function mirrored(access: RegistryAccess, registries: readonly TestRegistry[]): Promise<MirroredSource> {
-  const [upstream = assert.fail(), ...mirrors] = registries.toReversed();
-  const endpoints = [
-    ...mirrors.toReversed().map((registry) => endpointOf(referenceTo(registry, 'mirror/app:v1'))),
-    endpointOf(referenceTo(upstream, 'app:v1')),
-  ];
-  return openMirroredSource(access, referenceTo(upstream, 'app:v1'), endpoints);
+interface Stage extends AsyncDisposable {
+  /** Has the image as mirror/app:v1, and is asked first. */
+  readonly mirror: TestRegistry;
+  /** Has the image as app:v1, which is its name. */
+  readonly upstream: TestRegistry;
+  readonly source: MirroredSource;
+}
+
+/** @param retries  of the source. Default: as in a run. */
+async function open({ retries }: { readonly retries?: number } = {}): Promise<Stage> {
+  await using stack = new AsyncDisposableStack();
+  const mirror = stack.use(await startRegistry());
+  const upstream = stack.use(await startRegistry());
+  const access = stack.use(openAccess(retries === undefined ? {} : { policy: { retries } }));
+  mirror.seed('mirror/app', 'v1', image);
+  upstream.seed('app', 'v1', image);
+  const endpoints = [referenceTo(mirror, 'mirror/app:v1'), referenceTo(upstream, 'app:v1')].map(endpointOf);
+  const source = stack.use(await openMirroredSource(access, referenceTo(upstream, 'app:v1'), endpoints));
+  const opened = stack.move();
+  return { mirror, upstream, source, [Symbol.asyncDispose]: () => opened.disposeAsync() };
 }
 
 const failures: Readonly<Record<string, Rule>> = {
@@ -39,13 +50,9 @@ const failures: Readonly<Record<string, Rule>> = {
 
 for (const [how, rule] of Object.entries(failures)) {
   test(`reads a manifest from the next address where the first one ${how}, and blobs from there too`, async () => {
-    await using mirror = await startRegistry();
-    await using upstream = await startRegistry();
-    await using access = openAccess({ policy: { retries: 1 } });
-    upstream.seed('app', 'v1', image);
-    mirror.seed('mirror/app', 'v1', image);
+    await using stage = await open({ retries: 1 });
+    const { mirror, upstream, source } = stage;
     mirror.behave({ match: isManifest, ...rule });
-    await using source = await mirrored(access, [mirror, upstream]);
     assert.equal((await source.getManifest()).digest, image.manifest.digest);
     assert.deepEqual(source.servedFrom(), { registry: upstream.host, repository: 'app' });
     const asked = mirror.count();
@@ -58,25 +65,18 @@ for (const [how, rule] of Object.entries(failures)) {
 }
 
 test('reads another tag from the next address where the first one lacks it, and the image still from the first', async () => {
-  await using mirror = await startRegistry();
-  await using upstream = await startRegistry();
-  await using access = openAccess();
-  mirror.seed('mirror/app', 'v1', image);
+  await using stage = await open();
+  const { mirror, upstream, source } = stage;
   upstream.seed('app', 'signed', image);
-  await using source = await mirrored(access, [mirror, upstream]);
   assert.equal((await source.getManifest({ tag: 'signed' })).digest, image.manifest.digest);
   assert.equal((await source.getManifest()).digest, image.manifest.digest);
   assert.deepEqual(source.servedFrom(), { registry: mirror.host, repository: 'mirror/app' });
 });
 
 test('reads one blob from the next address where the first one lacks it, and all else from the first', async () => {
-  await using mirror = await startRegistry();
-  await using upstream = await startRegistry();
-  await using access = openAccess();
-  mirror.seed('mirror/app', 'v1', image);
-  upstream.seed('app', 'v1', image);
+  await using stage = await open();
+  const { mirror, upstream, source } = stage;
   mirror.behave({ match: isLayer, status: 404 });
-  await using source = await mirrored(access, [mirror, upstream]);
   const seen = new Map<string, string>();
   const cache = {
     ...noCache(),
@@ -102,42 +102,39 @@ test('reads one blob from the next address where the first one lacks it, and all
   );
 });
 
-test('reads ranges from the next address where the first one lacks the blob; a refusal of ranges is an answer', async () => {
-  await using mirror = await startRegistry();
-  await using upstream = await startRegistry();
-  await using access = openAccess();
-  mirror.seed('mirror/app', 'v1', image);
-  upstream.seed('app', 'v1', image);
-  await using source = await mirrored(access, [mirror, upstream]);
+test('reads ranges from the next address where the first one fails or lacks the blob; a refusal of ranges is an answer', async () => {
+  await using stage = await open();
+  const { mirror, upstream, source } = stage;
   await source.getManifest();
-  const read = async (): Promise<Buffer> => {
+  const read = async (blob: Buffer): Promise<Buffer> => {
     const parts: Buffer[] = [];
     const chunks = [
       { offset: 10, length: 5 },
       { offset: 100, length: 7 },
     ];
-    for await (const reader of readersOf(source.getBlobAt(infoOf(layer), chunks))) {
+    for await (const reader of readersOf(source.getBlobAt(infoOf(blob), chunks))) {
       parts.push(...((await reader.toArray()) as Buffer[]));
     }
     return Buffer.concat(parts);
   };
-  const wanted = Buffer.concat([layer.subarray(10, 15), layer.subarray(100, 107)]);
+  const wanted = (blob: Buffer): Buffer => Buffer.concat([blob.subarray(10, 15), blob.subarray(100, 107)]);
   mirror.behave({ match: { ...isLayer, times: 1 }, status: 416 });
-  await assert.rejects(read(), { code: 'ERR_BAD_PARTIAL_REQUEST' });
+  await assert.rejects(read(layer), { code: 'ERR_BAD_PARTIAL_REQUEST' });
   assert.equal(upstream.count(), 0);
-  mirror.behave({ match: isLayer, status: 404 });
-  assert.deepEqual(await read(), wanted);
-  assert.deepEqual(source.servedFrom(digestOf(layer)), { registry: upstream.host, repository: 'app' });
+  for (const [blob, status] of [
+    [layer, 404],
+    [other, 503],
+  ] as const) {
+    mirror.behave({ match: { method: 'GET', path: new RegExp(digestOf(blob)) }, status });
+    assert.deepEqual(await read(blob), wanted(blob));
+    assert.deepEqual(source.servedFrom(digestOf(blob)), { registry: upstream.host, repository: 'app' });
+  }
 });
 
 test('a copy to the registry of a mirror mounts from the mirror, and asks the registry of the name for nothing', async (t) => {
   const { env } = await openHome(t);
-  await using mirror = await startRegistry();
-  await using upstream = await startRegistry();
-  await using access = openAccess();
-  mirror.seed('mirror/app', 'v1', image);
-  upstream.seed('app', 'v1', image);
-  await using source = await mirrored(access, [mirror, upstream]);
+  await using stage = await open();
+  const { mirror, upstream, source } = stage;
   await using copier = createCopier({ env });
   const result = await copier.copy(source, at(mirror, 'copy:v1'), { destination: { plainHttp: true } });
   assert.equal(result.source, at(upstream, 'app:v1'));
@@ -147,14 +144,10 @@ test('a copy to the registry of a mirror mounts from the mirror, and asks the re
 
 test('a copy gets a blob from the next address where the first one gives other bytes', async (t) => {
   const { env } = await openHome(t);
-  await using mirror = await startRegistry();
-  await using upstream = await startRegistry();
+  await using stage = await open();
+  const { mirror, upstream, source } = stage;
   await using to = await startRegistry();
-  await using access = openAccess();
-  mirror.seed('mirror/app', 'v1', image);
-  upstream.seed('app', 'v1', image);
   mirror.behave({ match: isLayer, status: 200, body: 'x'.repeat(layer.length) });
-  await using source = await mirrored(access, [mirror, upstream]);
   await using copier = createCopier({ env, retryDelayMs: 1 });
   await copier.copy(source, at(to, 'copy:v1'), { destination: { plainHttp: true } });
   assert.deepEqual(to.blob('copy', digestOf(layer)), layer);
@@ -162,11 +155,10 @@ test('a copy gets a blob from the next address where the first one gives other b
 });
 
 test('where no address gives the image, the error is that of the last one, and names the failures of the others', async () => {
-  await using mirror = await startRegistry();
-  await using upstream = await startRegistry();
-  await using access = openAccess({ policy: { retries: 0 } });
+  await using stage = await open({ retries: 0 });
+  const { mirror, upstream, source } = stage;
   mirror.behave({ status: 403 });
-  await using source = await mirrored(access, [mirror, upstream]);
+  upstream.remove('app', 'v1');
   await assert.rejects(source.getManifest(), (error: ImgcopyError) => {
     assert.deepEqual([error.code, error.kind, error.side], ['ERR_NOT_FOUND', 'not-found', 'source']);
     assert.match(
