@@ -79,14 +79,14 @@ function imageOptions(): readonly Option[] {
       'OS/ARCH[/VARIANT][:OSVERSION], or local for this machine; repeatable or comma-separated. One platform: a plain image. Several: a new index with only those',
     ).argParser(collectPlatforms),
     new Option('--sparse', 'with several platforms, keep the index of the source as it is'),
-    new Option('-n, --no-clobber', 'leave tags and directories that exist unchanged; each tag is decided on its own'),
+    new Option('-n, --no-clobber', 'skip tags and directories that already exist; each tag is decided on its own'),
     new Option('--force', 'check every blob, even where the destination has this image already'),
     new Option('--additional-tag <tag>', 'also tag the destination with this tag (repeatable)').argParser(collect),
     new Option(
       '--allow-nondistributable-artifacts',
       "also copy layers that are kept at foreign URLs (Windows' base layers), from there or from a directory",
     ),
-    new Option('--remove-signatures', 'leave the signatures of a dir: source behind'),
+    new Option('--remove-signatures', 'do not copy the signatures of a dir: source'),
     new Option(
       '-r, --referrers',
       'also copy what refers to the image and its instances: signatures, attestations, SBOMs, and what refers to these',
@@ -108,12 +108,15 @@ function transferOptions(): readonly Option[] {
     new Option('-j, --jobs <n>', 'how many blobs to copy at the same time')
       .default(undefined, '16')
       .argParser(parsePositive),
-    new Option('--limit-rate <bytes>', 'bytes a second for all transfers together, down and up each, e.g. 10M or 512K')
+    new Option(
+      '--limit-rate <bytes>',
+      'bytes per second for all downloads together, and for all uploads, e.g. 10M or 512K',
+    )
       .default(undefined, 'no limit')
       .argParser(parseByteRate),
     new Option(
       '--min-rate <bytes>',
-      'bytes a second below which a source counts as stalled, over a minute; 0 is off, and so is it with --limit-rate',
+      'bytes per second, over a minute, below which a source counts as stalled; 0 turns this off, and so does --limit-rate',
     )
       .default(undefined, '1K')
       .argParser((text) => (text === '0' ? 0 : parseByteRate(text))),
