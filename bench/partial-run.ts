@@ -12,7 +12,7 @@ export interface PartialRun extends Run {
   readonly fetchedBytes: number | undefined;
   /**
    * Of that layer, by the count of who stood before the source. What frames the parts of an answer is in it; over the slow link, all else that
-   * the source sent is, too.
+   * the source sent is as well.
    */
   readonly fromSourceBytes: number;
   /** To the source for that layer, where they were counted. */

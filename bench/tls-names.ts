@@ -18,7 +18,7 @@ export interface TlsNames extends AsyncDisposable {
 const SYSTEM_BUNDLE = '/etc/ssl/certs/ca-certificates.crt';
 const SYSTEM_DIRECTORY = '/etc/ssl/certs';
 
-/** Makes the names; as root, for a command sees them in a mount namespace of its own. This process trusts the certificate, too. */
+/** Makes the names; as root, for a command sees them in a mount namespace of its own. This process trusts the certificate as well. */
 export async function openTlsNames(): Promise<TlsNames> {
   const folder = await mkdtemp(join(tmpdir(), 'imgcopy-bench-tls-'));
   const [source, destination] = ['source.bench.test', 'destination.bench.test'];

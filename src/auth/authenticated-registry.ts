@@ -107,14 +107,14 @@ export class AuthenticatedRegistry {
 
   async #sendFirst(request: HttpRequest, origin: string, next: Send): Promise<Attempt> {
     const learned = this.#shared.challengeOf(origin);
-    // A body that comes from this origin, too, would wait for the very requests that wait for its answer.
+    // A body that comes from this origin as well, would wait for the very requests that wait for its answer.
     const leave = isStreamed(request) ? () => undefined : await learned.enter(request.side, request.signal);
     try {
       const isPrepared = this.#knowsCredentials() || this.#challengesOf(origin).length > 0;
       const authorization = isPrepared ? await this.#authorize(request, origin) : undefined;
       const response = await exchange(request, authorization, next);
       const isBare = authorization === undefined;
-      // A redirect that was followed is an answer, too: registry.k8s.io has no others.
+      // A redirect that was followed is an answer as well: registry.k8s.io has no others.
       if (isBare && (response.status < 400 || response.url.origin !== origin)) learned.open();
       if (response.url.origin !== origin) return { authorization, response };
       const isRefused = response.status === 401 || (isBare && (await this.#isHidden(request, response, learned)));

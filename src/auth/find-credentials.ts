@@ -27,7 +27,7 @@ export interface FindCredentialsOptions extends AuthEnvironment {
   readonly repository?: string | undefined;
   /** Who is asked for credentials, in this order; AUTH_FILES stands for the auth files. Default: these alone. */
   readonly helpers?: readonly string[] | undefined;
-  /** Told of each problem, when credentials that a file points to cannot be had, and the search goes on without them. */
+  /** Told of each problem, when credentials that a file points to cannot be read, and the search continues without them. */
   readonly onWarning?: ((message: string) => void) | undefined;
   /** How long a credential helper may take. Default `HELPER_TIMEOUT_MS`. */
   readonly helperTimeoutMs?: number | undefined;

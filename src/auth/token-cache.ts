@@ -36,7 +36,7 @@ export class TokenCache {
 
   /**
    * A token that lives long enough for a request. Where the server refuses the scopes of several repositories together, it is one for the
-   * first scope alone: a push goes on without its mounts.
+   * first scope alone: a push continues without its mounts.
    *
    * @param rejected  a token that the registry refused: never handed out again.
    * @throws what `fetchToken` throws.

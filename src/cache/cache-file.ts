@@ -59,7 +59,7 @@ export async function cacheStats(path: string): Promise<CacheStats> {
   }
 }
 
-/** Removes a cache with all that lies beside it. Copies that are running go on, and keep nothing. */
+/** Removes a cache with all that lies beside it. Copies that are running continue, and keep nothing. */
 export async function clearCache(path: string): Promise<void> {
   await Promise.all(
     [...databaseFiles(path), ...databaseFiles(`${path}.corrupt`)].map((file) => rm(file, { force: true })),

@@ -18,7 +18,7 @@ const MAX_BUSY_WAITS = 5;
 
 /**
  * Keeps tables at work whatever becomes of their file: an error is a miss, what is recorded is stored in batches, and a file that
- * fails is given up for the rest of the run, which goes on in memory with what it recorded last. No method throws.
+ * fails is given up for the rest of the run, which continues in memory with what it recorded last. No method throws.
  */
 export class CacheStore {
   readonly #inMemory: () => CacheTables;
@@ -105,7 +105,7 @@ export class CacheStore {
       try {
         failed.copyFreshTo(tables);
       } catch {
-        // Then the run goes on with less.
+        // Then the run continues with less.
       }
       retire(path, failed, error);
     }

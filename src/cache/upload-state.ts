@@ -16,7 +16,7 @@ export interface UploadTarget {
 export interface OpenUpload {
   /** The session's URL, as the registry gave it last. It may carry a secret: never to be logged. */
   readonly location: string;
-  /** How many bytes the registry has, as far as is known; it is to be asked before going on. */
+  /** How many bytes the registry has, as far as is known; it is to be asked before resuming. */
   readonly offset: number;
 }
 

@@ -19,7 +19,7 @@ export class BadPartialRequestError extends ImgcopyError {
 }
 
 /**
- * A destination cannot build this blob from pieces; no bytes of the attempt remain visible. On this error alone the pipeline goes on to
+ * A destination cannot build this blob from pieces; no bytes of the attempt remain visible. On this error alone the pipeline falls back to
  * the whole blob.
  */
 export class PartialBlobUnavailableError extends ImgcopyError {
@@ -31,7 +31,7 @@ export class PartialBlobUnavailableError extends ImgcopyError {
 /** The destination refuses a manifest because it does not have all the blobs that it names, although it said, or was told, that it has. */
 export class MissingBlobsError extends ImgcopyError {
   override readonly cause: Error;
-  /** The refusal may have another reason, too: where all blobs prove to be there, the cause is what there is to tell. */
+  /** The refusal may have another reason as well: where all blobs prove to be there, the cause is what there is to tell. */
   readonly isSuspicion: boolean;
 
   constructor(

@@ -7,7 +7,7 @@ const SHARERS = 4;
 /** With fewer, nothing moves. */
 const LEAST = 2;
 
-/** How many files or connections each user of them may have open at once. Connections that are kept open count, too, so a limit that is met is met for long. */
+/** How many files or connections each user of them may have open at once. Connections that are kept open count as well, so a limit that is met is met for long. */
 export function shareOfOpenFiles(): number {
   return Math.max(LEAST, Math.floor((openFilesLimit() - RESERVED) / SHARERS));
 }

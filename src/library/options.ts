@@ -84,7 +84,7 @@ export interface CopyOptions {
   readonly force?: boolean | undefined;
   /** When blobs are built from pieces. Default `auto`. */
   readonly partial?: PartialMode | undefined;
-  /** Store layers that are kept at foreign URLs (Windows' base layers) at the destination, too. Default false. */
+  /** Store layers that are kept at foreign URLs (Windows' base layers) at the destination as well. Default false. */
   readonly allowNondistributableArtifacts?: boolean | undefined;
   readonly removeSignatures?: boolean | undefined;
   /** Fail rather than change the manifest. Default false; it only changes where another option asks for it. */

@@ -64,7 +64,7 @@ test('an error that is its own cause is printed once', () => {
 });
 
 test('what failed first is told, whatever failed while it was cleaned up after', () => {
-  const closing = new Error('closing failed, too');
+  const closing = new Error('closing failed as well');
   const suppressed = Object.assign(new Error('An error was suppressed during disposal'), {
     name: 'SuppressedError',
     error: new Error('and so did this'),

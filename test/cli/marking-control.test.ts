@@ -24,7 +24,7 @@ test('marking is off while one blob alone comes as one stream, and on again afte
   ]);
 });
 
-test('marking stays on while other blobs move, too', () => {
+test('marking stays on while other blobs move as well', () => {
   assert.deepEqual(flagsAfter(started(one), started(two), stream(one, true)), []);
   assert.deepEqual(flagsAfter(started(one), stream(one, true), started(two), done(two)), [
     '--no-incremental-marking',

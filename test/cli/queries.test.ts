@@ -79,7 +79,7 @@ describe('questions about images', { concurrency: 4 }, () => {
     assert.equal((await home.run(['digest', `${mute.host}/app:1`])).stdout, `${amd64.manifest.digest}\n`);
   });
 
-  test('digest and inspect read a directory, too', async () => {
+  test('digest and inspect read a directory as well', async () => {
     const path = join(home.path, 'image');
     await writeImage(path, amd64);
     assert.equal((await home.run(['digest', `dir:${path}`])).stdout, `${amd64.manifest.digest}\n`);

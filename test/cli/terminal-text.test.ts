@@ -45,7 +45,7 @@ describe('texts of others on a terminal', () => {
     assert.equal((JSON.parse(stdout) as { artifactType: string }).artifactType, `application/${EVIL}`);
   });
 
-  test('events in JSON have them, too', async () => {
+  test('events in JSON have them as well', async () => {
     const path = join(home.path, `from-${EVIL}`);
     await writeImage(path, artifact);
     const { status, stderr } = await home.run(['--progress=json', `dir:${path}`, `${registry.host}/copy:1`]);

@@ -16,7 +16,7 @@ const index = buildIndex({ images: images.map((image, position) => ({ image, pla
 const [amd64, arm64] = images.map(({ manifest }) => manifest.digest);
 const signatures = new Map([
   [undefined, [Buffer.from('of the index')]],
-  [amd64, [Buffer.from('of amd64'), Buffer.from('of amd64, too')]],
+  [amd64, [Buffer.from('of amd64'), Buffer.from('of amd64 as well')]],
 ]);
 
 interface Signed {
@@ -59,7 +59,7 @@ test('takes the signatures of an index and of its instances along', async () => 
   assert.deepEqual(
     stored,
     new Map([
-      [amd64, ['of amd64', 'of amd64, too']],
+      [amd64, ['of amd64', 'of amd64 as well']],
       [undefined, ['of the index']],
     ]),
   );
@@ -68,13 +68,13 @@ test('takes the signatures of an index and of its instances along', async () => 
 test('takes the signatures of an instance along when that alone is copied', async () => {
   const { ready, stored } = signed();
   await copyImage(ready, { platforms: platforms.slice(0, 1) });
-  assert.deepEqual(stored, new Map([[undefined, ['of amd64', 'of amd64, too']]]));
+  assert.deepEqual(stored, new Map([[undefined, ['of amd64', 'of amd64 as well']]]));
 });
 
 test('leaves the signature of an index behind that has other entries now, and keeps those of its instances', async () => {
   const { ready, stored } = signed();
   await copyImage(ready, { platforms: platforms.slice(0, 2) });
-  assert.deepEqual(stored, new Map([[amd64, ['of amd64', 'of amd64, too']]]));
+  assert.deepEqual(stored, new Map([[amd64, ['of amd64', 'of amd64 as well']]]));
 });
 
 test('leaves all signatures behind when told to', async () => {

@@ -50,7 +50,7 @@ test('refuses more manifests than 3,000, in one index or in several', () => {
   const reader = readerOf();
   reader.expect(index.manifest, entries(1500), 0);
   reader.expect(index.manifest, entries(1500), 1);
-  assert.throws(() => reader.expect(index.manifest, entries(1), 1), tooMany, 'the same ones again count, too');
+  assert.throws(() => reader.expect(index.manifest, entries(1), 1), tooMany, 'the same ones again count as well');
 });
 
 test('refuses manifests of more than 16 MiB together', () => {

@@ -23,7 +23,7 @@ export interface MemoryAccessorOptions {
   readonly rangeSupport?: Partial<RangeSupport> | undefined;
   /** Asked for each request, which waits for it; default `ranges`. */
   readonly answer?: ((chunks: readonly ImageSourceChunk[]) => MemoryAnswer | Promise<MemoryAnswer>) | undefined;
-  /** Whether it gives whole blobs, too, where ranges are refused. Default false. */
+  /** Whether it gives whole blobs as well, where ranges are refused. Default false. */
   readonly givesWhole?: boolean | undefined;
   /** Each answer comes so much later, as over a line: a source without any delay is read as one stream. Default 0. */
   readonly latencyMs?: number | undefined;

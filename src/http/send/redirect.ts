@@ -33,7 +33,7 @@ function follow(request: HttpRequest, response: HttpResponse, location: string):
   request.checkUrl?.(url);
   const { method, body } = request;
   const isRead = method === 'GET' || method === 'HEAD';
-  // A write that went on as a GET, as browsers do it, would take that GET's 200 for its own success.
+  // A write that became a GET, as browsers do it, would take that GET's 200 for its own success.
   if (response.status === 303 && !isRead) throw redirectError(request, '303 in place of an answer');
   if (!isReplayable(request))
     throw redirectError(request, `${response.status} in the middle of a body that cannot be sent again`);

@@ -6,7 +6,7 @@ export type Headers = Readonly<Record<string, string | readonly string[] | undef
 
 export type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
-/** What a request does, as far as hosts limit each separately. `manifest-read`: whatever else is asked of a registry, too. */
+/** What a request does, as far as hosts limit each separately. `manifest-read`: whatever else is asked of a registry as well. */
 export type RequestKind = 'manifest-read' | 'manifest-write' | 'blob-read' | 'blob-write' | 'token';
 
 /**

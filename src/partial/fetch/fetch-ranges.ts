@@ -45,7 +45,7 @@ const ONE_RANGE = { bytes: SEGMENT_BYTES, ranges: 1, gap: SINGLE_RANGE_GAP_BYTES
  * read to its end whatever the consumer waits for, so that no answer keeps a place at its host while another one is waited for.
  *
  * @param ranges  sorted, not overlapping.
- * @throws PartialBlobUnavailableError when the server refuses single ranges, too, and the accessor does not give whole blobs.
+ * @throws PartialBlobUnavailableError when the server refuses single ranges as well, and the accessor does not give whole blobs.
  */
 export async function* fetchRanges(
   accessor: BlobChunkAccessor,

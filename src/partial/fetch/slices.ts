@@ -6,7 +6,7 @@ export interface SlicesOfOptions {
   readonly start: number;
   /** Sorted, not overlapping. */
   readonly wanted: readonly BlobRange[];
-  /** Whether what comes after the last of them is read, too. Default true. */
+  /** Whether what comes after the last of them is read as well. Default true. */
   readonly untilEnd?: boolean | undefined;
 }
 

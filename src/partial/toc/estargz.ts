@@ -25,7 +25,7 @@ export async function estargzPieces(
 
 /**
  * Members of an eStargz layer, or frames that are laid out in the same way. One begins at the content of each file that is not empty, and
- * at each further chunk of it; it goes on with the padding and all headers up to the next content. The first begins at 0, with headers.
+ * at each further chunk of it; it continues with the padding and all headers up to the next content. The first begins at 0, with headers.
  * Several small files may share one.
  */
 export function memberPieces(toc: Toc, tailOffset: number, compression: 'gzip' | 'zstd'): readonly Piece[] {

@@ -256,7 +256,7 @@ export class RegistryClient {
 
   /**
    * Opens an upload; with `mount`, the registry is asked to take the blob over from another of its repositories instead.
-   * @returns the upload, or `mounted`. After an abort, too, where the request was on its way: else nobody could cancel the upload.
+   * @returns the upload, or `mounted`. After an abort as well, where the request was on its way: else nobody could cancel the upload.
    */
   async startUpload(
     options: WaitOptions & {

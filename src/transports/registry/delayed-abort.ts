@@ -1,4 +1,4 @@
-/** So long a request may go on after the abort that it does not hear of, in ms. */
+/** So long a request may continue after the abort that it does not hear of, in ms. */
 const DELAY_MS = 2_000;
 
 /** To be disposed of when the request has ended. */

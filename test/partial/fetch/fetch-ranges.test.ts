@@ -193,7 +193,7 @@ test('a source that is near and fast is read as one stream after its first range
   assert.deepEqual(accessor.requests, [[{ offset: 0, length: MiB }], [{ offset: MiB, length: blob.length - MiB }]]);
 });
 
-test('of many ranges, too, one request finds out whether they are answered', async () => {
+test('of many ranges as well, one request finds out whether they are answered', async () => {
   const sparse = rangesEvery(20_000, 800, 300);
   const accessor = refusing(() => 'whole', { rangeSupport: { ranges: true } });
   await fetchAll(accessor, sparse);

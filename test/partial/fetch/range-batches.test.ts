@@ -33,7 +33,7 @@ test('a range that is longer than a request may be is cut', () => {
   );
 });
 
-test('what lies between counts as asked for, too', () => {
+test('what lies between counts as asked for as well', () => {
   const ranges = Array.from({ length: 100 }, (_, index) => range(index * 50, 1));
   const batches = takeAll(new RangeQueue(ranges), { bytes: 1000, ranges: 1, gap: 50 });
   assert.equal(batches.length, 5);

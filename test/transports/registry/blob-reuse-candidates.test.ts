@@ -102,7 +102,7 @@ test('takes the same content in another compression where that is allowed', asyn
   assert.equal(registry.sessions.length, 0, 'the upload that was opened for the blob itself is let go of');
 });
 
-test('mounts the substitute, too, and forgets where it is no more', async () => {
+test('mounts the substitute as well, and forgets where it is no more', async () => {
   await using registry = await startRegistry();
   registry.seedBlob('base', gzipped);
   await using access = openAccess();

@@ -105,8 +105,8 @@ export class UploadSession implements AsyncDisposable {
   }
 
   /**
-   * Asks the registry how much of the blob it has, to go on there.
-   * @returns undefined where nobody can go on: the upload is gone, or holds less than the registry had confirmed.
+   * Asks the registry how much of the blob it has, to resume there.
+   * @returns undefined where nobody can resume: the upload is gone, or holds less than the registry had confirmed.
    */
   async status({ signal }: WaitOptions = {}): Promise<number | undefined> {
     const status = await this.#try('GET', 0, () => this.#parts.client.uploadStatus(this.#location, { signal }));

@@ -84,7 +84,7 @@ test('an interrupted upload of 16 MiB or more is left open, and a later run goes
     const source = new MemoryAccessor(blob);
     run.registry.reset();
     const plan = await planned(run, source, state);
-    assert.ok(plan !== undefined && plan.bytesResumed >= 20 * MiB, 'what was on its way is counted, too');
+    assert.ok(plan !== undefined && plan.bytesResumed >= 20 * MiB, 'what was on its way is counted as well');
     assert.equal(plan.bytesToFetch, info.size - plan.bytesResumed);
     assert.deepEqual(
       [run.registry.count({ path: /uploads/ }), await isNoted(run)],

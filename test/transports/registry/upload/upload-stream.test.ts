@@ -93,7 +93,7 @@ test('says that another attempt may succeed when the upload is cut, and deletes 
   assert.deepEqual([registry.blob('app', digest), registry.sessions.length], [blob, 0]);
 });
 
-test('says so, too, after a fault of the server, and when the upload is gone or stands elsewhere', async () => {
+test('says so as well, after a fault of the server, and when the upload is gone or stands elsewhere', async () => {
   for (const status of [500, 502, 503, 404, 416, 408]) {
     await using setting = await setUp();
     const { registry, put } = setting;
