@@ -40,7 +40,7 @@ export class HostsTomlError extends ImgcopyError {
 }
 
 /**
- * Reads containerd's hosts.toml. Headers and time limits are passed over, and so are unknown fields.
+ * Reads containerd's hosts.toml. Headers and time limits are ignored, and so are unknown fields.
  *
  * @throws HostsTomlError
  * @see https://github.com/containerd/containerd/blob/main/docs/hosts.md

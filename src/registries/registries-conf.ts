@@ -46,7 +46,7 @@ export class RegistriesConfError extends ImgcopyError {
 }
 
 /**
- * Reads a registries.conf of version 2. What only matters for short names (search registries, aliases) is passed over, and so are unknown fields.
+ * Reads a registries.conf of version 2. What only matters for short names (search registries, aliases) is ignored, and so are unknown fields.
  *
  * @throws RegistriesConfError for a file of version 1, and for what podman and skopeo refuse as well.
  * @see https://github.com/containers/container-libs/blob/main/image/docs/containers-registries.conf.5.md
@@ -143,7 +143,7 @@ function readRule(reader: TableReader): RegistryRule {
     );
   }
   if (reader.text('pull-from-mirror') !== '') {
-    throw reader.fault('pull-from-mirror belongs into a [[registry.mirror]] table', 'pull-from-mirror');
+    throw reader.fault('pull-from-mirror belongs in a [[registry.mirror]] table', 'pull-from-mirror');
   }
   const isByDigest = reader.flag('mirror-by-digest-only');
   const mirrors = fieldOf(reader.table, 'mirror') ?? [];
@@ -191,7 +191,7 @@ function refuseConflicts(rules: readonly RegistryRule[]): void {
     if (name === undefined) continue;
     throw new RegistriesConfError(
       rule.origin,
-      `${quote(place)} is there with ${name} = true and without it; the other table is at ${other.origin}`,
+      `two tables for ${quote(place)} disagree about ${name}; the other one is at ${other.origin}`,
     );
   }
 }

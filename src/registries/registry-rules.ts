@@ -13,8 +13,8 @@ export function mergeConfs(confs: readonly RegistriesConf[]): RegistryRules {
 }
 
 /**
- * Finds the endpoints of a name as containers/image does. One rule applies, that with the longest prefix; a mirror is not looked up again, so that
- * mirrors cannot lead round in a circle.
+ * Finds the endpoints of a name as containers/image does. One rule applies, that with the longest prefix; a mirror is not looked up again, so
+ * mirrors cannot form a loop.
  */
 export class RegistryRules implements RegistryConfiguration {
   readonly #rules: ReadonlyMap<string, RegistryRule>;

@@ -174,7 +174,7 @@ test('a file or folder that the user may not read is a warning', async (t) => {
   assert.deepEqual(machine.warnings, [`${machine.path('etc/registries.conf')} is ignored: it cannot be read (EACCES)`]);
 });
 
-test('a file behind links that lead round in a circle is a warning; one that is gone is none', async (t) => {
+test('a file behind a loop of links is a warning; one that is gone is none', async (t) => {
   const machine = await openMachine(t);
   await machine.write('etc/registries.conf', moved('a.test', 'main.test'));
   await machine.write('etc/registries.conf.d/x.conf', '');

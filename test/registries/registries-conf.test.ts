@@ -70,7 +70,7 @@ const refused: readonly Refused[] = [
   {
     what: 'pull-from-mirror outside of a mirror',
     text: '[[registry]]\nlocation = "a.test"\npull-from-mirror = "all"\n',
-    message: /^r\.conf:3: pull-from-mirror belongs into a \[\[registry\.mirror\]\] table/,
+    message: /^r\.conf:3: pull-from-mirror belongs in a \[\[registry\.mirror\]\] table/,
   },
   {
     what: 'an unknown pull-from-mirror',
@@ -85,12 +85,12 @@ const refused: readonly Refused[] = [
   {
     what: 'a second table that is insecure where the first is not',
     text: '[[registry]]\nlocation = "a.test"\n[[registry]]\nlocation = "a.test"\ninsecure = true\n',
-    message: /^r\.conf:3: "a\.test" is there with insecure = true and without it; the other table is at r\.conf:1$/,
+    message: /^r\.conf:3: two tables for "a\.test" disagree about insecure; the other one is at r\.conf:1$/,
   },
   {
     what: 'a second table that is blocked where the first is not',
     text: '[[registry]]\nlocation = "a.test"\nprefix = "b.test"\n[[registry]]\nlocation = "a.test"\nblocked = true\n',
-    message: /^r\.conf:4: "a\.test" is there with blocked = true/,
+    message: /^r\.conf:4: two tables for "a\.test" disagree about blocked/,
   },
   {
     what: 'a number as location',
@@ -133,7 +133,7 @@ test('reads tables in every notation of TOML, names in capitals, and slashes at 
   ]);
 });
 
-test('passes over short names, search registries and unknown fields', () => {
+test('ignores short names, search registries and unknown fields', () => {
   const text = `unqualified-search-registries = ["a.test"]
 short-name-mode = "enforcing"
 additional-layer-store-auth-helper = "x"

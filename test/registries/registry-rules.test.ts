@@ -128,7 +128,7 @@ test('a mirror in a blocked place is left out; a registry whose location is bloc
   });
 });
 
-test('mirrors of mirrors are not followed, so that they cannot lead round in a circle', () => {
+test('mirrors of mirrors are not followed, so they cannot form a loop', () => {
   const table = (location: string, mirror: string): string =>
     `[[registry]]\nlocation = "${location}"\nmirror = [{ location = "${mirror}" }]\n`;
   const rules = rulesOf(table('a.test', 'b.test') + table('b.test', 'a.test') + table('c.test', 'c.test'));
