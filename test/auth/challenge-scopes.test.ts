@@ -66,7 +66,7 @@ test('a client that knows the challenge learns the scope of its own repository f
   assert.equal(gateway.refusals(), 2);
 });
 
-test('a push after a pull is refused once, then goes on with the wider scope', async (t) => {
+test('a push after a pull is refused once, then continues with the wider scope', async (t) => {
   const gateway = await startGateway(t);
   const client = clientOf({ origin: gateway.origin, scopes: ['repository:app:pull,push'] });
   assert.equal(await statusOf(client('/v2/app/manifests/1')), 200);

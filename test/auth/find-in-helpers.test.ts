@@ -155,7 +155,7 @@ test('a helper may take more than a minute, in which somebody logs in', () => {
 });
 
 for (const { name, script, warning, timeoutMs } of failures) {
-  test(`a helper that ${name} is a warning, and the search goes on (behaviour 47)`, async (t) => {
+  test(`a helper that ${name} is a warning, and the search continues (behaviour 47)`, async (t) => {
     const home = await makeAuthHome(t);
     if (script !== undefined) await home.installHelper('one', script);
     await home.write(CONFIG, { credHelpers: { 'reg.test': 'one' } });
@@ -169,7 +169,7 @@ for (const { name, script, warning, timeoutMs } of failures) {
   });
 }
 
-test('a credential store that knows nothing of a registry nobody logged in to is no warning', async (t) => {
+test('a credential store that knows nothing of a registry nobody logged in to is not a warning', async (t) => {
   const home = await makeAuthHome(t);
   await home.installStore('two');
   await home.write(CONFIG, { credsStore: 'two' });

@@ -6,7 +6,7 @@ import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { carry } from '../../bench/slow-direction.ts';
 
-test('reads no more ahead than the link holds while the far end takes nothing, and goes on when it does', async () => {
+test('reads no more ahead than the link holds while the far end takes nothing, and continues when it does', async () => {
   const sent = Array.from({ length: 50 }, (_, index) => Buffer.alloc(1000, index));
   let taken = 0;
   const from = Readable.from(sent, { highWaterMark: 1 });

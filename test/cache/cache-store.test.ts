@@ -57,7 +57,7 @@ test('a lock held by another is waited for at the next flush', async (t) => {
   assert.deepEqual(warnings, []);
 });
 
-test('a lock that is held on and on is waited for five times, then the run goes on in memory', async (t) => {
+test('a lock that is held on and on is waited for five times, then the run continues in memory', async (t) => {
   const { store, path, warnings } = await openStore(t);
   t.mock.timers.enable({ apis: ['setTimeout'] });
   using other = new DatabaseSync(path);
@@ -83,7 +83,7 @@ test('a run that ends while another holds the lock loses what it learned, and sa
   assert.deepEqual(warnings, [`blob info cache ${path}: locked, what this run learned was not stored`]);
 });
 
-test('on a full disk the run goes on in memory', async (t) => {
+test('on a full disk the run continues in memory', async (t) => {
   const { store, path, database, warnings } = await openStore(t);
   const pages = Number(database.prepare('PRAGMA page_count').get()?.['page_count']);
   database.exec(`PRAGMA max_page_count = ${pages}`);

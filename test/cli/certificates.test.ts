@@ -34,7 +34,7 @@ test('a command with one registry names the option without a side', async () => 
   assert.match(stderr, /add the certificate with --ca-file, or skip the check with --tls-verify=false/);
 });
 
-test('http to a server that speaks TLS is told, with the option that asked for it', async () => {
+test('http to a server that speaks TLS is reported, with the option that asked for it', async () => {
   await using home = await createCliHome();
   await using registry = await startRegistry();
   registry.behave({ status: 400, body: 'Client sent an HTTP request to an HTTPS server.\n' });
@@ -56,7 +56,7 @@ test('OpenSSL is not quoted, but in stack traces', async () => {
   assert.match(debugged, /SSL routines/);
 });
 
-test('where https failed and http as well, both are told', async () => {
+test('where https failed and http as well, both are reported', async () => {
   await using home = await createCliHome();
   await using registry = await startRegistry();
   registry.behave({ loseAnswer: 'reset' });

@@ -180,7 +180,7 @@ describe('the output of a copy', { concurrency: 4 }, () => {
     assert.match(stderr, new RegExp(`the image was copied, but its digest ${digest} could not be written to /none/d`));
   });
 
-  test('a reader that goes away is no reason to complain', async () => {
+  test('a reader that goes away is not a reason to complain', async () => {
     const { child, result } = home.start([source, `${registry.host}/closed:1`]);
     result.catch(() => undefined);
     child.stdout?.destroy();

@@ -53,7 +53,7 @@ test('stack traces of the error and its causes come on request alone', () => {
   assert.equal(formatError(operation, { stack: true, sides: true }).match(/^ImgcopyError/gm)?.length, 2);
 });
 
-test('what is thrown and is no error is printed as it is', () => {
+test('what is thrown and is not an error is printed as it is', () => {
   assert.equal(formatError('out of luck', { stack: false, sides: true }), 'imgcopy: out of luck\n');
 });
 
@@ -63,7 +63,7 @@ test('an error that is its own cause is printed once', () => {
   assert.equal(formatError(error, { stack: false, sides: true }), 'imgcopy: round\n');
 });
 
-test('what failed first is told, whatever failed while it was cleaned up after', () => {
+test('what failed first is reported, whatever failed while it was cleaned up after', () => {
   const closing = new Error('closing failed as well');
   const suppressed = Object.assign(new Error('An error was suppressed during disposal'), {
     name: 'SuppressedError',
@@ -81,7 +81,7 @@ test('what failed first is told, whatever failed while it was cleaned up after',
   assert.equal(exitStatusOf(suppressed), exitStatusOf(operation));
 });
 
-test('of several attempts that failed, each is told once', () => {
+test('of several attempts that failed, each is reported once', () => {
   const attempts = [new Error('connect ECONNREFUSED ::1:5000'), new Error('connect ECONNREFUSED 127.0.0.1:5000')];
   const error = new ImgcopyError('no connection', { code: 'ERR_X', cause: new AggregateError(attempts) });
   assert.equal(
@@ -109,7 +109,7 @@ for (const [kind, status] of statuses) {
   });
 }
 
-test('a wrong argument is told in the same form, with the nearest right one', () => {
+test('a wrong argument is reported in the same form, with the nearest right one', () => {
   const error = new CommanderError(
     2,
     'commander.unknownOption',

@@ -39,6 +39,6 @@ test('one is not many', () => {
   );
 });
 
-test('a digest is told by its beginning', () => {
+test('a digest is shown by its beginning', () => {
   assert.equal(shortDigest(`sha256:0123456789abcdef${'0'.repeat(48)}`), '0123456789ab');
 });

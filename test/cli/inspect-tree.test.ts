@@ -63,7 +63,7 @@ test('an index is drawn with the sum of its different blobs, what it lacks, and 
   assert.match(lines.at(-2) ?? '', /linux\/arm64 .* missing {2}/);
 });
 
-test('a layer in a chunked format is told from one that is compressed as a whole', () => {
+test('a layer in a chunked format is distinguished from one that is compressed as a whole', () => {
   const chunked = { ...image, layers: [{ ...image.layers[0], digest: layer, compression: 'estargz' as const }] };
   assert.match(drawImage(chunked)[3] ?? '', /tar\+gzip \(estargz\)$/);
 });

@@ -236,7 +236,7 @@ describe('login --check', { concurrency: 4 }, () => {
     assert.match(problems.join(), /docker-credential-not-there: is not installed/);
   });
 
-  test('a registry that cannot be reached is no refusal', async () => {
+  test('a registry that cannot be reached is not a refusal', async () => {
     const { status, stderr } = await home.run(['login', '--check', '--plain-http', '127.0.0.1:1']);
     assert.equal(status, 1, stderr);
     assert.match(stderr, /ERR_CONNECTION_REFUSED/);

@@ -50,7 +50,7 @@ describe('--no-clobber', { concurrency: 4 }, () => {
   });
 });
 
-test('a tag for what the repository has is told as that', async () => {
+test('a tag for what the repository has is shown as that', async () => {
   await using to = await startRegistry();
   to.seed('app', '1', image);
   const { status, stderr } = await home.run([`${to.host}/app:1`, `${to.host}/app:2`]);

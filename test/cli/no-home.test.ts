@@ -11,7 +11,7 @@ import { skip, STRANGER, workingDirectory } from './stranger.ts';
 const image = buildImage({ layers: { count: 2, size: 2_000 } });
 
 for (const HOME of ['', 'relative']) {
-  test(`HOME=${HOME} is no home: the copy runs, and writes nothing into the working directory`, async (t) => {
+  test(`HOME=${HOME} is not a home: the copy runs, and writes nothing into the working directory`, async (t) => {
     await using registry = await startRegistry();
     registry.seed('app', '1', image);
     const cwd = await workingDirectory(t);
@@ -66,7 +66,7 @@ const unopened: readonly (readonly [string, readonly string[], Readonly<Record<s
 ];
 
 for (const [what, options, variables, tells] of unopened) {
-  test(`${what} is told, and not that closing failed as well`, async (t) => {
+  test(`${what} is reported, and not that closing failed as well`, async (t) => {
     const cwd = await workingDirectory(t);
     await mkdir(join(cwd, 'home'));
     const env = { HOME: join(cwd, 'home'), ...variables };

@@ -73,7 +73,7 @@ for (const kind of kinds) {
     }
   });
 
-  test(`a copy that is run again goes on where it was, into a ${kind} (behaviour 75)`, async (t) => {
+  test(`a copy that is run again resumes where it stopped, into a ${kind} (behaviour 75)`, async (t) => {
     const scene = await sceneWithImage(t);
     await abortedCopy(kind, scene, { at: 34 * MiB });
     scene.from.reset();
@@ -106,7 +106,7 @@ for (const kind of kinds) {
   });
 }
 
-test('an upload that is cut again and again goes on in the same run, or starts again where it is forgotten', async (t) => {
+test('an upload that is cut again and again resumes in the same run, or starts again where it is forgotten', async (t) => {
   for (const keepCutSessions of [true, false]) {
     const scene = await sceneWithImage(t, { to: { keepCutSessions } });
     for (const bytes of [5 * MiB, 9 * MiB])

@@ -41,7 +41,7 @@ test('takes sha256 and sha512 in lower-case hex, and nothing else (behaviour 80)
   }
 });
 
-test('quotes what is no digest, without its control characters and not at full length', () => {
+test('quotes what is not a digest, without its control characters and not at full length', () => {
   const error = new InvalidDigestError(`\u001b[31m${'x'.repeat(1000)}`);
   assert.equal(error.code, 'ERR_INVALID_DIGEST');
   assert.doesNotMatch(error.message, /\p{Cc}/u);

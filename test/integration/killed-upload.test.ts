@@ -61,7 +61,7 @@ test('a copy into distribution 3 that is killed at 70 % fetches the rest alone w
   assert.ok(part <= 0.36, `${part}`);
 });
 
-test('an upload that is one stream goes on as well: only the rest is sent', async (t) => {
+test('an upload that is one stream continues as well: only the rest is sent', async (t) => {
   const medium = randomBytes('medium', 10 * MB);
   const mediumImage = buildImage({ layers: [medium] });
   const [layer] = [...mediumImage.blobs].find(([, bytes]) => bytes === medium) ?? assert.fail();

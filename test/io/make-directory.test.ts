@@ -19,20 +19,20 @@ test('makes a directory with its parents, and tells the topmost that is new', as
   assert.equal(await makeDirectory(join(path, 'a/b/c')), undefined);
 });
 
-test('a file in the way is told as such', async (t) => {
+test('a file in the way is shown as such', async (t) => {
   const path = await scratch(t);
   await writeFile(join(path, 'file'), '');
   await assert.rejects(makeDirectory(join(path, 'file')), { code: 'EEXIST' });
   await assert.rejects(makeDirectory(join(path, 'file/below')), { code: 'ENOTDIR' });
 });
 
-test('a read-only file system is told as such, however deep the directory', async (t) => {
+test('a read-only file system is shown as such, however deep the directory', async (t) => {
   const path = await mountReadOnly(t);
   if (path === undefined) return;
   for (const name of ['new', 'new/and/deep']) await assert.rejects(makeDirectory(join(path, name)), { code: 'EROFS' });
 });
 
-test('a full file system is told as such', async (t) => {
+test('a full file system is shown as such', async (t) => {
   const path = await mountFull(t);
   if (path === undefined) return;
   for (const name of ['new', 'new/and/deep']) await assert.rejects(makeDirectory(join(path, name)), { code: 'ENOSPC' });

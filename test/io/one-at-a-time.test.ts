@@ -20,7 +20,7 @@ test('runs work of one key in turn, and of another key meanwhile', async () => {
   assert.deepEqual(order, ['first', 'other', 'second']);
 });
 
-test('goes on after work that failed, and hands its failure to who asked for it', async () => {
+test('continues after work that failed, and hands its failure to who asked for it', async () => {
   const turns = new OneAtATime<string>();
   const failed = turns.run('a', async () => Promise.reject(new Error('no')));
   const next = turns.run('a', async () => 'yes');

@@ -26,7 +26,7 @@ async function retriesOf(home: TestHome, from: string, to: string, options: Copi
   return copier.events.filter(({ type }) => type === 'retry').length;
 }
 
-test('a host where nobody listens is told after one retry, whichever side it is', async (t) => {
+test('a host where nobody listens is reported after one retry, whichever side it is', async (t) => {
   const home = await openHome(t);
   await using registry = await startRegistry();
   registry.seed('app', 'v1', image);

@@ -12,7 +12,7 @@ const MiB = 1024 * 1024;
 const old = buildImage({ layers: { count: 1, size: MiB, seed: 'old' } });
 const large = buildImage({ layers: { count: 4, size: 2 * MiB, seed: 'large' } });
 
-test('a directory that cannot be made on a read-only file system is told as such', async (t) => {
+test('a directory that cannot be made on a read-only file system is shown as such', async (t) => {
   const path = await mountReadOnly(t);
   if (path === undefined) return;
   const home = await openHome(t);

@@ -125,7 +125,7 @@ test('an error of the source belongs to no destination', async (t) => {
   await assert.rejects(copying, { side: 'source', destinationId: undefined });
 });
 
-test('a source that does not give the ranges that were asked for is told so', async (t) => {
+test('a source that does not give the ranges that were asked for is reported', async (t) => {
   const { path, env } = await openHome(t);
   const broken = buildImage({ layers: [randomBytes('large', 17 * 1024 * 1024)] });
   const none: RangeAnswer = { kind: 'ranges', readers: Readable.from([]) };

@@ -293,7 +293,7 @@ test('a referrers tag that is no index of referrers is left alone, with a warnin
   assert.ok(!named(to).includes('a signature on the index'));
 });
 
-test('the subject itself, as GitLab answers for the tag, is no list of referrers', async (t) => {
+test('the subject itself, as GitLab answers for the tag, is not a list of referrers', async (t) => {
   const { from, copier, copy } = await openEnds(t, { source: false });
   from.seed('app', 'v1', index);
   from.seed('app', referrersTag(index.manifest.digest), index);
@@ -301,7 +301,7 @@ test('the subject itself, as GitLab answers for the tag, is no list of referrers
   assert.deepEqual(copier.warnings, []);
 });
 
-test('what a list names and is not there is told, and all else comes along', async (t) => {
+test('what a list names and is not there is reported, and all else comes along', async (t) => {
   const { from, to, copier, copy } = await openEnds(t, { source: false });
   seedSigned(from);
   const gone = referrers['an SBOM of an instance'];
@@ -316,7 +316,7 @@ test('what a list names and is not there is told, and all else comes along', asy
   assert.equal(named(to).length, 5);
 });
 
-test('what is listed and refers to something else is told, and not copied', async (t) => {
+test('what is listed and refers to something else is reported, and not copied', async (t) => {
   const { from, to, copier, copy } = await openEnds(t, { source: false });
   from.seed('app', 'v1', index);
   const other = notationOf(amd64.manifest, 'other');
@@ -327,7 +327,7 @@ test('what is listed and refers to something else is told, and not copied', asyn
   assert.ok(!has(to, other));
 });
 
-test('a referrer that vanishes in the middle of the copy is told', async (t) => {
+test('a referrer that vanishes in the middle of the copy is reported', async (t) => {
   const { from, to, copier, copy } = await openEnds(t);
   seedSigned(from);
   const { manifest, blobs } = referrers['a bundle of the other instance'];

@@ -37,7 +37,7 @@ for (const [how, { options, rule }] of Object.entries(refusals)) {
   });
 }
 
-test('goes on where the token server refuses two repositories in one token', async (t) => {
+test('continues where the token server refuses two repositories in one token', async (t) => {
   for (const severalScopes of ['refuse', 'first'] as const) {
     await using registry = await startRegistry({ auth: { ...bearer, severalScopes } });
     await using copier = new TestCopier(await openHome(t), { endpoint });

@@ -32,7 +32,7 @@ function breakingStream(bytes: Buffer): Readable {
 
 type WriteV = (this: FileHandle, pieces: Uint8Array[], position: number) => Promise<unknown>;
 
-test('goes on where a kept file ends (behaviour 75)', async (t) => {
+test('resumes where a kept file ends (behaviour 75)', async (t) => {
   const directory = await temporaryDirectory(t);
   {
     await using first = await open(directory);

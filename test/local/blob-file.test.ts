@@ -122,7 +122,7 @@ test('says that the directory cannot be written', { skip: process.getuid?.() ===
   await assert.rejects(open(directory), { code: 'ERR_NOT_WRITABLE' });
 });
 
-test('names of other algorithms and random names are told from foreign ones', async (t) => {
+test('names of other algorithms and random names are distinguished from foreign ones', async (t) => {
   const sha512: Digest = digestOf(content, 'sha512');
   const directory = await temporaryDirectory(t);
   await using known = await open(directory, { digest: sha512 });

@@ -24,7 +24,7 @@ for (const family of families) {
   }
 }
 
-test('has no other name for what is no layer', () => {
+test('has no other name for what is not a layer', () => {
   for (const original of [MediaType.ociConfig, 'application/spdx+json', 'uncompressed', '']) {
     assert.equal(substitutedMediaType(original, 'gzip'), undefined);
   }

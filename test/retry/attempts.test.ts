@@ -42,7 +42,7 @@ async function countTries(attempts: Attempts, failure: Failure): Promise<number>
   return count;
 }
 
-test('each kind of failure has a budget of its own, and every wait is told', async () => {
+test('each kind of failure has a budget of its own, and every wait is reported', async () => {
   const { attempts, told, slept } = tried({ retries: 3 });
   assert.equal(await countTries(attempts, { why: '503' }), 3);
   assert.deepEqual(slept, [500, 1000, 2000]);

@@ -39,7 +39,7 @@ test('answers HEAD with the size and digest, and without the digest where told',
   assert.equal((await fetch(url, { method: 'HEAD' })).headers.get('docker-content-digest'), null);
 });
 
-test('says what is unknown, and what is no endpoint', async () => {
+test('says what is unknown, and what is not an endpoint', async () => {
   await using registry = await startRegistry();
   const cases = [
     { path: '/v2/app/manifests/v1', status: 404, code: 'MANIFEST_UNKNOWN' },

@@ -45,7 +45,7 @@ test('the rate is that of the last four seconds', () => {
   assert.equal(state.totals(14_000).bytesPerSecond, 0);
 });
 
-test('no time left is told in the first three seconds; then it follows from the last fifteen', () => {
+test('no time left is shown in the first three seconds; then it follows from the last fifteen', () => {
   const { digest } = blobStarted(1, 0);
   const state = stateAfter(
     [0, blobStarted(1, 104_000_000)],
@@ -68,7 +68,7 @@ test('bytes that have left the source and are not at the destination yet count a
   assert.equal(state.totals(4_000).msLeft, 12_000);
 });
 
-test('no time left is told while the source is stalled', () => {
+test('no time left is shown while the source is stalled', () => {
   const { digest } = blobStarted(1, 0);
   const state = stateAfter(
     [0, blobStarted(1, 100_000_000)],

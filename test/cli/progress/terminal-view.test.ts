@@ -52,7 +52,7 @@ test('a narrow terminal drops columns, and cuts none', () => {
   ]);
 });
 
-test('a blob whose bytes have all left the source is told as uploading', () => {
+test('a blob whose bytes have all left the source is shown as uploading', () => {
   const state = new CopyState(0);
   state.apply({ ...started, destination: 'docker://b.test/app:1' }, 0);
   state.apply(blobStarted(1, 10_000_000), 0);

@@ -247,7 +247,7 @@ test('gives who waits the connection that is there first, and opens a new one wh
   assert.equal(await second, anew);
 });
 
-test('a prepared connection that fails is told to who asks for it, and one that was closed is opened anew', async (t) => {
+test('a prepared connection that fails is reported to who asks for it, and one that was closed is opened anew', async (t) => {
   const opener = new FakeOpener();
   const { connector, connect } = openClient(t, { opener });
   const url = new URL(`http://${anywhere.host}/`);
@@ -262,7 +262,7 @@ test('a prepared connection that fails is told to who asks for it, and one that 
   assert.equal(await opener.succeed(2), await next);
 });
 
-test('a failure is told to who asked for the connection, and no later one waits for it', async (t) => {
+test('a failure is reported to who asked for the connection, and no later one waits for it', async (t) => {
   const opener = new FakeOpener();
   const { connect } = openClient(t, { opener });
   const failing = connect(anywhere);

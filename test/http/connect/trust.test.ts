@@ -116,7 +116,7 @@ test('reads nothing before it is asked for a context, and no authorities where n
   assert.equal(machine.warnings.length, 1);
 });
 
-test('warns of what it cannot use in a directory that it found, and goes on without', async (t) => {
+test('warns of what it cannot use in a directory that it found, and continues without it', async (t) => {
   const folder = 'etc/docker/certs.d/registry.test';
   const machine = await openMachine(t, {
     [`${folder}/alone.cert`]: mine.cert,

@@ -171,7 +171,7 @@ test('an error of the source ends it, be it in place of an old blob', async () =
   await assert.rejects(run(gone, both), (error) => error === failure);
 });
 
-test('a mistake of our own is no reason to go to the source', async () => {
+test('a mistake of our own is not a reason to go to the source', async () => {
   const mistake = new TypeError('undefined is not a function');
   await assert.rejects(run(make([reuse(0, 0)]), { own: { answer: () => mistake } }), (error) => error === mistake);
 });

@@ -42,7 +42,7 @@ test('answers one range with exactly its bytes', async () => {
   }
 });
 
-test('answers 416 to a range past the end, and ignores what is no range or not wanted', async () => {
+test('answers 416 to a range past the end, and ignores what is not a range or not wanted', async () => {
   await using registry = await startRegistry();
   const past = await getRange(registry, 'bytes=1000-');
   assert.deepEqual([past.status, past.headers.get('content-range')], [416, 'bytes */1000']);

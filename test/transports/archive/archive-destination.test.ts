@@ -194,7 +194,7 @@ test('a reader that goes away ends the copy', async (t) => {
   );
 });
 
-test('what is no file is written directly', async (t) => {
+test('what is not a file is written directly', async (t) => {
   await using registry = await startRegistry();
   registry.seed('app', 'v1', index);
   await using copier = new TestCopier(await openHome(t));

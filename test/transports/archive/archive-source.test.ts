@@ -222,7 +222,7 @@ test('a docker save in a named pipe is read in one pass', async (t) => {
   assert.equal(registry.manifest('app', 'v1')?.digest, digest);
 });
 
-test('a source that is not there, a directory, and what is no archive are told apart', async (t) => {
+test('a source that is not there, a directory, and what is not an archive are told apart', async (t) => {
   const folder = await temporaryFolder(t);
   await assert.rejects(openSource(`oci-archive:${folder}/none.tar`), { code: 'ERR_NOT_AN_IMAGE', kind: 'not-found' });
   await assert.rejects(openSource(`oci-archive:${folder}`), { code: 'ERR_NOT_A_FILE', hint: /oci:/ });

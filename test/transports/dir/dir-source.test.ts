@@ -70,7 +70,7 @@ test('refuses an instance that is not there, or not what its name says', async (
   });
 });
 
-test('says that a path is no image, and what it may be (behaviour 34)', async (t) => {
+test('says that a path is not an image, and what it may be (behaviour 34)', async (t) => {
   const parent = await temporaryDirectory(t);
   await mkdir(join(parent, 'empty'));
   await mkdir(join(parent, 'layout'));

@@ -132,7 +132,7 @@ test('a note that is garbage, or promises more than there is, does no harm', asy
   }
 });
 
-test('a source that fails leaves what came, and the next run goes on with it', async (t) => {
+test('a source that fails leaves what came, and the next run resumes it', async (t) => {
   const directory = await temporaryDirectory(t);
   const failure = new RangeBodyError('ERR_SHORT_RANGE', 'the line is dead');
   const rangeSupport = { ranges: true };
@@ -204,7 +204,7 @@ test('an old blob that is removed meanwhile is replaced by the source', async (t
   await assertPublished(directory, layer);
 });
 
-test('an old image that is damaged is no reason to fail', async (t) => {
+test('an old image that is damaged is not a reason to fail', async (t) => {
   for (const [name, content] of [
     ['manifest.json', 'garbage'],
     [digestHex(old.digest), 'shorter than it was'],

@@ -216,7 +216,7 @@ async function rejection(promise: Promise<unknown>): Promise<{ readonly error: I
 
 describe('a layout that cannot be read', () => {
   for (const { what, damage, code, kind = 'failed', tells } of layouts) {
-    test(`${what} is told as such`, { timeout }, async (t) => {
+    test(`${what} is shown as such`, { timeout }, async (t) => {
       const { lay, copier } = await openStage(t);
       await damage(lay);
       const { error, text } = await rejection(copier.copy(`oci:${lay}:1`, `oci:${lay}-copy`));

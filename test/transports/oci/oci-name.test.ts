@@ -85,7 +85,7 @@ describe('what the destination leaves out is taken from the source', () => {
     });
   }
 
-  test('but not a name that is no tag, to a registry', () => {
+  test('but not a name that is not a tag, to a registry', () => {
     const from = parseImageName('oci:lay:registry.test/app:1');
     assert.throws(() => parseImageName('registry.test/app').completedFrom(from), {
       kind: 'usage',

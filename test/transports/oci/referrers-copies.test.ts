@@ -62,7 +62,7 @@ test('a layout without -r holds the image alone, and what was signed since is ad
   );
 });
 
-test('what a layout lists and lacks is told, and copied into it again', async (t) => {
+test('what a layout lists and lacks is reported, and copied into it again', async (t) => {
   const { layout, copier, registry } = await openStage(t);
   await copier.copy(at(registry, 'app:v1'), `oci:${layout}`, { referrers: true });
   const { digest } = referrers['a bundle of the other instance'].manifest;

@@ -50,7 +50,7 @@ async function download(source: RegistrySource, wanted = info): Promise<Buffer> 
   return await buffer((await source.getBlob(wanted)).stream);
 }
 
-test('goes on at its offset when the body is cut, however it ends (behaviour 59)', async () => {
+test('resumes at its offset when the body is cut, however it ends (behaviour 59)', async () => {
   for (const how of ['reset', 'close', 'end', 'end-at-close'] as const) {
     await using setting = await setUp();
     const { registry, source, ranges, retries } = setting;
@@ -67,7 +67,7 @@ test('goes on at its offset when the body is cut, however it ends (behaviour 59)
   }
 });
 
-test('goes on when the body falls silent (behaviour 52)', async () => {
+test('resumes when the body falls silent (behaviour 52)', async () => {
   await using setting = await setUp({ idleTimeoutMs: 50 });
   const { registry, source, ranges } = setting;
   registry.behave({ match: { ...BLOB, times: 1 }, stallAfterBytes: 65_536 });

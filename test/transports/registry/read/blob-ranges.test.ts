@@ -79,7 +79,7 @@ test('whatever parts come, each reader gives its own bytes (behaviour 7)', async
   }
 });
 
-test('refusals are told from other failures (behaviour 9)', async () => {
+test('refusals are distinguished from other failures (behaviour 9)', async () => {
   for (const multiRange of [400, 416, 501, 'first-only'] as const) {
     await using setting = await start({ multiRange });
     await assert.rejects(read(setting.ranges, some), BadPartialRequestError, `${multiRange}`);
@@ -114,7 +114,7 @@ test('an answer that is cut is taken up at its offset (behaviours 12, 59)', asyn
   }
 });
 
-test('a whole blob in place of ranges is handed over, and goes on when it is cut', async () => {
+test('a whole blob in place of ranges is handed over, and resumes when it is cut', async () => {
   await using setting = await start({ ranges: false });
   const { registry, ranges } = setting;
   registry.behave({ match: { ...blobs, times: 1 }, cutAfterBytes: 1_000_000 });

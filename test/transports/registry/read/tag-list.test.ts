@@ -31,7 +31,7 @@ const links: readonly (readonly [name: string, link: string])[] = [
 ];
 
 for (const [name, link] of links) {
-  test(`goes on where a link is ${name}, and asks the same registry`, async () => {
+  test(`continues where a link is ${name}, and asks the same registry`, async () => {
     await using registry = await startRegistry();
     registry.behave(page(FIRST, ['a', 'b'], link));
     registry.behave(page(/last=b$/, ['c']));
@@ -73,7 +73,7 @@ for (const [name, body] of [
   ['a list of errors', '{"errors":[{"code":"UNKNOWN"}]}'],
   ['a text', '{"tags":"a"}'],
 ] as const) {
-  test(`${name} is no list of tags`, async () => {
+  test(`${name} is not a list of tags`, async () => {
     await using registry = await startRegistry();
     registry.behave({ match: { path: /tags/ }, status: 200, body });
     await assert.rejects(tagsOf(registry), (error) => error instanceof ImgcopyError && error.code === 'ERR_TAG_LIST');

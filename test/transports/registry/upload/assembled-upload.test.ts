@@ -69,7 +69,7 @@ test('the upload that a mount left open is used', async (t) => {
   assert.deepEqual(registry.sessions, []);
 });
 
-test('a cut upload goes on where the registry says that it is', async (t) => {
+test('a cut upload resumes where the registry says that it is', async (t) => {
   using state = await (await stateHome(t))();
   await using registry = await startRegistry({ keepCutSessions: true });
   registry.behave({ match: { ...patches, times: 1 }, resetAfterRequestBytes: 7 * MiB });
@@ -189,7 +189,7 @@ test('an old blob whose bytes are wrong ends the upload, and the plain way follo
   assert.equal(registry.blob('app', layer.digest), undefined);
 });
 
-test('an upload with reused pieces that is cut goes on in the same run', async (t) => {
+test('an upload with reused pieces that is cut resumes in the same run', async (t) => {
   using state = await (await stateHome(t))();
   await using registry = await registryWithV1();
   registry.behave({ match: { ...patches, times: 1 }, resetAfterRequestBytes: 600_000 });

@@ -50,7 +50,7 @@ test('appends the digest to the query of the Location, which stays as it is sign
   assert.equal(registry.requests[2]?.path, `/v2/app/blobs/uploads/1?${appended}`);
 });
 
-test('goes on where the last answer says, and stays where it says nothing', async () => {
+test('continues where the last answer says, and stays where it says nothing', async () => {
   await using registry = await startRegistry();
   await using access = openAccess();
   const client = await clientOf(access, registry, 'app');

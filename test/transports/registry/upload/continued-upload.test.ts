@@ -75,7 +75,7 @@ async function assertDone(run: CutRun): Promise<void> {
   assert.equal(await isNoted(run), false);
 }
 
-test('an interrupted upload of 16 MiB or more is left open, and a later run goes on with it', async (t) => {
+test('an interrupted upload of 16 MiB or more is left open, and a later run resumes it', async (t) => {
   for (const locations of ['relative', 'absolute', 'with-query'] as const) {
     const run = await startRun(t, { locations });
     await interrupt(run, { received: 20 * MiB });
