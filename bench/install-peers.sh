@@ -18,6 +18,9 @@ for package in skopeo buildah umoci docker-registry python3 squid tinyproxy tmux
   command -v "$package" >/dev/null || missing+=("$package")
 done
 command -v danted >/dev/null || missing+=(dante-server)
+command -v podman >/dev/null || missing+=(podman crun)
+command -v dockerd >/dev/null || missing+=(docker.io)
+command -v ctr >/dev/null || missing+=(containerd)
 if ((${#missing[@]} > 0)); then
   apt-get update
   DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "${missing[@]}"
