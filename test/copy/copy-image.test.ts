@@ -241,6 +241,6 @@ test('says that the image was removed while it was looked at', async () => {
   await assert.rejects(copyImage(ready, { noClobber: true }), {
     code: 'ERR_DESTINATION_CHANGED',
     side: 'destination',
-    hint: 'run it again',
+    hint: 'run the command again',
   });
 });
