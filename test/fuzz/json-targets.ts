@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { isDigest } from '../../src/digest/digest.ts';
 import type { Descriptor } from '../../src/manifest/descriptor.ts';
 import { replaceInstances, replaceLayers, type Replacement, subsetIndex } from '../../src/manifest/edit-manifest.ts';
+import { findImage, imageNames, parseLayoutIndex, withImages } from '../../src/manifest/image-layout.ts';
 import { MediaType } from '../../src/manifest/media-types.ts';
 import { type Manifest, manifestDigest, parseManifest } from '../../src/manifest/parse-manifest.ts';
 import { attestationsFor, matchPlatform, parsePlatform } from '../../src/manifest/platform.ts';
@@ -45,7 +46,33 @@ export const JSON_TARGETS: readonly FuzzTarget[] = [
     const replaced = parsed(() => replaceInstances(bytes, new Map([[chosen.digest, NEW_LAYER]])));
     if (replaced !== undefined) assertSafe(parseManifest(replaced));
   }),
+
+  target('layout', fc.tuple(nearlyJson(layouts()), fc.constantFrom(undefined, 'v1', 'v2')), ([text, name]) => {
+    const bytes = Buffer.from(text);
+    const listed = parsed(() => parseLayoutIndex(bytes, 'oci:lay'));
+    if (listed === undefined) return;
+    for (const one of listed) assertSafeDescriptor(one.descriptor);
+    parsed(() => findImage(listed, { name }, 'oci:lay'));
+    const image = { ...NEW_LAYER, mediaType: MediaType.ociManifest };
+    const changed = withImages(bytes, [{ descriptor: image, name }]);
+    const after = parseLayoutIndex(changed, 'oci:lay');
+    assert.equal(findImage(after, { name, digest: image.digest }, 'oci:lay')?.descriptor.digest, image.digest);
+    const others = listed.filter((one) => one.name === undefined || one.name !== name);
+    for (const { descriptor: other } of others) assert.ok(after.some((one) => one.descriptor.digest === other.digest));
+    for (const unique of imageNames(after)) assert.ok(after.some((one) => [one.name, one.fullName].includes(unique)));
+  }),
 ];
+
+function layouts(): readonly object[] {
+  const named = (of: string, name: string): object => ({
+    ...descriptor(MediaType.ociManifest, of),
+    annotations: { 'org.opencontainers.image.ref.name': name, 'io.containerd.image.name': `docker.io/library/${of}:1` },
+  });
+  return [
+    { schemaVersion: 2, manifests: [named('one', 'v1'), named('two', 'v1'), descriptor(MediaType.ociIndex, 'three')] },
+    { schemaVersion: 2, mediaType: MediaType.ociIndex, manifests: [named('one', 'v2')], annotations: { a: 'b' } },
+  ];
+}
 
 /** Whatever was read can go into a path, a URL and a sum. */
 function assertSafe(manifest: Manifest): void {
