@@ -92,8 +92,10 @@ describe('referrers on the command line', { concurrency: 2 }, () => {
   });
 
   test('copy -r copies them, and JSON tells how many', async () => {
-    const { status, stdout } = await home.run(['-r', '--json', name, `${registry.host}/copy:v1`]);
+    const { status, stdout, stderr } = await home.run(['-r', '--json', name, `${registry.host}/copy:v1`]);
     assert.equal(status, 0);
+    assert.match(stderr, /; 8 referrers: 8 copied$/m);
+    assert.match((await home.run(['-r', name, `${registry.host}/copy:v1`])).stderr, /; 8 referrers: 8 already there$/m);
     assert.deepEqual((JSON.parse(stdout) as { referrers: unknown }).referrers, { total: 8, copied: 8, missing: 0 });
     for (const tag of Object.keys(tagged)) assert.ok(registry.manifest('copy', tag), tag);
   });

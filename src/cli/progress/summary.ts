@@ -22,12 +22,28 @@ export function describeEnd({ outcome, from, bytesFetched, bytesReused, bytesRes
 
 /** A copy in one sentence. */
 export function summarize(result: CopyResult): string {
+  return printable(summarizeImage(result) + summarizeReferrers(result));
+}
+
+function summarizeReferrers({ referrers, skipped }: CopyResult): string {
+  if (referrers === undefined || skipped === 'exists') return '';
+  const { total, copied, missing } = referrers;
+  const words = [
+    [copied, 'copied'],
+    [total - copied - missing, 'already there'],
+    [missing, 'missing'],
+  ] as const;
+  const what = words.flatMap(([number, word]) => (number === 0 ? [] : [`${number} ${word}`])).join(', ');
+  return `; ${count(total, 'referrer')}${what && `: ${what}`}`;
+}
+
+function summarizeImage(result: CopyResult): string {
   const { destination, skipped, blobs, bytes, durationMs, retries } = result;
   const time = formatDuration(durationMs);
-  if (skipped === 'same') return printable(`${destination} is already up to date (${time})`);
-  if (skipped === 'exists') return printable(`${destination} already exists; left unchanged (${time})`);
+  if (skipped === 'same') return `${destination} is already up to date (${time})`;
+  if (skipped === 'exists') return `${destination} already exists; left unchanged (${time})`;
   if (blobs.total === 0)
-    return printable(`${destination}: only the tag was written; the repository already has the image (${time})`);
+    return `${destination}: only the tag was written; the repository already has the image (${time})`;
   const counts = [
     [blobs.copied, OUTCOMES.copied],
     [blobs.partial, OUTCOMES.partial],
@@ -37,5 +53,5 @@ export function summarize(result: CopyResult): string {
   const what = counts.flatMap(([number, word]) => (number === 0 ? [] : [`${number} ${word}`])).join(', ');
   const moved = `downloaded ${formatBytes(bytes.fetched)} of ${formatBytes(bytes.total)} in ${time}`;
   const trouble = retries === 0 ? '' : `, ${count(retries, 'retry', 'retries')}`;
-  return printable(`${destination}: ${count(blobs.total, 'blob')}: ${what}; ${moved}${trouble}`);
+  return `${destination}: ${count(blobs.total, 'blob')}: ${what}; ${moved}${trouble}`;
 }
