@@ -73,6 +73,8 @@ export async function copyReferrers(
   for await (const { subject, referrers } of findReferrers(run, subjects, wanted)) {
     if (isFailed) break;
     const held = heldOf(run, subject, referrers, wanted);
+    // Whoever waits for it is told; until then it must not count as unhandled.
+    held.catch(() => undefined);
     for (const referrer of referrers) {
       const key = referrer.tag ?? referrer.descriptor.digest;
       if (copies.has(key)) continue;

@@ -408,3 +408,15 @@ test('a referrers API that fails ends the copy', async (t) => {
   from.behave({ match: { path: /\/referrers\// }, status: 500 });
   await assert.rejects(copy(), { code: 'ERR_REGISTRY_FAULT', side: 'source' });
 });
+
+test('a destination that fails to list its referrers ends the copy', async (t) => {
+  const { from, to, copy } = await openEnds(t);
+  seedSigned(from);
+  const { digest } = referrers['an SBOM of an instance'].manifest;
+  // The SBOM itself takes longer than all retries, so that what refers to it has to wait for it.
+  const failed = Promise.withResolvers<void>();
+  const path = new RegExp(`/referrers/${digest}`);
+  to.behave({ match: { path }, status: 500, call: () => void (to.count({ path }) > 5 && failed.resolve()) });
+  from.behave({ match: { path: new RegExp(`/manifests/${digest}`) }, hold: failed.promise });
+  await assert.rejects(copy(), { code: 'ERR_REGISTRY_FAULT', side: 'destination' });
+});
