@@ -38,7 +38,7 @@ export class MissingBlobsError extends ImgcopyError {
     cause: Error,
     { hint, isSuspicion = false }: { readonly hint?: string | undefined; readonly isSuspicion?: boolean } = {},
   ) {
-    super('the destination lacks blobs of the manifest', {
+    super('the destination is missing blobs of the manifest', {
       code: 'ERR_MISSING_BLOBS',
       cause,
       ...(hint !== undefined && { hint }),

@@ -79,7 +79,7 @@ export interface ImageSource extends AsyncDisposable {
   /** The size of a blob whose manifest does not tell it (schema 1), in bytes. Absent where there are no such manifests. */
   getBlobSize?(digest: Digest, options?: WaitOptions): Promise<number>;
 
-  /** The signatures stored beside the image, each as its file's bytes. Absent where the transport has no place for them. */
+  /** The signatures stored beside the image, each as its file's bytes. Absent where the transport cannot store them. */
   getSignaturesWithFormat?(options?: Pick<GetManifestOptions, 'instanceDigest' | 'signal'>): Promise<readonly Buffer[]>;
 
   /**

@@ -32,13 +32,13 @@ export interface CopiedReferrers {
   readonly missing: readonly Referrer[];
 }
 
-/** @throws ImgcopyError ERR_REFERRERS_UNSUPPORTED where one of the sides has no place for manifests that refer to others. */
+/** @throws ImgcopyError ERR_REFERRERS_UNSUPPORTED where one of the sides cannot store manifests that refer to others. */
 export function expectReferrers({ source, destination }: Pick<PreparedRun, 'source' | 'destination'>): void {
   expectReferrerLists(source);
   if (destination.heldReferrers === undefined) throw noPlace(destination.reference, 'destination');
 }
 
-/** @throws ImgcopyError ERR_REFERRERS_UNSUPPORTED where a source has no place for manifests that refer to others. */
+/** @throws ImgcopyError ERR_REFERRERS_UNSUPPORTED where a source cannot store manifests that refer to others. */
 export function expectReferrerLists(source: ImageSource): void {
   if (source.listReferrers === undefined) throw noPlace(source.reference, 'source');
 }

@@ -10,7 +10,7 @@ type SignatureRun = Pick<PreparedRun, 'source' | 'destination' | 'removeSignatur
 
 /**
  * The signatures that come along with an image, or with an instance of it.
- * @throws ImgcopyError ERR_SIGNATURES_UNSUPPORTED where the destination has no place for them.
+ * @throws ImgcopyError ERR_SIGNATURES_UNSUPPORTED where the destination cannot store them.
  */
 export async function signaturesToCopy(run: SignatureRun, instanceDigest?: Digest): Promise<readonly Buffer[]> {
   const { source, destination, signal } = run;
@@ -27,7 +27,7 @@ export async function signaturesToCopy(run: SignatureRun, instanceDigest?: Diges
 
 /**
  * Puts the signatures of an image that is there already, and of its instances; those that the source does not have go with the commit. Nothing is
- * asked where the destination has no place for them.
+ * asked where the destination cannot store them.
  * @param image  undefined: not known; @param signedAs  see signaturesToCopy.
  */
 export async function copySignatures(

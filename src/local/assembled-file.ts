@@ -58,7 +58,7 @@ async function fetchSuspects(
   const { accessor, info, memory, signal } = input;
   const resumed = file.resumed === 0 ? [] : [{ offset: 0, length: file.resumed }];
   const suspects = [...resumed, ...reused];
-  if (suspects.length === 0) throw new PartialBlobUnavailableError('it came out with another digest', { cause });
+  if (suspects.length === 0) throw new PartialBlobUnavailableError('the result has another digest', { cause });
   await file.invalidate(suspects.map(({ offset, length }) => ({ start: offset, end: offset + length })));
   const fetched = fetchRanges(accessor, info, suspects, { memory, signal });
   await writeAt(file, suspects, fetched);
@@ -66,7 +66,7 @@ async function fetchSuspects(
     await file.publish();
   } catch (error) {
     if (!(error instanceof ContentMismatchError)) throw error;
-    throw new PartialBlobUnavailableError('it came out with another digest, twice', { cause: error });
+    throw new PartialBlobUnavailableError('the result has another digest, twice', { cause: error });
   }
 }
 

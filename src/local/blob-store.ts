@@ -197,12 +197,15 @@ export class LocalBlobStore {
       return await openRegularFile(path);
     } catch (error) {
       if (systemErrorCode(error) !== 'ENOENT') throw error;
-      throw new ImgcopyError(`the image in ${this.#place.reference} lacks blob ${digest}: there is no file ${path}`, {
-        code: 'ERR_BLOB_NOT_FOUND',
-        kind: 'not-found',
-        hint: 'the directory is not complete; copy the image there again',
-        cause: error,
-      });
+      throw new ImgcopyError(
+        `the image in ${this.#place.reference} is missing blob ${digest}: there is no file ${path}`,
+        {
+          code: 'ERR_BLOB_NOT_FOUND',
+          kind: 'not-found',
+          hint: 'the directory is not complete; copy the image there again',
+          cause: error,
+        },
+      );
     }
   }
 

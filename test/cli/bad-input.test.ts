@@ -141,7 +141,11 @@ const inputs: readonly BadInput[] = [
     args: async (stage) => [`dir:${await stage.directory('missing', withLayer(undefined))}`],
     status: 3,
     code: 'ERR_BLOB_NOT_FOUND',
-    tells: [new RegExp(`copying layer ${layer}`), /dir:.*\/missing lacks blob/, /hint: .*copy the image there again/],
+    tells: [
+      new RegExp(`copying layer ${layer}`),
+      /dir:.*\/missing is missing blob/,
+      /hint: .*copy the image there again/,
+    ],
   },
   {
     name: 'a directory with a blob that is too short',

@@ -86,7 +86,7 @@ test('leaves all signatures behind when told to', async () => {
   }
 });
 
-test('refuses to lose signatures in a destination that has no place for them', async () => {
+test('refuses to lose signatures in a destination that cannot store them', async () => {
   const ofInstance = new Map([...signatures].filter(([digest]) => digest === amd64));
   for (const all of [signatures, ofInstance]) {
     const { ready, calls } = signed({ into: 'registry', all });

@@ -75,7 +75,7 @@ test('sends blobs after all that a registry claimed to have mounted (MANIFEST_BL
   assert.ok(registry.count(isManifestPut) <= 2 * instances.length + 1);
 });
 
-test('fails with what the registry says where it lacks blobs that it was sent', async (t) => {
+test('fails with what the registry says where it is missing blobs that it was sent', async (t) => {
   await using from = await startRegistry();
   await using to = await startRegistry();
   await using copier = new TestCopier(await openHome(t), { retryTimes: 1 });

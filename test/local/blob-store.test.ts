@@ -45,7 +45,7 @@ test('a blob that is missing is named with the image and its file', async (t) =>
   const { store, directory } = await openStore(t);
   await assert.rejects(store.read(info), {
     code: 'ERR_BLOB_NOT_FOUND',
-    message: `the image in oci:lay lacks blob ${info.digest}: there is no file ${join(directory, fileOf(info.digest))}`,
+    message: `the image in oci:lay is missing blob ${info.digest}: there is no file ${join(directory, fileOf(info.digest))}`,
   });
 });
 

@@ -166,14 +166,14 @@ async function readPem(path: string): Promise<string> {
 
 async function readCaFile(path: string): Promise<readonly string[]> {
   const certificates = certificatesIn(await readPem(path));
-  if (certificates.length === 0) throw caFileError(`${path} holds no certificate in PEM`);
+  if (certificates.length === 0) throw caFileError(`${path} does not contain a PEM certificate`);
   const { X509Certificate } = await import('node:crypto');
   for (const certificate of certificates) {
     try {
       // Checked here: a context passes over what it cannot read.
       void new X509Certificate(certificate);
     } catch (error) {
-      throw caFileError(`${path} holds a certificate that cannot be read`, error);
+      throw caFileError(`${path} contains an invalid certificate`, error);
     }
   }
   return certificates;

@@ -93,7 +93,7 @@ function payloadOf(fields: Fields): TocPayload {
 /** @throws UnusableTailError where the value is no JSON object. */
 export function objectOf(value: unknown): Fields {
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Fields;
-  throw new UnusableTailError('a part of it is no object');
+  throw new UnusableTailError('a part of it is not an object');
 }
 
 /** A size or an offset. Zero is left out by the writers. */
@@ -101,13 +101,13 @@ function lengthIn(fields: Fields, name: string): number | undefined {
   const value = fields[name];
   if (value === undefined) return undefined;
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value;
-  throw new UnusableTailError('an entry has a number that is no size');
+  throw new UnusableTailError('an entry has a number that is not a size');
 }
 
 function textIn(fields: Fields, name: string): string | undefined {
   const value = fields[name];
   if (value === undefined || typeof value === 'string') return value;
-  throw new UnusableTailError('an entry has a name that is no text');
+  throw new UnusableTailError('an entry has a name that is not a string');
 }
 
 function scalar(value: unknown): string | number | null {

@@ -25,7 +25,7 @@ export interface ArchiveContent {
 
 /**
  * The members that come before all blobs, so that who reads the archive in one pass knows what each of them is: what lists the image, then its manifests.
- * @throws ImgcopyError ERR_NOT_STORABLE (kind `usage`) for what docker has no place for.
+ * @throws ImgcopyError ERR_NOT_STORABLE (kind `usage`) for what docker cannot store.
  */
 export function headOf(content: ArchiveContent): readonly SmallMember[] {
   const { form, name, manifests } = content;
@@ -82,10 +82,13 @@ function json(value: unknown): Buffer {
 }
 
 function notForDocker(manifest: RawManifest | undefined): ImgcopyError {
-  return new ImgcopyError(`docker has no place for ${manifest?.mediaType ?? 'nothing'} that is not a container image`, {
-    code: 'ERR_NOT_STORABLE',
-    kind: 'usage',
-    side: 'destination',
-    hint: 'write it as oci-archive:',
-  });
+  return new ImgcopyError(
+    `docker-archive: cannot store ${manifest?.mediaType ?? 'nothing'} that is not a container image`,
+    {
+      code: 'ERR_NOT_STORABLE',
+      kind: 'usage',
+      side: 'destination',
+      hint: 'write it as oci-archive:',
+    },
+  );
 }

@@ -121,7 +121,7 @@ export class ArchiveSource implements ImageSource {
   #lacksBlob(digest: Digest): ImgcopyError {
     const member = this.#image.memberOf(digest);
     const where = member === undefined ? '' : `: there is no member ${member}`;
-    return new ImgcopyError(`${this.reference} lacks blob ${digest}${where}`, {
+    return new ImgcopyError(`${this.reference} is missing blob ${digest}${where}`, {
       code: 'ERR_BLOB_NOT_FOUND',
       kind: 'not-found',
       side: 'source',

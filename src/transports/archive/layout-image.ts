@@ -54,7 +54,7 @@ async function checkLayout(archive: Archive, options: WaitOptions): Promise<void
 
 /** @returns an error for a manifest that is named, and not there. */
 export function lacksManifest(reference: string, digest: Digest): ImgcopyError {
-  return new ImgcopyError(`${reference} lacks manifest ${digest}: there is no member ${layoutBlobPath(digest)}`, {
+  return new ImgcopyError(`${reference} is missing manifest ${digest}: there is no member ${layoutBlobPath(digest)}`, {
     code: 'ERR_MANIFEST_NOT_FOUND',
     kind: 'not-found',
     side: 'source',

@@ -91,12 +91,15 @@ export class DirSource implements ImageSource {
   async #readInstance(digest: Digest, size: number | undefined): Promise<RawManifest> {
     const stored = await readManifestFile(join(this.#directory, manifestFileName(digest)), { digest, size });
     if (stored !== undefined) return stored.raw;
-    throw new ImgcopyError(`${this.reference} lacks manifest ${digest}: there is no file ${manifestFileName(digest)}`, {
-      code: 'ERR_MANIFEST_NOT_FOUND',
-      kind: 'not-found',
-      side: 'source',
-      hint: 'the directory holds only some of the platforms; name them with --platform',
-    });
+    throw new ImgcopyError(
+      `${this.reference} is missing manifest ${digest}: there is no file ${manifestFileName(digest)}`,
+      {
+        code: 'ERR_MANIFEST_NOT_FOUND',
+        kind: 'not-found',
+        side: 'source',
+        hint: 'the directory holds only some of the platforms; name them with --platform',
+      },
+    );
   }
 }
 

@@ -143,7 +143,7 @@ async function openLayout(path: string): Promise<OpenLayout> {
   if (!(await hasLayoutFile(directory, reference))) throw notALayout(reference, path, names);
   const bytes = await readIndexFile(directory, reference);
   if (bytes === undefined) {
-    throw new ImgcopyError(`${reference} holds no image yet: it has no index.json`, {
+    throw new ImgcopyError(`${reference} does not contain an image yet: it has no index.json`, {
       code: 'ERR_NOT_AN_IMAGE',
       kind: 'not-found',
       side: 'source',
@@ -172,10 +172,13 @@ async function readManifest(
   const { digest } = descriptor;
   const stored = await readLayoutManifest(directory, descriptor);
   if (stored !== undefined) return stored.raw;
-  throw new ImgcopyError(`${reference} lacks manifest ${digest}: there is no file ${manifestPath(directory, digest)}`, {
-    code: 'ERR_MANIFEST_NOT_FOUND',
-    kind: 'not-found',
-    side: 'source',
-    hint,
-  });
+  throw new ImgcopyError(
+    `${reference} is missing manifest ${digest}: there is no file ${manifestPath(directory, digest)}`,
+    {
+      code: 'ERR_MANIFEST_NOT_FOUND',
+      kind: 'not-found',
+      side: 'source',
+      hint,
+    },
+  );
 }

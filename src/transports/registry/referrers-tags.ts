@@ -147,7 +147,7 @@ export class ReferrersTags {
       if (error instanceof RegistryError && error.status === 404) return undefined;
       throw error;
     }
-    throw new ImgcopyError('the tag holds something else than an index of referrers, which is not replaced', {
+    throw new ImgcopyError('the tag is not an index of referrers, so it is not replaced', {
       code: 'ERR_REFERRERS_TAG',
       side: 'destination',
       hint: 'the image itself was copied; delete that tag, or copy to a registry with a referrers API',

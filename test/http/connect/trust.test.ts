@@ -156,8 +156,8 @@ test('fails where a file of authorities is missing, holds none, or one that is b
   const broken = server.cert.replace(/^MI/m, 'AA');
   for (const [caFile, message] of [
     ['/nonexistent/ca.pem', /cannot read/],
-    [await writeAuthority(t, server.key), /holds no certificate/],
-    [await writeAuthority(t, broken), /cannot be read/],
+    [await writeAuthority(t, server.key), /does not contain a PEM certificate/],
+    [await writeAuthority(t, broken), /contains an invalid certificate/],
   ] as const) {
     const trust = new Trust(machine).of('registry.test', { caFile });
     await assert.rejects(trust.own(), { code: 'ERR_CERT_FILE', kind: 'usage', message });

@@ -240,7 +240,7 @@ test("docker's archive has one platform: this machine's, or the one that is aske
   await assert.rejects(both, { code: 'ERR_USAGE', hint: /oci-archive:/ });
 });
 
-test("docker's archive refuses what docker has no place for, and leaves nothing", async (t) => {
+test("docker's archive refuses what docker cannot store, and leaves nothing", async (t) => {
   const folder = await temporaryFolder(t);
   await using registry = await startRegistry();
   registry.seed('app', 'report', buildArtifact({ artifactType: 'application/vnd.example', files: { 'a.txt': 'a' } }));

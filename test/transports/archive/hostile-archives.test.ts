@@ -116,11 +116,11 @@ const hostile: Readonly<Record<string, Hostile>> = {
   },
   'an index that names a manifest which is not there': {
     archive: of(...files, ...without(blobs, layoutBlobPath(image.manifest.digest))),
-    error: { code: 'ERR_MANIFEST_NOT_FOUND', message: /lacks manifest sha256:/ },
+    error: { code: 'ERR_MANIFEST_NOT_FOUND', message: /is missing manifest sha256:/ },
   },
   'a manifest that names a layer which is not there': {
     archive: of(...files, ...without(blobs, layerPath)),
-    error: { code: 'ERR_BLOB_NOT_FOUND', message: /lacks blob sha256:.*: there is no member blobs\/sha256/ },
+    error: { code: 'ERR_BLOB_NOT_FOUND', message: /is missing blob sha256:.*: there is no member blobs\/sha256/ },
   },
   'a manifest of other bytes than its digest': {
     archive: of(...files, ...blobs.map((one) => (one.name === blobs[0]!.name ? { ...one, bytes: blank(one) } : one))),

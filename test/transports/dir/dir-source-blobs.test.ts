@@ -41,7 +41,7 @@ test('names file and image of a blob that is missing', async (t) => {
     code: 'ERR_BLOB_NOT_FOUND',
     kind: 'not-found',
     message: new RegExp(
-      `image in dir:.*${basename(directory)} lacks blob ${digestOf(layer)}.*/${digestHex(digestOf(layer))}`,
+      `image in dir:.*${basename(directory)} is missing blob ${digestOf(layer)}.*/${digestHex(digestOf(layer))}`,
     ),
     hint: /copy the image there again/,
   });

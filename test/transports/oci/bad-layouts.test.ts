@@ -97,7 +97,7 @@ const layouts: readonly BadLayout[] = [
     damage: (lay) => rm(join(lay, 'index.json')),
     code: 'ERR_NOT_AN_IMAGE',
     kind: 'not-found',
-    tells: /holds no image yet: it has no index\.json/,
+    tells: /does not contain an image yet: it has no index\.json/,
     isRefused: false,
   },
   {
@@ -132,7 +132,7 @@ const layouts: readonly BadLayout[] = [
     damage: (lay) => rm(join(lay, layoutBlobPath(image.manifest.digest))),
     code: 'ERR_MANIFEST_NOT_FOUND',
     kind: 'not-found',
-    tells: /lacks manifest sha256:/,
+    tells: /is missing manifest sha256:/,
     isRefused: false,
   },
   {
@@ -160,7 +160,7 @@ const layouts: readonly BadLayout[] = [
     damage: (lay) => rm(join(lay, layoutBlobPath(blobInfo(layer).digest))),
     code: 'ERR_BLOB_NOT_FOUND',
     kind: 'not-found',
-    tells: /lacks blob sha256:/,
+    tells: /is missing blob sha256:/,
     isRefused: false,
   },
   {

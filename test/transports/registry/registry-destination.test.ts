@@ -174,7 +174,7 @@ test('says why a manifest was refused', async () => {
   });
 });
 
-test('says that it lacks blobs of the manifest', async () => {
+test('says that it is missing blobs of the manifest', async () => {
   await using registry = await startRegistry();
   await using access = openAccess();
   await using destination = await destinationAt(access, registry, 'app:v1');

@@ -83,7 +83,7 @@ export class ForeignLayer {
     const { send, registryOrigin } = this.#options;
     const url = resolveUrl(text);
     if (url === undefined)
-      throw new ImgcopyError(`${JSON.stringify(text)} is no http(s) URL`, { code: 'ERR_FOREIGN_URL' });
+      throw new ImgcopyError(`${JSON.stringify(text)} is not an http(s) URL`, { code: 'ERR_FOREIGN_URL' });
     const checkUrl = (next: URL): void => refuseAddressBesideUs(next, registryOrigin);
     checkUrl(url);
     const request: HttpRequest = {
