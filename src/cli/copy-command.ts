@@ -24,7 +24,7 @@ import {
 import { openProgress } from './progress/open-progress.ts';
 import type { Progress, ProgressMode } from './progress/progress.ts';
 import { within } from './time-limit.ts';
-import { keepYoungGenerationSmall, MarkingControl } from './v8-flags.ts';
+import { keepYoungGenerationSmall, MarkingControl, OptimizingControl } from './v8-flags.ts';
 
 /** What a copy prints on standard output. */
 type OutputForm = 'reference' | 'image' | 'digest' | 'json';
@@ -74,6 +74,7 @@ export async function runCopy(
   const progress = await openProgress(flags.quiet ? 'none' : (flags.progress ?? 'auto'), { verbose, debug });
   if (flags.all) warnOfOneTag(parseImageName(source, transports), progress);
   using marking = new MarkingControl();
+  const optimizing = new OptimizingControl();
   let result: CopyResult;
   try {
     result = await within(flags, signal, (limited) =>
@@ -102,6 +103,7 @@ export async function runCopy(
         onEvent: (event) => {
           if (event.type === 'blob-started') keepYoungGenerationSmall();
           marking.show(event);
+          optimizing.show(event);
           progress.show(event);
         },
         onWarning: progress.warn,

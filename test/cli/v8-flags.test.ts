@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { MarkingControl } from '../../src/cli/v8-flags.ts';
+import { MarkingControl, OptimizingControl } from '../../src/cli/v8-flags.ts';
 import { type CopyEvent } from '../../src/index.ts';
 
 const [one, two] = ['sha256:1', 'sha256:2'] as const;
@@ -40,4 +40,17 @@ test('marking is on again once the copy has ended, however it ends', () => {
     for (const event of [started(one), stream(one, true)]) marking.show(event as CopyEvent);
   }
   assert.equal(flags.at(-1), '--incremental-marking');
+});
+
+function optimizedAfter(...sizes: readonly number[]): boolean {
+  const flags: string[] = [];
+  const optimizing = new OptimizingControl((flag) => flags.push(flag));
+  for (const size of sizes) optimizing.show({ type: 'blob-started', digest: 'sha256:1', size, name: 'layer' });
+  return flags.includes('--turbofan') && !flags.some((flag) => flag.startsWith('--no-'));
+}
+
+test('code is optimized from the first large blob on, or after many small ones, and not for a small image', () => {
+  assert.equal(optimizedAfter(48 * 1024 * 1024), true);
+  assert.equal(optimizedAfter(...Array.from({ length: 500 }, () => 1_000)), true);
+  assert.equal(optimizedAfter(...Array.from({ length: 64 }, () => 400_000)), false);
 });
