@@ -85,4 +85,21 @@ describe('a refusal names the credentials that were sent, and where they came fr
     const stderr = await refusalOf(['--no-creds']);
     assert.match(stderr, /no credentials sent: --no-creds was given\n {2}hint: leave out --no-creds/);
   });
+
+  test('for the destination, from its own option or variable', async () => {
+    await using source = await startRegistry();
+    source.seed('app', '1', buildImage({ layers: [] }));
+    const copy = ['-q', `${source.host}/app:1`, `${locked.host}/copy:1`];
+    for (const [from, args, env] of [
+      ['--dest-creds', ['--dest-creds=anna:wr0ng'], {}],
+      ['IMGCOPY_DEST_CREDS', [], { IMGCOPY_DEST_CREDS: 'anna:wr0ng' }],
+    ] as const) {
+      const { status, stderr } = await home.run([...copy, ...args], { env });
+      assert.equal(status, 4, stderr);
+      assert.match(stderr, new RegExp(`destination: .*: 401.*; credentials sent: user anna, from ${from}\\n`));
+      assert.doesNotMatch(stderr, /wr0ng|d3Iwbmc/);
+    }
+    const { stderr } = await home.run(copy);
+    assert.match(stderr, /destination: .*no credentials sent: .*\n {2}hint: log in with imgcopy login .*--dest-creds/);
+  });
 });
