@@ -68,14 +68,16 @@ function activeLines(blob: BlobState, arriving: string, width: number): readonly
   const name = `  ${nameOf(blob)}`;
   const done = `${formatBytes(bytes).padStart(8)} of ${formatBytes(size).padStart(8)}`;
   // All bytes have left the source: what is still to do, the destination does.
-  const speed = bytes >= size && size > 0 ? arriving : `${formatBytes(bytesPerSecond)}/s`.padStart(9);
+  const hasLeft = bytes >= size && size > 0;
+  const speed = hasLeft ? arriving : `${formatBytes(bytesPerSecond)}/s`.padStart(9);
+  const share = hasLeft ? arriving : percent(bytes, size);
   const without = [name, done, speed].join('  ');
   const room = Math.min(BAR_WIDTH.most, width - stringWidth(without) - 2);
   const bars =
     room < BAR_WIDTH.least
       ? []
       : [[name, bar(size === 0 ? 1 : Math.min(1, bytes / size), room), done, speed].join('  ')];
-  return [...bars, without, [name, done].join('  '), `${name}  ${percent(bytes, size)}`, `  ${percent(bytes, size)}`];
+  return [...bars, without, [name, done].join('  '), `${name}  ${share}`, `  ${share}`];
 }
 
 function endedLines(blob: BlobState): readonly string[] {

@@ -61,6 +61,10 @@ test('a blob whose bytes have all left the source is shown as uploading', () => 
     plain(drawCopy(state, { columns: 100, rows: 24 }, 1000))[1] ?? '',
     /10\.0 MB of {2}10\.0 MB {2}uploading$/,
   );
+  assert.match(
+    plain(drawCopy(state, { columns: 40, rows: 24 }, 1000))[1] ?? '',
+    /^ {2}layer {2}[0-9a-f]{12} {2}uploading$/,
+  );
 });
 
 for (const columns of [10, 20, 40, 60, 80, 120, 200]) {
