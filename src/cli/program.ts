@@ -73,7 +73,7 @@ function addCopyCommand(program: Command, context: CommandContext): Command {
 
 function imageOptions(): readonly Option[] {
   return [
-    new Option('-a, --all', 'the whole index; this is the default').conflicts('platform'),
+    new Option('-a, --all', 'all platforms; this is the default').conflicts('platform'),
     new Option(
       '-p, --platform <platform>',
       'OS/ARCH[/VARIANT][:OSVERSION], or local for this machine; repeatable or comma-separated. One platform: a plain image. Several: a new index with only those',
