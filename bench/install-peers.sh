@@ -14,9 +14,10 @@ for module in \
 done
 
 missing=()
-for package in skopeo buildah umoci docker-registry python3 squid tinyproxy tmux; do
+for package in skopeo buildah umoci docker-registry python3 squid tinyproxy tmux mandoc; do
   command -v "$package" >/dev/null || missing+=("$package")
 done
+command -v man >/dev/null || missing+=(man-db)
 command -v danted >/dev/null || missing+=(dante-server)
 command -v podman >/dev/null || missing+=(podman crun)
 command -v dockerd >/dev/null || missing+=(docker.io)
