@@ -78,7 +78,8 @@ export const statuses: string = `## Exit statuses
 | 4 | denied (401, 403); Docker Hub and GHCR also answer like this for what does not exist |
 | 5 | what arrived is not what its digest says |
 | 6 | still rate limited after all retries |
-| 130, 143 | interrupted, terminated |`;
+| 130, 143 | interrupted, terminated |
+| 141 | the program that reads standard output, or a named pipe, has stopped reading |`;
 
 export const aliases: string = `## Names from other tools
 

@@ -12,6 +12,7 @@ import {
 } from '../index.ts';
 import type { CommandContext } from './command-context.ts';
 import { logRequest } from './debug-log.ts';
+import { isReaderGone } from './error-report.ts';
 import { forTerminal } from './format.ts';
 import {
   endpointsOf,
@@ -69,6 +70,7 @@ export async function runCopy(
 ): Promise<void> {
   const output = flags.json ? 'json' : (flags.output ?? 'reference');
   if (output === 'image') refuseImageOutput(parseImageName(destination, transports));
+  if (flags.passwordStdin === true && parseImageName(source, transports).usesStandardStreams === true) refusePassword();
   const endpoints = await endpointsOf(flags, signal);
   const { verbose = false, debug = false } = flags;
   const progress = await openProgress(flags.quiet ? 'none' : (flags.progress ?? 'auto'), { verbose, debug });
@@ -112,12 +114,22 @@ export async function runCopy(
     );
   } catch (error) {
     const failure = duringCopy(error, source, destination);
-    progress.fail(failure);
+    if (!isReaderGone(failure)) progress.fail(failure);
     throw failure;
   }
   progress.finish(result);
   if (flags.digestfile !== undefined) await writeDigest(flags.digestfile, result.digest);
-  process.stdout.write(`${forTerminal(FORMATS[output](result))}\n`);
+  // Standard output has the archive, and nothing else.
+  const out = parseImageName(destination, transports).usesStandardStreams === true ? process.stderr : process.stdout;
+  out.write(`${forTerminal(FORMATS[output](result))}\n`);
+}
+
+function refusePassword(): never {
+  throw new ImgcopyError('standard input has either the archive or the password', {
+    code: 'ERR_USAGE',
+    kind: 'usage',
+    hint: 'give the password with --authfile, or store it with imgcopy login',
+  });
 }
 
 /** @throws ImgcopyError of kind `usage` where the destination is not in a registry, so that no image field could hold it. */

@@ -14,7 +14,13 @@ const STATUS: Readonly<Record<ErrorKind, number>> = {
 /** Lines of one message. */
 const MAX_CAUSES = 10;
 
+/** What reads our output has stopped reading: nobody is there to be told, and a shell expects the status of a program that SIGPIPE ended. */
+export function isReaderGone(error: unknown): boolean {
+  return error instanceof ImgcopyError && error.code === 'ERR_READER_GONE';
+}
+
 export function exitStatusOf(error: unknown): number {
+  if (isReaderGone(error)) return 141;
   const [first] = causesOf(error);
   return first instanceof ImgcopyError ? STATUS[first.kind] : 1;
 }

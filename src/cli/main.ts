@@ -1,6 +1,6 @@
 import { CommanderError, type Command } from 'commander';
 import { withoutAliases } from './aliases.ts';
-import { exitStatusOf, reportError, usageError } from './error-report.ts';
+import { exitStatusOf, isReaderGone, reportError, usageError } from './error-report.ts';
 import { duringOperation, ImgcopyError } from '../index.ts';
 import { createProgram, type ProgramOptions } from './program.ts';
 import { Interruption } from './interruption.ts';
@@ -47,6 +47,7 @@ async function run(argv: readonly string[], options: ProgramOptions): Promise<nu
       return interruption.status;
     }
     const reported = error instanceof CommanderError ? usageError(error, commandOf(argv, program)) : error;
+    if (isReaderGone(reported)) return exitStatusOf(reported);
     const stack = running?.opts<{ debug?: boolean }>().debug ?? argv.includes('--debug');
     reportError(reported, { stack, sides: running?.name() === 'copy' });
     return exitStatusOf(reported);

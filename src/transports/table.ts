@@ -1,5 +1,5 @@
 import { InvalidReferenceError, UnknownTransportError, withoutUserinfo } from '../reference/reference-errors.ts';
-import { dockerArchiveTransport, ociArchiveTransport } from './archive/index.ts';
+import { dockerArchiveTransport, ociArchiveTransport, standardStreams } from './archive/index.ts';
 import { dirTransport } from './dir/index.ts';
 import { ociTransport } from './oci/index.ts';
 import { registryTransport } from './registry/index.ts';
@@ -12,6 +12,7 @@ export const transports: readonly Transport[] = [
   ociTransport,
   ociArchiveTransport,
   dockerArchiveTransport,
+  standardStreams,
 ];
 
 /**
@@ -33,14 +34,12 @@ export function parseImageName(text: string, table: readonly Transport[] = trans
 }
 
 // Transports of skopeo, podman, regctl and buildx that are written NAME:…; any other NAME:TAG is an image.
-const OTHER_TRANSPORTS = new Set([
-  'atomic',
-  'containers-storage',
-  'docker-daemon',
-  'oci-layout',
-  'ostree',
-  'sif',
-  'tarball',
+const OTHER_TRANSPORTS = new Set(['atomic', 'oci-layout', 'ostree', 'sif', 'tarball']);
+
+/** Images that a daemon or a tool of its own keeps, and what moves them in and out. */
+const STORES: ReadonlyMap<string, string> = new Map([
+  ['docker-daemon', 'docker'],
+  ['containers-storage', 'podman'],
 ]);
 
 function refuseOtherTransport(text: string, known: readonly string[]): void {
@@ -56,6 +55,14 @@ function refuseOtherTransport(text: string, known: readonly string[]): void {
   const colon = text.indexOf(':');
   const name = text.slice(0, Math.max(colon, 0));
   if (name === 'docker' && text !== 'docker:') refuseDockerWithoutSlashes(text);
+  const tool = STORES.get(name);
+  if (tool !== undefined) {
+    const image = withoutUserinfo(text.slice(colon + 1)) || 'IMAGE';
+    throw new UnknownTransportError(text, `${name}:`, {
+      known,
+      hint: `use a pipe: ${tool} save ${image} | imgcopy - DST, or imgcopy SRC - | ${tool} load`,
+    });
+  }
   if (OTHER_TRANSPORTS.has(name)) {
     throw new UnknownTransportError(text, `${name}:`, {
       known,

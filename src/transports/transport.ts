@@ -47,6 +47,8 @@ export interface ImageName {
    * @throws ImgcopyError of kind `usage` for a place that nobody can write to.
    */
   completedFrom(source: ImageName | undefined): ImageName;
+  /** Whether standard input is read, or standard output written: then nothing else reads or writes it. Default false. */
+  readonly usesStandardStreams?: boolean | undefined;
   /** Equal for two names of one place. */
   place(): Promise<string>;
 

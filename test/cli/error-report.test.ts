@@ -76,7 +76,7 @@ test('what failed first is reported, whatever failed while it was cleaned up aft
   });
   const text = formatError(suppressed, { stack: false, sides: false });
   assert.match(text, /^imgcopy: copying layer sha256:9f1c\n {2}PATCH .*\n/);
-  assert.match(text, /\n {2}closing failed, too\n {2}and so did this\n {2}hint: .*\[ERR_UPLOAD_TOO_LARGE\]\n$/);
+  assert.match(text, /\n {2}closing failed as well\n {2}and so did this\n {2}hint: .*\[ERR_UPLOAD_TOO_LARGE\]\n$/);
   assert.doesNotMatch(text, /suppressed/);
   assert.equal(exitStatusOf(suppressed), exitStatusOf(operation));
 });

@@ -91,6 +91,7 @@ const recipes: Readonly<Record<string, Expected | undefined>> = {
     copied: ['registry.example.com/mirror/alpine:3.20'],
   },
   'An air gap, by USB': { hosts: local, copied: ['registry.example.com/alpine:3.20'] },
+  'Pipes: docker, podman, ssh': { hosts: local, copied: ['registry.example.com/app:1'] },
   'A private CA': { hosts: local, copied: ['registry.example.com/alpine:3.20'] },
   'A corporate proxy': { hosts: local, copied: ['registry.example.com/alpine:3.20'] },
   'A local registry for kind, k3d or minikube': {
@@ -157,7 +158,7 @@ async function setUp(hub: TestRegistry, title: string, expected: Expected): Prom
   const replaced = [...registries].map(([host, { host: address }]) => [host, address] as const);
   await writePrograms(
     join(folder, 'bin'),
-    [...replaced, ['/media/usb', join(folder, 'usb')], ['docker.io', hub.host]],
+    [...replaced, ['/media/usb', join(folder, 'usb')], ['/srv', join(folder, 'srv')], ['docker.io', hub.host]],
     hub,
   );
   return {
@@ -193,8 +194,10 @@ for argument; do args+=("$(moved "$argument")"); done
 exec '${process.execPath}' '${builtProgram}' "\${args[@]}"
 `;
   const secret = '#!/usr/bin/env bash\necho secret\n';
+  const docker = '#!/usr/bin/env bash\nif [[ $1 == load ]]; then cat >loaded; else cat loaded; fi\n';
+  const ssh = '#!/usr/bin/env bash\nshift\nexec "$@"\n';
   await mkdir(folder);
-  for (const [name, script] of Object.entries({ imgcopy, aws: secret, gcloud: secret, az: secret })) {
+  for (const [name, script] of Object.entries({ imgcopy, aws: secret, gcloud: secret, az: secret, docker, ssh })) {
     await writeFile(join(folder, name), script);
     await chmod(join(folder, name), 0o755);
   }

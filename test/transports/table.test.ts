@@ -119,8 +119,8 @@ test('answers any text with a reference or with an error of its own', () => {
 });
 
 const otherTransports: readonly (readonly [string, string, string])[] = [
-  ['docker-daemon:app:1', 'docker-daemon:', 'docker://docker-daemon:app:1'],
-  ['containers-storage:app', 'containers-storage:', 'docker://containers-storage:app'],
+  ['docker-daemon:app:1', 'docker-daemon:', 'docker save app:1 | imgcopy - DST, or imgcopy SRC - | docker load'],
+  ['containers-storage:app', 'containers-storage:', 'podman save app | imgcopy - DST'],
   ['https://h.io/app', 'https://', 'docker://h.io/app'],
   ['ocidir://path:1', 'ocidir://', 'oci:path:1'],
   ['DOCKER://h.io/app', 'DOCKER://', 'docker://h.io/app'],

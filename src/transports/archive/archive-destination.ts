@@ -12,9 +12,10 @@ import type {
   UploadedBlob,
 } from '../../contract/image-destination.ts';
 import type { Digest } from '../../digest/digest.ts';
+import { ImgcopyError, systemErrorCode } from '../../errors/imgcopy-error.ts';
 import { layoutBlobPath } from '../../manifest/image-layout.ts';
 import type { ArchiveToWrite } from './archive-form.ts';
-import { headOf } from './archive-head.ts';
+import { headOf, type SmallMember } from './archive-head.ts';
 import { presentArchive } from './present-archive.ts';
 import { findTarget, openTarget, type OpenTarget, type TargetFile } from './target-file.ts';
 import { TarWriter } from './tar-writer.ts';
@@ -57,13 +58,21 @@ export class ArchiveDestination implements ImageDestination {
     this.#target = await openTarget(await this.#find(), { signal });
     const writer = new TarWriter(this.#target.output, { signal });
     this.#writer = writer;
-    const isBlob = (member: string): boolean => member.startsWith('blobs/');
-    for (const { name: member, bytes } of head.filter((one) => !isBlob(one.name))) await writer.add(member, bytes);
-    const algorithms = new Set(head.filter((one) => isBlob(one.name)).map((one) => one.name.split('/')[1]));
-    for (const folder of ['', ...[...algorithms].map((algorithm) => `${algorithm}/`)]) {
-      await writer.addDirectory(`blobs/${folder}`);
+    await this.#unlessGone(writeHead(writer, head));
+  }
+
+  /** A reader of a pipe that goes away before it has all ends the copy. */
+  async #unlessGone(writing: Promise<void>): Promise<void> {
+    try {
+      await writing;
+    } catch (error) {
+      if (systemErrorCode(error) !== 'EPIPE') throw error;
+      throw new ImgcopyError(`what reads ${this.reference} has stopped reading`, {
+        code: 'ERR_READER_GONE',
+        side: 'destination',
+        cause: error,
+      });
     }
-    for (const { name: member, bytes } of head.filter((one) => isBlob(one.name))) await writer.add(member, bytes);
   }
 
   tryReusingBlobWithOptions({ digest, size }: BlobInfo): Promise<ReusedBlob> {
@@ -79,7 +88,7 @@ export class ArchiveDestination implements ImageDestination {
     if (this.#writer === undefined || digest === undefined || size === undefined)
       throw new Error('manifests come first');
     signal?.throwIfAborted();
-    await this.#writer.addBlob(layoutBlobPath(digest), stream, { digest, size });
+    await this.#unlessGone(this.#writer.addBlob(layoutBlobPath(digest), stream, { digest, size }));
     this.#blobs.add(digest);
     return { digest, size };
   }
@@ -91,7 +100,7 @@ export class ArchiveDestination implements ImageDestination {
   }
 
   async commit(): Promise<void> {
-    await this.#writer?.end();
+    if (this.#writer !== undefined) await this.#unlessGone(this.#writer.end());
     await this.#target?.publish();
   }
 
@@ -104,4 +113,14 @@ export class ArchiveDestination implements ImageDestination {
     this.#found ??= findTarget(this.#options.path, this.reference);
     return this.#found;
   }
+}
+
+async function writeHead(writer: TarWriter, head: readonly SmallMember[]): Promise<void> {
+  const isBlob = (member: string): boolean => member.startsWith('blobs/');
+  for (const { name: member, bytes } of head.filter((one) => !isBlob(one.name))) await writer.add(member, bytes);
+  const algorithms = new Set(head.filter((one) => isBlob(one.name)).map((one) => one.name.split('/')[1]));
+  for (const folder of ['', ...[...algorithms].map((algorithm) => `${algorithm}/`)]) {
+    await writer.addDirectory(`blobs/${folder}`);
+  }
+  for (const { name: member, bytes } of head.filter((one) => isBlob(one.name))) await writer.add(member, bytes);
 }

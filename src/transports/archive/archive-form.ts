@@ -2,16 +2,16 @@ import type { WaitOptions } from '../../contract/blob-info.ts';
 import type { Archive } from './archive.ts';
 import type { ArchiveImage, WantedImage } from './archive-image.ts';
 
-/** What an archive is written as, and read as. */
-export type ArchiveForm = 'oci' | 'docker';
+/** What an archive is written as, and read as. `stream`: what goes through a pipe, an OCI layout with docker's list beside it, or whatever else comes. */
+export type ArchiveForm = 'oci' | 'docker' | 'stream';
 
 /** An archive that is to be written, with one image. */
 export interface ArchiveToWrite {
   readonly form: ArchiveForm;
   /** Of an OCI archive, the reference in it; of docker's, the full name. Undefined for an image without a name. */
   readonly name: string | undefined;
-  /** Relative to the working directory, or absolute. */
-  readonly path: string;
+  /** Relative to the working directory, or absolute. Undefined for standard output. */
+  readonly path: string | undefined;
   /** As the user named the image. */
   readonly reference: string;
 }

@@ -5,6 +5,7 @@ import { INDEX_FILE, LAYOUT_FILE, LAYOUT_FILE_BYTES, layoutBlobPath } from '../.
 import type { ImageManifest } from '../../manifest/manifest.ts';
 import { MediaType } from '../../manifest/media-types.ts';
 import { parseManifest } from '../../manifest/parse-manifest.ts';
+import { localPlatform, matchPlatform } from '../../manifest/platform.ts';
 import type { ArchiveForm } from './archive-form.ts';
 import { MANIFEST_FILE } from './saved-image.ts';
 
@@ -28,11 +29,11 @@ export interface ArchiveContent {
  * @throws ImgcopyError ERR_NOT_STORABLE (kind `usage`) for what docker cannot store.
  */
 export function headOf(content: ArchiveContent): readonly SmallMember[] {
-  const { form, name, manifests } = content;
+  const { manifests } = content;
   return [
     { name: LAYOUT_FILE, bytes: LAYOUT_FILE_BYTES },
     { name: INDEX_FILE, bytes: indexOf(content) },
-    ...(form === 'docker' ? [{ name: MANIFEST_FILE, bytes: dockerManifest(manifests, name) }] : []),
+    ...dockerList(content).map((bytes) => ({ name: MANIFEST_FILE, bytes })),
     ...manifests.map(({ digest, bytes }) => ({ name: layoutBlobPath(digest), bytes })),
   ];
 }
@@ -62,11 +63,29 @@ function namesIn(form: ArchiveForm, name: string): Readonly<Record<string, strin
   return { 'io.containerd.image.name': name, [refName]: name.slice(name.lastIndexOf(':') + 1) };
 }
 
+/** What docker's loaders read, none where an OCI layout is wanted alone. Of an index, they take the image for this machine, or else the first. */
+function dockerList({ form, name, manifests }: ArchiveContent): readonly Buffer[] {
+  if (form === 'oci') return [];
+  const [root] = manifests;
+  const images = form === 'docker' ? manifests.slice(0, 1) : [localImage(manifests), ...manifests];
+  const [entry] = images.flatMap((raw) => (raw === undefined ? [] : entriesOf(raw, name)));
+  if (entry !== undefined) return [json([entry])];
+  if (form === 'docker') throw notForDocker(root);
+  return [];
+}
+
+function localImage(manifests: readonly RawManifest[]): RawManifest | undefined {
+  const [root] = manifests;
+  const index = root && parseManifest(root.bytes, root.mediaType);
+  const entry = index?.kind === 'index' ? matchPlatform(index.manifests, localPlatform()) : undefined;
+  return manifests.find(({ digest }) => digest === entry?.digest);
+}
+
 /** @see https://github.com/moby/docker-image-spec/blob/v1.3.1/v1.2.md#combined-image-json--filesystem-changeset-format */
-function dockerManifest([root]: readonly RawManifest[], name: string | undefined): Buffer {
-  const image = root && parseManifest(root.bytes, root.mediaType);
-  if (image?.kind !== 'image' || image.config === undefined || image.isArtifact) throw notForDocker(root);
-  return json([entryOf(image, image.config, name)]);
+function entriesOf({ bytes, mediaType }: RawManifest, name: string | undefined): readonly object[] {
+  const image = parseManifest(bytes, mediaType);
+  if (image.kind !== 'image' || image.config === undefined || image.isArtifact) return [];
+  return [entryOf(image, image.config, name)];
 }
 
 function entryOf({ layers }: ImageManifest, config: Descriptor, name: string | undefined): object {

@@ -1,3 +1,4 @@
+import type { ImageName } from '../transport.ts';
 import { parseRegistryReference } from '../../reference/registry-reference.ts';
 
 /**
@@ -8,4 +9,10 @@ import { parseRegistryReference } from '../../reference/registry-reference.ts';
 export function fullImageName(name: string, text: string = name): string {
   const { registry, repository, tag = 'latest' } = parseRegistryReference(name, text);
   return `${registry}/${repository}:${tag}`;
+}
+
+/** The full name of an image in a registry, where the name has a tag. */
+export function nameFromRegistry(name: ImageName | undefined): string | undefined {
+  if (name?.transport !== 'docker' || name.tag === undefined) return undefined;
+  return fullImageName(String(name).replace('docker://', '').replace(/@.*$/, ''));
 }

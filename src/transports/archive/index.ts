@@ -5,7 +5,9 @@ import { placeOfPath } from '../../local/local-path.ts';
 import { checkNewName, formatLayoutName, parseLayoutName } from '../../reference/layout-name.ts';
 import type { ImageName, OpenOptions, Transport } from '../transport.ts';
 import type { ArchiveForm } from './archive-form.ts';
-import { fullImageName } from './image-name.ts';
+import { fullImageName, nameFromRegistry } from './image-name.ts';
+
+export { standardStreams } from './standard-streams.ts';
 
 /** OCI image layouts in one tar file each. */
 export const ociArchiveTransport: Transport = {
@@ -26,9 +28,12 @@ export const dockerArchiveTransport: Transport = {
   parse: (text) => parseArchiveName(text, 'docker'),
 };
 
-const PREFIXES: Readonly<Record<ArchiveForm, string>> = { oci: 'oci-archive:', docker: 'docker-archive:' };
+/** What has files. */
+type FileForm = Exclude<ArchiveForm, 'stream'>;
 
-function parseArchiveName(text: string, form: ArchiveForm): ArchiveName {
+const PREFIXES: Readonly<Record<FileForm, string>> = { oci: 'oci-archive:', docker: 'docker-archive:' };
+
+function parseArchiveName(text: string, form: FileForm): ArchiveName {
   const { path, name: written, digest } = parseLayoutName(text.slice(PREFIXES[form].length), text);
   const name = written === undefined || form === 'oci' ? written : fullImageName(written, text);
   return new ArchiveName(form, path, { written, name, digest });
@@ -45,11 +50,11 @@ interface NamedImage {
 class ArchiveName implements ImageName {
   readonly transport: string;
   readonly digest: Digest | undefined;
-  readonly #form: ArchiveForm;
+  readonly #form: FileForm;
   readonly #path: string;
   readonly #image: NamedImage;
 
-  constructor(form: ArchiveForm, path: string, image: NamedImage) {
+  constructor(form: FileForm, path: string, image: NamedImage) {
     this.transport = PREFIXES[form].slice(0, -1);
     this.digest = image.digest;
     this.#form = form;
@@ -82,8 +87,7 @@ class ArchiveName implements ImageName {
   }
 
   #nameFrom(source: ImageName | undefined): string | undefined {
-    if (this.#form === 'oci' || source?.tag === undefined) return source?.tag;
-    return source.transport === 'docker' ? fullImageName(nameWithoutDigest(String(source))) : undefined;
+    return this.#form === 'oci' ? source?.tag : nameFromRegistry(source);
   }
 
   async place(): Promise<string> {
@@ -112,13 +116,12 @@ class ArchiveName implements ImageName {
     return new ArchiveDestination({ form: this.#form, name, path: this.#path, reference: String(this) });
   }
 
+  get usesStandardStreams(): boolean {
+    return /^\/(?:dev|proc\/self)\/(?:stdout|stdin|fd\/[01])$/.test(this.#path);
+  }
+
   /** Without the name of an image. */
   #archive(): string {
     return `${PREFIXES[this.#form]}${this.#path}`;
   }
-}
-
-/** `docker://host/name:tag@sha256:…` without what is around the name. */
-function nameWithoutDigest(reference: string): string {
-  return reference.replace('docker://', '').replace(/@.*$/, '');
 }

@@ -1,5 +1,5 @@
 import { createReadStream, type Stats } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { stat, type FileHandle } from 'node:fs/promises';
 import { addAbortSignal, type Readable } from 'node:stream';
 import type { WaitOptions } from '../../contract/blob-info.ts';
 import { ImgcopyError, systemErrorCode } from '../../errors/imgcopy-error.ts';
@@ -7,6 +7,7 @@ import { onRead } from '../../local/disk-error.ts';
 import { resolveLocalPath } from '../../local/local-path.ts';
 import { openRegularFile } from '../../local/regular-file.ts';
 import type { Archive } from './archive.ts';
+import { ARCHIVE_MAGIC_BYTES, archiveCompression, decompressed } from './decompressed.ts';
 
 /**
  * Opens what has an archive: a regular file, or what is read once (a named pipe, a device).
@@ -18,12 +19,49 @@ export async function openArchive(path: string, reference: string, { signal }: W
   const absolute = resolveLocalPath(path);
   const found = await statSource(absolute, reference);
   if (found.isDirectory()) throw isDirectory(reference, path);
-  if (found.isFile()) {
-    const { openArchiveFile } = await import('./archive-file.ts');
-    return await openArchiveFile({ handle: await openRegularFile(absolute), path: absolute, reference, signal });
+  if (!found.isFile()) return await readStream(await openStream(absolute, found), reference, { signal });
+  const handle = await openRegularFile(absolute);
+  if (await isCompressed(handle, reference)) {
+    return await readStream(handle.createReadStream({ start: 0, highWaterMark: READ_BYTES }), reference, { signal });
   }
-  const [{ ArchiveStream }, stream] = await Promise.all([import('./archive-stream.ts'), openStream(absolute, found)]);
-  return new ArchiveStream(signal === undefined ? stream : addAbortSignal(signal, stream), reference);
+  const { openArchiveFile } = await import('./archive-file.ts');
+  return await openArchiveFile({ handle, path: absolute, reference, signal });
+}
+
+/**
+ * Opens what comes by standard input.
+ * @throws ImgcopyError ERR_USAGE where that is a terminal.
+ */
+export async function openStandardInput(reference: string, options: WaitOptions = {}): Promise<Archive> {
+  if (process.stdin.isTTY) {
+    throw new ImgcopyError('standard input is a terminal, not an archive', {
+      code: 'ERR_USAGE',
+      kind: 'usage',
+      side: 'source',
+      hint: 'pipe an archive into it: docker save app | imgcopy - DST',
+    });
+  }
+  return await readStream(process.stdin, reference, options);
+}
+
+async function readStream(stream: Readable, reference: string, { signal }: WaitOptions): Promise<Archive> {
+  if (signal !== undefined) addAbortSignal(signal, stream);
+  const [{ ArchiveStream }, archive] = await Promise.all([
+    import('./archive-stream.ts'),
+    decompressed(stream, reference),
+  ]);
+  return new ArchiveStream(archive, reference);
+}
+
+async function isCompressed(handle: FileHandle, reference: string): Promise<boolean> {
+  try {
+    const first = Buffer.alloc(ARCHIVE_MAGIC_BYTES);
+    await handle.read(first, 0, first.length, 0);
+    return archiveCompression(first, reference) !== undefined;
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
 }
 
 async function statSource(path: string, reference: string): Promise<Stats> {

@@ -19,7 +19,7 @@ export async function presentArchive(
   { form, name, reference }: ArchiveToWrite,
 ): Promise<ManifestPresence> {
   const { path } = target;
-  if (target.found?.isFile() !== true) return { state: 'absent' };
+  if (path === undefined || target.found?.isFile() !== true) return { state: 'absent' };
   try {
     await using archive = await openArchiveFile({ handle: await openRegularFile(path), path, reference });
     const { manifest } = await openImage(form, archive, {}, { onWarning: () => undefined });

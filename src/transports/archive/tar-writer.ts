@@ -17,10 +17,12 @@ export class TarWriter {
   }
 
   async addDirectory(name: string): Promise<void> {
+    await this.#refuseIfBroken();
     await this.#unlessBroken(this.#entry({ name, type: 'directory', mode: 0o755, size: 0 }));
   }
 
   async add(name: string, bytes: Buffer): Promise<void> {
+    await this.#refuseIfBroken();
     await this.#unlessBroken(this.#entry({ name, size: bytes.length }, bytes));
   }
 
@@ -29,6 +31,7 @@ export class TarWriter {
    * @throws ContentMismatchError, or the error of the stream or the output. The archive is lost then.
    */
   async addBlob(name: string, stream: Readable, { digest, size }: Pick<BlobInfo, 'digest' | 'size'>): Promise<void> {
+    await this.#refuseIfBroken();
     const sink = this.#pack.entry({ ...HEADER, name, size });
     const verified = verifiedStream({ digest, size });
     await this.#unlessBroken(pipeline(stream, verified, sink as unknown as Writable));
@@ -36,6 +39,7 @@ export class TarWriter {
 
   /** Ends the archive. Resolves when the output has all of it. */
   async end(): Promise<void> {
+    await this.#refuseIfBroken();
     this.#pack.finalize();
     await this.#written;
   }
@@ -53,6 +57,11 @@ export class TarWriter {
     return new Promise((resolve, reject) => {
       this.#pack.entry({ ...HEADER, ...header }, bytes, (error) => (error ? reject(error) : resolve()));
     });
+  }
+
+  /** @throws what the output failed with meanwhile. */
+  async #refuseIfBroken(): Promise<void> {
+    if (this.#pack.destroyed) await this.#written;
   }
 
   /** An output that fails ends the wait for whatever was to go there. */

@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { createWriteStream, type Stats } from 'node:fs';
+import { createWriteStream, write, type Stats } from 'node:fs';
 import { open, realpath, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { Writable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import type { WaitOptions } from '../../contract/blob-info.ts';
 import { ImgcopyError, systemErrorCode } from '../../errors/imgcopy-error.ts';
 import { onDisk } from '../../local/disk-error.ts';
@@ -14,9 +16,12 @@ import { writeFully } from '../../local/write-in-batches.ts';
 export interface TargetFile {
   /** What is there now; undefined where nothing is. */
   readonly found: Stats | undefined;
-  /** Absolute; where that is a symbolic link to a file, the file. */
-  readonly path: string;
+  /** Absolute; where that is a symbolic link to a file, the file. Undefined for standard output. */
+  readonly path: string | undefined;
 }
+
+/** Standard output, which is written directly. */
+const STANDARD_OUTPUT: TargetFile = { found: undefined, path: undefined };
 
 /** A target that is being written. Disposing of it removes what was not published. */
 export interface OpenTarget extends AsyncDisposable {
@@ -29,17 +34,17 @@ export interface OpenTarget extends AsyncDisposable {
  * Looks at what is there under a path. It changes nothing.
  * @throws ImgcopyError ERR_NOT_A_FILE (kind `usage`) for a directory, ERR_NO_DIRECTORY where there is no directory for the file.
  */
-export async function findTarget(path: string, reference: string): Promise<TargetFile> {
+export async function findTarget(path: string | undefined, reference: string): Promise<TargetFile> {
+  if (path === undefined) return STANDARD_OUTPUT;
   const absolute = resolveLocalPath(path);
-  try {
+  const found = await statTarget(absolute);
+  if (found?.isDirectory() === true) throw isDirectory(reference, path);
+  if (found?.isFile() === true) {
     const real = await realpath(absolute);
     refuseReplacedBytes(real);
-    const found = await stat(real);
-    if (found.isDirectory()) throw isDirectory(reference, path);
-    return { found, path: found.isFile() ? real : absolute };
-  } catch (error) {
-    if (systemErrorCode(error) !== 'ENOENT') throw error;
+    return { found, path: real };
   }
+  if (found !== undefined) return { found, path: absolute };
   const parent = await stat(dirname(absolute)).catch(() => undefined);
   if (parent?.isDirectory() === true) return { found: undefined, path: absolute };
   throw new ImgcopyError(`there is no directory ${dirname(absolute)} to write ${reference} to`, {
@@ -50,18 +55,33 @@ export async function findTarget(path: string, reference: string): Promise<Targe
   });
 }
 
+async function statTarget(path: string): Promise<Stats | undefined> {
+  try {
+    return await stat(path);
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
 /**
  * Opens a target for writing: a file under a temporary name beside it; a named pipe or a device as it is.
  * @throws ImgcopyError ERR_NOT_WRITABLE, ERR_DISK_FULL
  */
 export async function openTarget({ found, path }: TargetFile, options: WaitOptions): Promise<OpenTarget> {
+  if (path === undefined) return direct(standardOutput());
   if (found === undefined || found.isFile()) return await openNewFile(path);
-  return { output: await openPlain(path, found, options), publish: noWork, [Symbol.asyncDispose]: noWork };
+  return direct(await openPlain(path, found, options));
+}
+
+function direct(output: Writable): OpenTarget {
+  return { output, publish: noWork, [Symbol.asyncDispose]: noWork };
 }
 
 async function noWork(): Promise<void> {}
 
 async function openPlain(path: string, found: Stats, options: WaitOptions): Promise<Writable> {
+  if (/^\/(?:dev|proc\/self)\/(?:stdout|fd\/1)$/.test(path)) return standardOutput();
   if (!found.isFIFO()) return createWriteStream(path, { highWaterMark: BUFFER_BYTES });
   const { writeNamedPipe } = await import('./named-pipe.ts');
   return await onDisk(path, () => writeNamedPipe(path, options));
@@ -89,17 +109,42 @@ async function openNewFile(path: string): Promise<OpenTarget> {
 
 const BUFFER_BYTES = 1024 * 1024;
 
+/** How long to wait for the reader of a pipe that is full, in ms. */
+const FULL_PIPE_MS = 5;
+
+const writeTo = promisify(write);
+
+/** A slow reader must not hold up all else, and process.stdout is written synchronously where it is a pipe. */
+function standardOutput(): Writable {
+  const writeAll = async (bytes: Buffer): Promise<void> => {
+    for (let rest = bytes; rest.length > 0;) {
+      try {
+        const { bytesWritten } = await writeTo(1, rest);
+        rest = rest.subarray(bytesWritten);
+      } catch (error) {
+        // Whoever shares a pipe may have made it one that does not wait.
+        if (systemErrorCode(error) !== 'EAGAIN') throw error;
+        await sleep(FULL_PIPE_MS);
+      }
+    }
+  };
+  return new Writable({
+    highWaterMark: BUFFER_BYTES,
+    write: (chunk: Buffer, _encoding, done) => void writeAll(chunk).then(() => done(), done),
+  });
+}
+
 /** Writes from the file's beginning on. */
 function fileOutput(handle: FileHandle, path: string): Writable {
   let end = 0;
-  const write = async (chunks: readonly Uint8Array[]): Promise<void> => {
+  const writeNext = async (chunks: readonly Uint8Array[]): Promise<void> => {
     await onDisk(path, () => writeFully(handle, chunks, end));
     end += chunks.reduce((sum, chunk) => sum + chunk.length, 0);
   };
   return new Writable({
     highWaterMark: BUFFER_BYTES,
-    write: (chunk: Buffer, _encoding, done) => void write([chunk]).then(() => done(), done),
-    writev: (chunks, done) => void write(chunks.map(({ chunk }) => chunk as Buffer)).then(() => done(), done),
+    write: (chunk: Buffer, _encoding, done) => void writeNext([chunk]).then(() => done(), done),
+    writev: (chunks, done) => void writeNext(chunks.map(({ chunk }) => chunk as Buffer)).then(() => done(), done),
   });
 }
 
