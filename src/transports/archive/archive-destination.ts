@@ -55,16 +55,16 @@ export class ArchiveDestination implements ImageDestination {
   async expectManifests(manifests: readonly RawManifest[], { signal }: WaitOptions = {}): Promise<void> {
     const { form, name } = this.#options;
     const head = headOf({ form, name, manifests });
-    this.#target = await openTarget(await this.#find(), { signal });
+    this.#target = await this.#unlessGone(openTarget(await this.#find(), { signal }));
     const writer = new TarWriter(this.#target.output, { signal });
     this.#writer = writer;
     await this.#unlessGone(writeHead(writer, head));
   }
 
   /** A reader of a pipe that goes away before it has all ends the copy. */
-  async #unlessGone(writing: Promise<void>): Promise<void> {
+  async #unlessGone<T>(writing: Promise<T>): Promise<T> {
     try {
-      await writing;
+      return await writing;
     } catch (error) {
       if (systemErrorCode(error) !== 'EPIPE') throw error;
       throw new ImgcopyError(`what reads ${this.reference} has stopped reading`, {

@@ -19,14 +19,23 @@ export async function readNamedPipe(path: string): Promise<Readable> {
   return new Socket({ fd, readable: true, writable: false });
 }
 
-/** Opens a named pipe for writing, once somebody reads from it. */
-export async function writeNamedPipe(path: string, { signal }: WaitOptions = {}): Promise<Writable> {
+export interface WritePipeOptions extends WaitOptions {
+  /** Whether to wait for a reader; else a pipe without one is an error. Default true. */
+  readonly waits?: boolean | undefined;
+}
+
+/**
+ * Opens a pipe for writing, once somebody reads from it.
+ * @throws the system's error; EPIPE where nobody reads, and it is not to wait.
+ */
+export async function writeNamedPipe(path: string, { waits = true, signal }: WritePipeOptions = {}): Promise<Writable> {
   for (;;) {
     try {
       const fd = await openNow(path, constants.O_WRONLY | constants.O_NONBLOCK);
       return new Socket({ fd, readable: false, writable: true });
     } catch (error) {
       if (systemErrorCode(error) !== 'ENXIO') throw error;
+      if (!waits) throw Object.assign(new Error('nobody reads the pipe', { cause: error }), { code: 'EPIPE' });
     }
     await sleep(LOOK_MS, undefined, { signal });
   }

@@ -69,7 +69,7 @@ async function statTarget(path: string): Promise<Stats | undefined> {
  * @throws ImgcopyError ERR_NOT_WRITABLE, ERR_DISK_FULL
  */
 export async function openTarget({ found, path }: TargetFile, options: WaitOptions): Promise<OpenTarget> {
-  if (path === undefined) return direct(standardOutput());
+  if (path === undefined) return direct(await openStandardOutput());
   if (found === undefined || found.isFile()) return await openNewFile(path);
   return direct(await openPlain(path, found, options));
 }
@@ -81,7 +81,7 @@ function direct(output: Writable): OpenTarget {
 async function noWork(): Promise<void> {}
 
 async function openPlain(path: string, found: Stats, options: WaitOptions): Promise<Writable> {
-  if (/^\/(?:dev|proc\/self)\/(?:stdout|fd\/1)$/.test(path)) return standardOutput();
+  if (/^\/(?:dev|proc\/self)\/(?:stdout|fd\/1)$/.test(path)) return await openStandardOutput();
   if (!found.isFIFO()) return createWriteStream(path, { highWaterMark: BUFFER_BYTES });
   const { writeNamedPipe } = await import('./named-pipe.ts');
   return await onDisk(path, () => writeNamedPipe(path, options));
@@ -114,7 +114,16 @@ const FULL_PIPE_MS = 5;
 
 const writeTo = promisify(write);
 
-/** A slow reader must not hold up all else, and process.stdout is written synchronously where it is a pipe. */
+/** A slow reader must not hold up all else, and process.stdout is written synchronously where it is a pipe. So a pipe is opened once more. */
+async function openStandardOutput(): Promise<Writable> {
+  const path = '/proc/self/fd/1';
+  const found = await stat(path).catch(() => undefined);
+  if (found?.isFIFO() !== true) return standardOutput();
+  const { writeNamedPipe } = await import('./named-pipe.ts');
+  return await writeNamedPipe(path, { waits: false });
+}
+
+/** Standard output that is a file, a device or a socket. */
 function standardOutput(): Writable {
   const writeAll = async (bytes: Buffer): Promise<void> => {
     for (let rest = bytes; rest.length > 0;) {
