@@ -95,9 +95,22 @@ These are accepted as aliases:
 | \`--platforms LIST\` | \`--platform LIST\` | regctl |
 | \`--include-external\` | \`--allow-nondistributable-artifacts\` | regctl |
 | \`--no-tty\` | \`--progress plain\` | oras |
+| \`-d\` | \`--debug\` | oras |
+| \`--recursive\`, \`--include-referrers\` | \`--referrers\` | oras |
+| \`--digest-tags\` | \`--referrers\` | regctl |
+| \`--artifact-type TYPE\`, \`--filter-artifact-type TYPE\` | \`--referrers-type TYPE\` | oras, regctl |
+| \`--force-recursive\` | \`--force\` | regctl |
+| \`--platform OS/ARCH,osver=VERSION\` | \`--platform OS/ARCH:VERSION\` | regctl |
+| \`--user\`, \`--pass\`, \`--pass-stdin\` | \`--username\`, \`--password\`, \`--password-stdin\` | regctl |
 | \`--multi-arch all\`, \`--multi-arch system\` | the default; \`--platform local\` | skopeo |
 | \`--override-os\`, \`--override-arch\`, \`--override-variant\` | \`--platform\`, with this machine's values for the rest | skopeo |
 | \`--tls-verify\` without a value | \`--tls-verify=true\` | skopeo |
-| \`--insecure-policy\`, \`--policy FILE\`, \`--tmpdir DIR\`, \`--dest-precompute-digests\` | nothing: imgcopy has no trust policy, and needs no temporary files | skopeo |
+| \`--insecure-policy\`, \`--policy FILE\`, \`--disable-content-trust\` | nothing: imgcopy has no trust policy | skopeo, docker |
+| \`--tmpdir DIR\`, \`--dest-precompute-digests\`, \`--dest-oci-accept-uncompressed-layers\`, \`--no-tags\` | nothing: imgcopy does so anyway, or does not need it | skopeo |
+| \`--fast\`, \`--slow-referrers\`, \`--require-digest\` | nothing, for the same reason | regctl |
+| \`--distribution-spec VERSION\`, for either side too | nothing: both ways to find referrers are tried | oras |
+
+Options without a counterpart are usage errors, with a hint. These pages have every option and command of the other tools: [skopeo](coming-from-skopeo.md), [crane](coming-from-crane.md),
+[regctl](coming-from-regctl.md), [oras](coming-from-oras.md), [docker](coming-from-docker.md).
 
 crane's \`cp -a\` copies all tags. \`imgcopy -a\` copies all platforms of one tag, and warns where the source names no tag.`;

@@ -11,23 +11,95 @@ const NAMES: readonly (readonly [RegExp, string])[] = [
   [/^--include-external$/, '--allow-nondistributable-artifacts'],
   [/^(--src-|--dest-|--)insecure$/, '$1tls-verify=false'],
   [/^--no-tty$/, '--progress=plain'],
+  [/^-d$/, '--debug'],
+  [/^--(?:recursive|digest-tags|include-referrers)$/, '--referrers'],
+  [/^--(?:filter-)?artifact-type$/, '--referrers-type'],
+  [/^--force-recursive$/, '--force'],
+  [/^--user$/, '--username'],
+  [/^--pass(-stdin)?$/, '--password$1'],
 ];
 
-/** Accepted and without effect: imgcopy has no trust policy, and knows digests before it uploads. */
-const IGNORED: ReadonlySet<string> = new Set(['--insecure-policy', '--dest-precompute-digests']);
-const IGNORED_WITH_VALUE: ReadonlySet<string> = new Set(['--policy', '--tmpdir']);
+/** Accepted and without effect: imgcopy has no trust policy, knows digests before it uploads, and keeps layers as they are. */
+const IGNORED: ReadonlySet<string> = new Set([
+  '--insecure-policy',
+  '--disable-content-trust',
+  '--dest-precompute-digests',
+  '--dest-oci-accept-uncompressed-layers',
+  '--no-tags',
+  '--require-digest',
+  '--fast',
+  '--slow-referrers',
+]);
+const IGNORED_WITH_VALUE: ReadonlySet<string> = new Set([
+  '--policy',
+  '--tmpdir',
+  '--distribution-spec',
+  '--from-distribution-spec',
+  '--to-distribution-spec',
+]);
 
 /** What other copiers can do, and what there is here instead. */
+const INSTEAD: readonly (readonly [names: readonly string[], instead: string])[] = [
+  [
+    ['--dest-compress', '--dest-decompress', '--dest-compress-format', '--dest-compress-level'],
+    'imgcopy keeps the compression of layers; skopeo copy can change it',
+  ],
+  [
+    ['--encryption-key', '--encrypt-layer', '--decryption-key'],
+    'imgcopy copies encrypted layers as they are; skopeo copy encrypts and decrypts',
+  ],
+  [
+    [
+      '--sign-by',
+      '--sign-by-sigstore',
+      '--sign-by-sigstore-private-key',
+      '--sign-by-sq-fingerprint',
+      '--sign-identity',
+      '--sign-passphrase-file',
+    ],
+    'copy the image, then sign the digest that imgcopy prints, for example with cosign',
+  ],
+  [['--registries.d'], 'use --referrers to copy signatures in the registry; those on another server are not read'],
+  [
+    ['--daemon-host', '--src-daemon-host', '--dest-daemon-host'],
+    'go through an archive: docker save and docker load write and read what docker-archive:FILE names',
+  ],
+  [
+    ['--shared-blob-dir', '--src-shared-blob-dir', '--dest-shared-blob-dir'],
+    'give several images one layout, where they share their blobs: oci:PATH:NAME',
+  ],
+  [
+    ['--oci-layout', '--from-oci-layout', '--to-oci-layout'].flatMap((name) => [name, `${name}-path`]),
+    'write the layout as oci:PATH:TAG, or as oci-archive:FILE:TAG where it is a tar file',
+  ],
+  [
+    ['--cert-file', '--key-file'].flatMap((name) => withSides(name)),
+    'put certificate and key into a directory as client.cert and client.key, and use --cert-dir',
+  ],
+  [
+    [...withSides('--identity-token'), '--identity-token-stdin'],
+    'store it in an auth file as identitytoken, and use --authfile',
+  ],
+  [withSides('--header'), 'use --registry-token to send a bearer token; other headers cannot be added'],
+  [withSides('--resolve'), 'add the address to /etc/hosts'],
+  [
+    ['--referrers-src', '--referrers-tgt', '--external'],
+    'use --referrers: referrers are read and written in the repository of the image',
+  ],
+  [['--host'], 'use --creds, --tls-verify, --plain-http or --ca-file for this run, registries.conf for all'],
+  [['--get-login'], 'use imgcopy login --check REGISTRY'],
+  [['--omit-digest-tags', '--exclude-digest-tags'], "filter them out: imgcopy tags REPOSITORY | grep -v '^sha256-'"],
+  [['--full-ref', '--full-reference'], 'put the name in front: NAME@$(imgcopy digest NAME)'],
+];
 const UNSUPPORTED: ReadonlyMap<string, (verb: string) => string> = new Map([
   ['--format', insteadOfFormat],
-  ...['--dest-compress', '--dest-decompress', '--dest-compress-format', '--dest-compress-level'].map(
-    (name) => [name, () => 'imgcopy keeps the compression of layers; skopeo copy can change it'] as const,
-  ),
-  ...['--sign-by', '--sign-by-sigstore', '--sign-by-sigstore-private-key'].map(
-    (name) =>
-      [name, () => 'copy the image, then sign the digest that imgcopy prints, for example with cosign'] as const,
-  ),
+  ...INSTEAD.flatMap(([names, instead]) => names.map((name) => [name, () => instead] as const)),
 ]);
+
+/** How oras says which side of a copy is meant. */
+function withSides(name: string): readonly string[] {
+  return ['--', '--from-', '--to-'].map((prefix) => name.replace(/^--/, prefix));
+}
 
 function insteadOfFormat(verb: string): string {
   if (verb === 'inspect') return 'use --json, and jq to choose a field: imgcopy inspect --json REF | jq -r .digest';
@@ -54,7 +126,7 @@ export function withoutAliases(argv: readonly string[]): string[] {
     if (part !== undefined) override.set(part, value());
     else if (name === '--multi-arch') result.push(...multiArch(value()));
     else if (IGNORED_WITH_VALUE.has(name)) value();
-    else if (!IGNORED.has(argument)) result.push(renamed(name, inline, rest));
+    else if (!IGNORED.has(name)) result.push(renamed(name, inline, rest));
   }
   // crane's way to say what is the default here.
   return [...result, ...overridden(override)].filter((argument) => argument !== '--platform=all');

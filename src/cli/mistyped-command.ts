@@ -57,26 +57,31 @@ const OFFICIAL_IMAGES: ReadonlySet<string> = new Set(['docker', 'node', 'python'
 
 /** What does the same here, by the commands of skopeo, crane, regctl, oras and docker. */
 const COUNTERPARTS: Readonly<Record<string, string>> = {
+  auth: 'login',
+  backup: 'SRC oci:PATH',
   config: 'inspect',
+  discover: 'referrers',
   export: 'SRC dir:PATH',
   history: 'inspect',
   image: 'inspect',
-  load: 'dir:PATH DST',
+  import: 'docker-archive:FILE DST',
+  load: 'docker-archive:FILE DST',
   manifest: 'inspect --raw',
   'manifest-digest': 'digest',
   pull: 'SRC dir:PATH',
   push: 'dir:PATH DST',
   resolve: 'digest',
-  save: 'SRC dir:PATH',
+  restore: 'oci:PATH DST',
+  save: 'SRC docker-archive:FILE',
   tag: 'SRC DST',
   version: '--version',
 };
 
 const WITHOUT_COUNTERPART = `
-  append artifact attach auth backup blob build builder buildx catalog checkpoint commit compose container context create
-  delete diff discover edit events exec experimental-image-proxy extension flatten gc generate-sigstore-key images import
+  append artifact attach blob build builder buildx catalog checkpoint commit compose container context create
+  delete diff edit events exec experimental-image-proxy extension flatten gc generate-sigstore-key images
   index info init kill layers layout list logs model mutate network optimize pause plugin port ps rebase ref rename repo
-  restart restore rm rmi run sbom scout search secret serve service stack standalone-sign standalone-verify start stats
+  restart rm rmi run sbom scout search secret serve service stack standalone-sign standalone-verify start stats
   stop sync system top trust unpause update validate volume wait`;
 
 const OTHER_COMMANDS: ReadonlyMap<string, string> = new Map([

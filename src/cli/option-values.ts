@@ -51,11 +51,21 @@ export function parseBoolean(text: string): boolean {
 
 /** Platforms separated by commas, added to those given before. */
 export function collectPlatforms(text: string, previous: readonly Platform[] | undefined): readonly Platform[] {
-  return [...(previous ?? []), ...text.split(',').map((part) => parsePlatform(part.trim()))];
+  return [
+    ...(previous ?? []),
+    ...withOurVersions(text)
+      .split(',')
+      .map((part) => parsePlatform(part.trim())),
+  ];
 }
 
 export function parseOnePlatform(text: string): Platform {
-  return parsePlatform(text.trim());
+  return parsePlatform(withOurVersions(text).trim());
+}
+
+/** regctl writes `windows/amd64,osver=10.0.20348` for our `windows/amd64:10.0.20348`. */
+function withOurVersions(text: string): string {
+  return text.replaceAll(',osver=', ':');
 }
 
 export function collect(text: string, previous: readonly string[] | undefined): readonly string[] {

@@ -47,7 +47,7 @@ function refuseOtherTransport(text: string, known: readonly string[]): void {
   if (scheme !== null) {
     const [, name = '', rest = ''] = scheme;
     const hint =
-      name === 'ocidir'
+      name === 'ocidir' || name === 'oci-layout'
         ? `an OCI image layout is written oci:${rest}`
         : `an image in a registry is written docker://${withoutUserinfo(rest)}`;
     throw new UnknownTransportError(text, `${name}://`, { known, hint });
@@ -64,9 +64,13 @@ function refuseOtherTransport(text: string, known: readonly string[]): void {
     });
   }
   if (OTHER_TRANSPORTS.has(name)) {
+    const instead =
+      name === 'oci-layout'
+        ? `an OCI image layout is written oci:${text.slice(colon + 1)}`
+        : `convert it first: skopeo copy ${withoutUserinfo(text)} dir:image`;
     throw new UnknownTransportError(text, `${name}:`, {
       known,
-      hint: `convert it first: skopeo copy ${withoutUserinfo(text)} dir:image. The image called ${name} is written docker://${withoutUserinfo(text)}`,
+      hint: `${instead}. The image called ${name} is written docker://${withoutUserinfo(text)}`,
     });
   }
 }

@@ -8,6 +8,7 @@ import {
   parseByteRate,
   parseCount,
   parseDuration,
+  parseOnePlatform,
   parsePositive,
   parsePositiveDuration,
 } from '../../src/cli/option-values.ts';
@@ -74,6 +75,13 @@ test('platforms come by commas and by repetition', () => {
   assert.deepEqual(collectPlatforms('linux/amd64, linux/arm/v7', undefined), [amd64, arm]);
   assert.deepEqual(collectPlatforms('linux/arm/v7', [amd64]), [amd64, arm]);
   assert.throws(() => collectPlatforms('linux/amd64,,', undefined), ImgcopyError);
+});
+
+test('a version of an operating system may be written as regctl writes it', () => {
+  const windows = { os: 'windows', architecture: 'amd64', osVersion: '10.0.20348' };
+  const linux = { os: 'linux', architecture: 'arm64' };
+  assert.deepEqual(parseOnePlatform('windows/amd64,osver=10.0.20348'), windows);
+  assert.deepEqual(collectPlatforms('windows/amd64,osver=10.0.20348,linux/arm64', undefined), [windows, linux]);
 });
 
 test('a repeated option keeps all its values', () => {

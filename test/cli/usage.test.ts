@@ -39,6 +39,10 @@ const wrong: readonly (readonly [typed: string, message: RegExp])[] = [
   ['help inspct', /unknown command: inspct\n {2}hint: did you mean imgcopy help inspect\?/],
   ['inspect a --format {{.Digest}}', /--format is not supported\n.*imgcopy inspect --json REF/],
   ['digest a --format=x', /--format is not supported\n.*one plain value a line/],
+  ['--to-oci-layout a:1 b:1', /--to-oci-layout is not supported\n.*write the layout as oci:PATH:TAG/],
+  ['a b --from-cert-file=c.pem', /--from-cert-file is not supported\n.*--cert-dir/],
+  ['digest a --full-ref', /--full-ref is not supported\n.*NAME@\$\(imgcopy digest NAME\)/],
+  ['discover a:1', /did you mean imgcopy referrers\?/],
   ['a b --format oci', /--format is not supported\n.*--output/],
 ];
 

@@ -123,6 +123,8 @@ const otherTransports: readonly (readonly [string, string, string])[] = [
   ['containers-storage:app', 'containers-storage:', 'podman save app | imgcopy - DST'],
   ['https://h.io/app', 'https://', 'docker://h.io/app'],
   ['ocidir://path:1', 'ocidir://', 'oci:path:1'],
+  ['oci-layout://path:1', 'oci-layout://', 'oci:path:1'],
+  ['oci-layout:path:1', 'oci-layout:', 'oci:path:1'],
   ['DOCKER://h.io/app', 'DOCKER://', 'docker://h.io/app'],
 ];
 
