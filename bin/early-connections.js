@@ -1,6 +1,6 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { connect, isIP } from 'node:net';
-import { join } from 'node:path';
+const { readdirSync, readFileSync } = require('node:fs');
+const { connect, isIP } = require('node:net');
+const path = require('node:path');
 
 // Begins TCP connections to the registries of a command line before the program is loaded, which takes as long as a handshake with a host
 // that is not far. Only where it is certain what will be asked: otherwise the program opens its connections itself.
@@ -28,7 +28,7 @@ const REFERENCE = /^(docker:\/\/)?([\w-]+(?:\.[\w-]+)*)(?::(\d{1,5}))?\//;
 /** A name takes a turn of the event loop to resolve, where it is known to the system; loading the program would block it. */
 const LOOKUP_MS = 4;
 
-export async function connectEarly(argv, env) {
+exports.connectEarly = async function connectEarly(argv, env) {
   if (PROXIES.some((name) => env[name])) return;
   const hosts = hostsIn(argv);
   if (hosts.length === 0 || mayBeElsewhere(argv, env)) return;
@@ -51,7 +51,7 @@ export async function connectEarly(argv, env) {
     ({ socket }) => new Promise((resolve) => socket.once('lookup', resolve).once('close', resolve)),
   );
   await Promise.race([Promise.all(found), new Promise((resolve) => setTimeout(resolve, LOOKUP_MS))]);
-}
+};
 
 /**
  * Whether this machine may be set up to read images from elsewhere than their name says, or not at all: src/registries knows. Files without such a
@@ -60,13 +60,13 @@ export async function connectEarly(argv, env) {
 function mayBeElsewhere(argv, env) {
   if (argv.some((one) => one.startsWith('--hosts-dir')) || env.IMGCOPY_HOSTS_DIR) return true;
   if (env.CONTAINERS_REGISTRIES_CONF || env.CONTAINERS_REGISTRIES_CONF_OVERRIDE) return true;
-  const config = env.XDG_CONFIG_HOME || (env.HOME && join(env.HOME, '.config'));
-  const folders = [...(config ? [join(config, 'containers')] : []), '/etc/containers', '/usr/share/containers'];
+  const config = env.XDG_CONFIG_HOME || (env.HOME && path.join(env.HOME, '.config'));
+  const folders = [...(config ? [path.join(config, 'containers')] : []), '/etc/containers', '/usr/share/containers'];
   return folders.some((folder) =>
     namesIn(folder).some((name) => {
       if (!name.startsWith('registries.')) return false;
-      const path = join(folder, name);
-      const files = name.endsWith('.d') ? namesIn(path).map((file) => join(path, file)) : [path];
+      const place = path.join(folder, name);
+      const files = name.endsWith('.d') ? namesIn(place).map((file) => path.join(place, file)) : [place];
       return files.some(hasTables);
     }),
   );

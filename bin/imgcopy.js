@@ -10,5 +10,6 @@ if (found[0] < needed[0] || (found[0] === needed[0] && found[1] < needed[1])) {
   );
   process.exitCode = 2;
 } else {
-  void import('./run.js');
+  const { run } = require('./run.js');
+  void run(process.argv.slice(2));
 }
