@@ -1,14 +1,12 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { test, type TestContext } from 'node:test';
 import { copyImage, type CopyResult } from '../../src/index.ts';
 import { loadFixture, sampleImages } from '../support/integration-images.ts';
 import type { TestImage } from '../support/images.ts';
 import { startRegistry } from '../support/registry.ts';
+import { startContainerd, startDocker } from '../support/real-daemons.ts';
 import { requireTool, runTool } from '../support/real-tools.ts';
 import { assertHoldsOnly, temporaryDirectory, writeImage } from '../transports/dir/image-directory.ts';
 import { withPlainLayers } from '../transports/archive/archives.ts';
@@ -115,22 +113,10 @@ test('podman loads our archives, and we read those that it saves', async (t) => 
 });
 
 test('docker loads our docker-archive, and we read what it saves', async (t) => {
-  const [docker, dockerd] = [requireTool(t, 'docker'), requireTool(t, 'dockerd')];
-  if (docker === undefined || dockerd === undefined) return;
+  await using docker = await startDocker(t);
+  if (docker === undefined) return;
+  const { run } = docker;
   const { folder, path } = await stage(t, image);
-  const socket = `unix://${folder}/docker.sock`;
-  const places = [
-    '--data-root',
-    `${folder}/data`,
-    '--exec-root',
-    `${folder}/exec`,
-    '--pidfile',
-    `${folder}/docker.pid`,
-  ];
-  const plainly = ['--storage-driver', 'vfs', '--iptables=false', '--bridge=none', '--containerd-namespace', 'imgcopy'];
-  await using daemon = await startDaemon(dockerd, ['-H', socket, ...places, ...plainly], join(folder, 'docker.sock'));
-  assert.ok(daemon);
-  const run = async (...args: string[]): Promise<string> => (await runTool(docker, ['-H', socket, ...args])).stdout;
   await copy(`dir:${path}`, `docker-archive:${folder}/docker.tar:${NAME}`);
   assert.match(await run('load', '-i', `${folder}/docker.tar`), new RegExp(`Loaded image: ${NAME}`));
   assert.equal((await run('images', '--no-trunc', '--quiet', NAME)).trim(), imageId);
@@ -142,17 +128,10 @@ test('docker loads our docker-archive, and we read what it saves', async (t) => 
 });
 
 test('containerd imports our archives, and we read those that it exports', async (t) => {
-  const [ctr, containerd] = [requireTool(t, 'ctr'), requireTool(t, 'containerd')];
-  if (ctr === undefined || containerd === undefined) return;
+  await using containerd = await startContainerd(t);
+  if (containerd === undefined) return;
+  const { run } = containerd;
   const { folder, path } = await stage(t, image);
-  const socket = join(folder, 'containerd.sock');
-  const config = join(folder, 'config.toml');
-  await writeFile(config, 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n');
-  const places = ['--root', `${folder}/root`, '--state', `${folder}/state`, '--address', socket];
-  await using daemon = await startDaemon(containerd, ['--config', config, ...places], socket);
-  assert.ok(daemon);
-  const run = async (...args: string[]): Promise<string> =>
-    (await runTool(ctr, ['-a', socket, 'images', ...args])).stdout;
   await copy(`dir:${path}`, `docker-archive:${folder}/docker.tar:${NAME}`);
   await run('import', '--no-unpack', `${folder}/docker.tar`);
   await copy(`dir:${path}`, `oci-archive:${folder}/oci.tar:v2`);
@@ -184,22 +163,4 @@ async function stage(t: TestContext, one: TestImage): Promise<Stage> {
 
 async function copy(source: string, destination: string): Promise<CopyResult> {
   return await copyImage(source, destination, { env: {}, cache: false });
-}
-
-/** Starts a daemon, and waits for its socket. Disposed of, it has ended: what it has mounted is free then. */
-async function startDaemon(path: string, args: readonly string[], socket: string): Promise<AsyncDisposable> {
-  const daemon = spawn(path, args, { stdio: ['ignore', 'ignore', 'pipe'] });
-  let log = '';
-  daemon.stderr.on('data', (bytes: Buffer) => (log += String(bytes)));
-  const ended = new Promise<void>((resolve) => daemon.once('exit', () => resolve()));
-  while (!existsSync(socket)) {
-    if (daemon.exitCode !== null) throw new Error(`${path} ended: ${log.slice(-2000)}`);
-    await sleep(50);
-  }
-  return {
-    async [Symbol.asyncDispose]() {
-      daemon.kill('SIGTERM');
-      await ended;
-    },
-  };
 }
