@@ -39,6 +39,7 @@ export interface CopyFlags extends BothEndpointsFlags, PatienceFlags, Registries
   readonly clobber: boolean;
   readonly force?: boolean;
   readonly additionalTag?: readonly string[];
+  readonly since?: readonly string[];
   readonly allowNondistributableArtifacts?: boolean;
   readonly removeSignatures?: boolean;
   readonly referrers?: boolean;
@@ -89,6 +90,7 @@ export async function runCopy(
         noClobber: !flags.clobber,
         force: flags.force,
         additionalTags: flags.additionalTag,
+        since: flags.since,
         allowNondistributableArtifacts: flags.allowNondistributableArtifacts,
         removeSignatures: flags.removeSignatures,
         referrers: flags.referrers,

@@ -83,6 +83,10 @@ function imageOptions(): readonly Option[] {
     new Option('--force', 'check every blob, even where the destination has this image already'),
     new Option('--additional-tag <tag>', 'also tag the destination with this tag (repeatable)').argParser(collect),
     new Option(
+      '--since <ref>',
+      'with an archive as DST: leave out the layers of this image, which whoever imports the archive has (repeatable)',
+    ).argParser(collect),
+    new Option(
       '--allow-nondistributable-artifacts',
       "also copy layers that are kept at foreign URLs (Windows' base layers), from there or from a directory",
     ),

@@ -66,19 +66,6 @@ export class OptimizingControl {
   }
 }
 
-/** So many bytes of buffers pass between two collections of the young generation, while one stream is all that moves. */
-const COLLECTED_EVERY = 8 * 1024 * 1024;
-
-/**
- * V8 collects its young generation when that is full of objects, however much their buffers hold: over TLS, where each is small, 75 MB of 1 GB gathered
- * between two collections, and the peak was 185 MB in place of 147 MB.
- */
-function openYoungCollector(): () => void {
-  setFlagsFromString('--expose-gc');
-  const collect = process.getBuiltinModule('node:vm').runInNewContext('gc') as (options: { type: 'minor' }) => void;
-  return () => collect({ type: 'minor' });
-}
-
 /**
  * Turns incremental marking off while one large blob is all that moves, and comes as one stream. V8 takes the buffers that pass for growth of its heap,
  * and would mark all of that 45 to 90 times in 1 GB over TLS: 0.5 to 0.8 s of CPU (Node.js 22 and 24). Where many buffers live at a time, the marking keeps
@@ -86,25 +73,16 @@ function openYoungCollector(): () => void {
  */
 export class MarkingControl implements Disposable {
   readonly #setFlags: (flags: string) => void;
-  readonly #openCollector: () => () => void;
-  #collect: (() => void) | undefined;
-  /** How far the stream was at the last collection, in bytes. */
-  #collectedAt = 0;
   readonly #moving = new Set<string>();
   readonly #streams = new Set<string>();
   #isOff = false;
 
-  constructor(
-    setFlags: (flags: string) => void = setFlagsFromString,
-    openCollector: () => () => void = openYoungCollector,
-  ) {
+  constructor(setFlags: (flags: string) => void = setFlagsFromString) {
     this.#setFlags = setFlags;
-    this.#openCollector = openCollector;
   }
 
   /** To be told of every event of a copy. */
   show(event: CopyEvent): void {
-    if (event.type === 'blob-progress') this.#collectAt(event.bytes);
     if (event.type === 'blob-started') this.#moving.add(event.digest);
     else if (event.type === 'blob-done') this.#moving.delete(event.digest);
     else if (event.type === 'blob-stream' && event.isOpen) this.#streams.add(event.digest);
@@ -115,14 +93,6 @@ export class MarkingControl implements Disposable {
 
   [Symbol.dispose](): void {
     this.#turn(false);
-  }
-
-  /** Frees the buffers that have passed. */
-  #collectAt(bytes: number): void {
-    if (!this.#isOff || Math.abs(bytes - this.#collectedAt) < COLLECTED_EVERY) return;
-    this.#collectedAt = bytes;
-    this.#collect ??= this.#openCollector();
-    this.#collect();
   }
 
   #turn(isOff: boolean): void {

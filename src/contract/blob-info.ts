@@ -18,6 +18,13 @@ export interface RawManifest {
   readonly digest: Digest;
 }
 
+/** Blobs that an archive of what is new leaves out, because whoever imports it has them. */
+export interface LeftOutBlobs {
+  readonly digests: ReadonlySet<Digest>;
+  /** The images that have them, for messages: `docker://registry.test/app:v1@sha256:…`. */
+  readonly since: readonly string[];
+}
+
 /** Options of everything that waits. */
 export interface WaitOptions {
   readonly signal?: AbortSignal | undefined;

@@ -2,7 +2,7 @@ import type { Digest } from '../digest/digest.ts';
 import type { BlobChunkAccessor, BlobStream } from './blob-chunk-accessor.ts';
 import type { BlobInfoCache } from './blob-info-cache.ts';
 import type { Descriptor } from '../manifest/descriptor.ts';
-import type { BlobInfo, RawManifest, WaitOptions } from './blob-info.ts';
+import type { BlobInfo, LeftOutBlobs, RawManifest, WaitOptions } from './blob-info.ts';
 
 export type { BlobStream };
 
@@ -53,6 +53,8 @@ export interface ImageSource extends AsyncDisposable {
   readonly metersManifestReads?: boolean | undefined;
   /** Whether some images of its index are not there: where no platform is chosen, the one for this machine is read. Default false. */
   readonly onePlatform?: boolean | undefined;
+  /** Blobs that manifests name and the source was made without: the destination has to have them. Absent where all are there. */
+  readonly leftOut?: LeftOutBlobs | undefined;
 
   /**
    * The address of a registry that a blob or manifest came from, or else the one that would be asked for it first: which need not be the registry of

@@ -15,6 +15,7 @@ import {
 import { copyManifestTree, putReadyManifest } from './copy-manifest.ts';
 import { copyReferrers, expectReferrers, type CopiedReferrers } from './copy-referrers.ts';
 import type { CopyRun, PreparedRun } from './copy-run.ts';
+import { refuseWithoutLeftOut } from './left-out.ts';
 import { countManifests, manifestsOf, readManifestTree } from './manifest-tree.ts';
 import type { Wanted } from './select-instances.ts';
 import { isSerial, SerialPool } from './serial.ts';
@@ -41,6 +42,7 @@ export interface CopiedImage {
 export async function copyImage(prepared: PreparedRun, options: CopyImageOptions = {}): Promise<CopiedImage> {
   const run = isSerial(prepared) ? { ...prepared, pool: new SerialPool(prepared.pool) } : prepared;
   if (options.referrers !== undefined) expectReferrers(run);
+  if (run.source.leftOut !== undefined) await refuseWithoutLeftOut(run, run.source.leftOut, options);
   await begin(run);
   const decision = await decide(run, options);
   if (decision.kind === 'exists') return untouched(decision.current, 'exists');

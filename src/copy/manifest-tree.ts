@@ -4,8 +4,7 @@ import type { ImageIndex, ImageManifest, Schema1Manifest } from '../manifest/man
 import { isManifestType } from '../manifest/media-types.ts';
 import { parseManifest } from '../manifest/parse-manifest.ts';
 import type { RawManifest } from '../contract/blob-info.ts';
-import type { CopyRun } from './copy-run.ts';
-import { ManifestReader } from './manifest-reader.ts';
+import { ManifestReader, type ReadableImage } from './manifest-reader.ts';
 
 /** A manifest, and the instances below it where it is an index. */
 export type ManifestNode = ImageNode | IndexNode;
@@ -32,8 +31,8 @@ export interface ReadTreeOptions {
 }
 
 /** Reads a manifest's instances from the source, all of one level at the same time. */
-export function readManifestTree(run: CopyRun, raw: RawManifest, { only }: ReadTreeOptions = {}): ManifestNode {
-  return readNode({ reader: new ManifestReader(run), only }, raw, { depth: 0 });
+export function readManifestTree(image: ReadableImage, raw: RawManifest, { only }: ReadTreeOptions = {}): ManifestNode {
+  return readNode({ reader: new ManifestReader(image), only }, raw, { depth: 0 });
 }
 
 interface Reading extends ReadTreeOptions {

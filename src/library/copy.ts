@@ -2,6 +2,7 @@ import { nowMs } from '../io/clock.ts';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { CopiedImage } from '../copy/copy-image.ts';
 import type { PreparedRun } from '../copy/copy-run.ts';
+import type { LeftOutBlobs } from '../contract/blob-info.ts';
 import type { ImageDestination } from '../contract/image-destination.ts';
 import type { ImageSource } from '../contract/image-source.ts';
 import type { CopyEvent } from '../contract/progress.ts';
@@ -52,8 +53,9 @@ export async function copyBetween(
 }
 
 async function copyTo(job: CopyJob, ends: Ends, source: ImageSource): Promise<Omit<CopyResult, 'durationMs'>> {
-  const { options, tally } = job;
-  await using destination = await openDestination(job, ends, source);
+  const { shared, options, tally } = job;
+  const leftOut = await leftOutOf(job);
+  await using destination = await openDestination(job, ends, { source, leftOut });
   const { reference } = destination.end;
   const wantsReferrers = options.referrers ?? options.referrerTypes !== undefined;
   tally.emit({ type: 'started', source: source.reference, destination: reference });
@@ -64,8 +66,11 @@ async function copyTo(job: CopyJob, ends: Ends, source: ImageSource): Promise<Om
     sourceDigest: ends.source.name?.digest,
     destinationDigest: ends.destination.name?.digest,
   });
+  const result = tally.result(copied);
+  if (leftOut !== undefined && copied.skipped === undefined && result.blobs.reused === 0)
+    shared.warn(`${reference} is a whole image: it shares no layer with ${leftOut.since.join(' and ')}`);
   return {
-    ...tally.result(copied),
+    ...result,
     source: source.reference,
     destination: reference,
     reference: ends.destination.name?.pinned(copied.digest) ?? `${reference}@${copied.digest}`,
@@ -82,6 +87,13 @@ async function finishSource({ shared, signal }: CopyJob, source: ImageSource): P
   }
 }
 
+async function leftOutOf({ shared, options, signal }: CopyJob): Promise<LeftOutBlobs | undefined> {
+  const { since = [], platforms, source: endpoint, onRequest } = options;
+  if (since.length === 0) return undefined;
+  const { layersOf } = await import('./since.ts');
+  return await layersOf(shared, since, { platforms, endpoint, onRequest, signal });
+}
+
 /** Reads the names, completes the destination's, and refuses what cannot be copied. Nothing is opened. */
 async function resolveEnds(
   { shared, options }: CopyJob,
@@ -90,10 +102,14 @@ async function resolveEnds(
 ): Promise<Ends> {
   const source: End<ImageSource> =
     typeof from === 'string' ? named(parseImageName(from, shared.transports).withDefaultTag()) : handed(from);
-  if (typeof to !== 'string') return { source, destination: handed(to) };
+  if (typeof to !== 'string') {
+    if (options.since !== undefined) refuseSince(to.reference, options.since);
+    return { source, destination: handed(to) };
+  }
   const name = parseImageName(to, shared.transports).completedFrom(source.name);
   if (source.name !== undefined) await refuseSamePlace(source.name, name);
   if (options.additionalTags !== undefined) refuseTags(name, options.additionalTags);
+  if (options.since !== undefined) refuseSince(name, options.since);
   return { source, destination: named(name) };
 }
 
@@ -141,12 +157,12 @@ async function openSource(job: CopyJob, { source, destination }: Ends): Promise<
 async function openDestination(
   job: CopyJob,
   { destination }: Ends,
-  source: ImageSource,
+  { source, leftOut }: { readonly source: ImageSource; readonly leftOut: LeftOutBlobs | undefined },
 ): Promise<OpenEnd<ImageDestination>> {
   if (destination.name === undefined) return borrowed(destination.object);
   if (destination.name.openDestination === undefined) throw cannotBe('written', destination.name);
   const { destination: endpoint = {}, force = false } = job.options;
-  const options = { ...openOptions(job), endpoint, source: source.servedFrom?.(), force };
+  const options = { ...openOptions(job), endpoint, source: source.servedFrom?.(), force, leftOut };
   return opened(await destination.name.openDestination(options));
 }
 
@@ -281,5 +297,15 @@ function refuseTags(destination: ImageName, tags: readonly string[]): void {
     code: 'ERR_USAGE',
     kind: 'usage',
     hint: 'leave out --additional-tag',
+  });
+}
+
+function refuseSince(destination: ImageName | string, since: readonly string[]): void {
+  if (since.length === 0 || (typeof destination !== 'string' && destination.mayLeaveOut === true)) return;
+  throw new ImgcopyError(`--since is for archives, and ${destination.toString()} is none`, {
+    code: 'ERR_USAGE',
+    kind: 'usage',
+    side: 'destination',
+    hint: 'leave out --since, for what a destination has is not copied again; or write an archive: oci-archive:FILE',
   });
 }

@@ -97,6 +97,11 @@ export interface CopyOptions {
   readonly referrers?: boolean | undefined;
   /** Only referrers of these types, with `*` and `?`; cosign's tags are `sig`, `att` and `sbom`. Asks for referrers. Default: all. */
   readonly referrerTypes?: readonly string[] | undefined;
+  /**
+   * Images that whoever imports an archive has: their layers are left out of it. For archives as destinations alone. They are read with the options of
+   * the source. Default: none.
+   */
+  readonly since?: readonly string[] | undefined;
   /** Further tags for the destination, a registry. */
   readonly additionalTags?: readonly string[] | undefined;
   readonly signal?: AbortSignal | undefined;

@@ -1,4 +1,5 @@
 import type { Digest } from '../digest/digest.ts';
+import type { LeftOutBlobs } from '../contract/blob-info.ts';
 import type { RequestObserver } from '../http/send/send.ts';
 import type { BlobInfoCache } from '../contract/blob-info-cache.ts';
 import type { EndpointOptions } from '../contract/endpoint-options.ts';
@@ -49,6 +50,8 @@ export interface ImageName {
   completedFrom(source: ImageName | undefined): ImageName;
   /** Whether standard input is read, or standard output written: then nothing else reads or writes it. Default false. */
   readonly usesStandardStreams?: boolean | undefined;
+  /** Whether blobs may be left out of what is written: see OpenDestinationOptions.leftOut. Default false. */
+  readonly mayLeaveOut?: boolean | undefined;
   /** Equal for two names of one place. */
   place(): Promise<string>;
 
@@ -90,4 +93,6 @@ export interface OpenDestinationOptions extends OpenOptions {
   readonly source: RepositoryName | undefined;
   /** Whether blobs that are there are hashed before they are reused. */
   readonly force: boolean;
+  /** What is not written, for who imports the image has it. Given to names that may leave out blobs alone. */
+  readonly leftOut?: LeftOutBlobs | undefined;
 }

@@ -42,24 +42,6 @@ test('marking is on again once the copy has ended, however it ends', () => {
   assert.equal(flags.at(-1), '--incremental-marking');
 });
 
-test('the young generation is collected every 8 MiB of a stream that is all that moves', () => {
-  let collections = 0;
-  const marking = new MarkingControl(
-    () => undefined,
-    () => () => (collections += 1),
-  );
-  const move = (mebibytes: number): void => {
-    for (let bytes = 0; bytes <= mebibytes; bytes += 1)
-      marking.show({ type: 'blob-progress', digest: one, bytes: bytes * 1024 * 1024 });
-  };
-  marking.show(started(one) as CopyEvent);
-  move(64);
-  assert.equal(collections, 0);
-  marking.show(stream(one, true) as CopyEvent);
-  move(64);
-  assert.equal(collections, 8);
-});
-
 function optimizedAfter(...sizes: readonly number[]): boolean {
   const flags: string[] = [];
   const optimizing = new OptimizingControl((flag) => flags.push(flag));

@@ -39,6 +39,13 @@ const anyImage: TestImage = buildIndex({
     platform,
   })),
 });
+/** One layer more. */
+const nextImage: TestImage = buildIndex({
+  images: platforms.map((platform) => ({
+    image: buildImage({ platform, layers: { count: 2, size: 2000 } }),
+    platform,
+  })),
+});
 /** Where cosign 2 keeps the signatures of that. */
 const signatureTag = `sha256-${digestHex(anyImage.manifest.digest)}.sig`;
 
@@ -90,7 +97,10 @@ const recipes: Readonly<Record<string, Expected | undefined>> = {
     env: { DOCKER_TOKEN: 'secret' },
     copied: ['registry.example.com/mirror/alpine:3.20'],
   },
-  'An air gap, by USB': { hosts: local, copied: ['registry.example.com/alpine:3.20'] },
+  'An air gap, by USB': {
+    hosts: local,
+    copied: ['registry.example.com/alpine:3.20', 'registry.example.com/alpine:3.21'],
+  },
   'Pipes: docker, podman, ssh': { hosts: local, copied: ['registry.example.com/app:1'] },
   'A private CA': { hosts: local, copied: ['registry.example.com/alpine:3.20'] },
   'A corporate proxy': { hosts: local, copied: ['registry.example.com/alpine:3.20'] },
@@ -112,8 +122,9 @@ describe('docs/recipes.md', { concurrency: 2 }, () => {
   let hub: TestRegistry;
   before(async () => {
     hub = await startRegistry();
-    for (const name of ['alpine', 'busybox'])
-      hub.seed(`library/${name}`, name === 'alpine' ? '3.20' : '1.36', anyImage);
+    hub.seed('library/alpine', '3.20', anyImage);
+    hub.seed('library/alpine', '3.21', nextImage);
+    hub.seed('library/busybox', '1.36', anyImage);
   });
   after(() => hub.close());
 

@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import type { BlobInfo, RawManifest, WaitOptions } from '../../contract/blob-info.ts';
+import type { BlobInfo, LeftOutBlobs, RawManifest, WaitOptions } from '../../contract/blob-info.ts';
 import { refuseTag } from '../../contract/errors.ts';
 import type {
   CurrentManifestOptions,
@@ -16,6 +16,7 @@ import { ImgcopyError, systemErrorCode } from '../../errors/imgcopy-error.ts';
 import { layoutBlobPath } from '../../manifest/image-layout.ts';
 import type { ArchiveToWrite } from './archive-form.ts';
 import { headOf, type SmallMember } from './archive-head.ts';
+import { leftOutOf } from './delta-mark.ts';
 import { presentArchive } from './present-archive.ts';
 import { findTarget, openTarget, type OpenTarget, type TargetFile } from './target-file.ts';
 import { TarWriter } from './tar-writer.ts';
@@ -29,6 +30,8 @@ export class ArchiveDestination implements ImageDestination {
   readonly onePlatform: boolean;
   readonly #options: ArchiveToWrite;
   readonly #blobs = new Set<Digest>();
+  /** Once the manifests are known, what is left out of the blobs that they name. */
+  #leftOut: LeftOutBlobs | undefined;
   #found: Promise<TargetFile> | undefined;
   #presence: Promise<ManifestPresence> | undefined;
   #target: OpenTarget | undefined;
@@ -38,6 +41,7 @@ export class ArchiveDestination implements ImageDestination {
     this.reference = options.reference;
     this.onePlatform = options.form === 'docker';
     this.#options = options;
+    this.#leftOut = options.known;
   }
 
   /** @throws ImgcopyError ERR_NOT_A_FILE, ERR_NO_DIRECTORY */
@@ -53,8 +57,9 @@ export class ArchiveDestination implements ImageDestination {
   }
 
   async expectManifests(manifests: readonly RawManifest[], { signal }: WaitOptions = {}): Promise<void> {
-    const { form, name } = this.#options;
-    const head = headOf({ form, name, manifests });
+    const { form, name, known } = this.#options;
+    this.#leftOut = leftOutOf(manifests, known);
+    const head = headOf({ form, name, manifests, leftOut: this.#leftOut });
     this.#target = await this.#unlessGone(openTarget(await this.#find(), { signal }));
     const writer = new TarWriter(this.#target.output, { signal });
     this.#writer = writer;
@@ -76,7 +81,8 @@ export class ArchiveDestination implements ImageDestination {
   }
 
   tryReusingBlobWithOptions({ digest, size }: BlobInfo): Promise<ReusedBlob> {
-    return Promise.resolve(this.#blobs.has(digest) ? { reused: true, digest, size } : { reused: false });
+    const isNotToBeWritten = this.#blobs.has(digest) || this.#leftOut?.digests.has(digest) === true;
+    return Promise.resolve(isNotToBeWritten ? { reused: true, digest, size } : { reused: false });
   }
 
   async putBlobWithOptions(

@@ -1,4 +1,4 @@
-import type { WaitOptions } from '../../contract/blob-info.ts';
+import type { LeftOutBlobs, WaitOptions } from '../../contract/blob-info.ts';
 import type { Archive } from './archive.ts';
 import type { ArchiveImage, WantedImage } from './archive-image.ts';
 
@@ -14,6 +14,8 @@ export interface ArchiveToWrite {
   readonly path: string | undefined;
   /** As the user named the image. */
   readonly reference: string;
+  /** What whoever reads the archive has already. Undefined where that is not known: then nothing is left out. */
+  readonly known?: LeftOutBlobs | undefined;
 }
 
 export interface OpenImageOptions extends WaitOptions {

@@ -1,12 +1,13 @@
-import type { RawManifest } from '../../contract/blob-info.ts';
+import type { LeftOutBlobs, RawManifest } from '../../contract/blob-info.ts';
 import { ImgcopyError } from '../../errors/imgcopy-error.ts';
 import type { Descriptor } from '../../manifest/descriptor.ts';
 import { INDEX_FILE, LAYOUT_FILE, LAYOUT_FILE_BYTES, layoutBlobPath } from '../../manifest/image-layout.ts';
 import type { ImageManifest } from '../../manifest/manifest.ts';
-import { MediaType } from '../../manifest/media-types.ts';
+import { isManifestType, MediaType } from '../../manifest/media-types.ts';
 import { parseManifest } from '../../manifest/parse-manifest.ts';
 import { localPlatform, matchPlatform } from '../../manifest/platform.ts';
 import type { ArchiveForm } from './archive-form.ts';
+import { DELTA_FILE, formatDeltaMark } from './delta-mark.ts';
 import { MANIFEST_FILE } from './saved-image.ts';
 
 /** A small member. */
@@ -22,6 +23,7 @@ export interface ArchiveContent {
   readonly name: string | undefined;
   /** The image's own first. */
   readonly manifests: readonly RawManifest[];
+  readonly leftOut: LeftOutBlobs | undefined;
 }
 
 /**
@@ -29,9 +31,11 @@ export interface ArchiveContent {
  * @throws ImgcopyError ERR_NOT_STORABLE (kind `usage`) for what docker cannot store.
  */
 export function headOf(content: ArchiveContent): readonly SmallMember[] {
-  const { manifests } = content;
+  const { manifests, leftOut } = content;
   return [
     { name: LAYOUT_FILE, bytes: LAYOUT_FILE_BYTES },
+    // Before the index, which is what a reader waits for.
+    ...(leftOut === undefined ? [] : [{ name: DELTA_FILE, bytes: formatDeltaMark(leftOut) }]),
     { name: INDEX_FILE, bytes: indexOf(content) },
     ...dockerList(content).map((bytes) => ({ name: MANIFEST_FILE, bytes })),
     ...manifests.map(({ digest, bytes }) => ({ name: layoutBlobPath(digest), bytes })),
@@ -41,6 +45,7 @@ export function headOf(content: ArchiveContent): readonly SmallMember[] {
 /** All that a manifest names but other manifests. */
 export function blobsOf({ bytes, mediaType }: RawManifest): readonly Descriptor[] {
   const manifest = parseManifest(bytes, mediaType);
+  if (manifest.kind === 'index') return manifest.manifests.filter((entry) => !isManifestType(entry.mediaType));
   if (manifest.kind !== 'image') return [];
   return manifest.config === undefined ? manifest.layers : [...manifest.layers, manifest.config];
 }

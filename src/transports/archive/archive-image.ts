@@ -1,4 +1,4 @@
-import type { RawManifest, WaitOptions } from '../../contract/blob-info.ts';
+import type { LeftOutBlobs, RawManifest, WaitOptions } from '../../contract/blob-info.ts';
 import { ContentMismatchError, type Digest, digestAlgorithm } from '../../digest/digest.ts';
 import {
   InvalidManifestError,
@@ -15,6 +15,8 @@ export interface ArchiveImage {
   readonly memberOf: (digest: Digest) => string | undefined;
   /** Whether some of the images that its index names were left out of the archive. */
   readonly isSparse?: boolean | undefined;
+  /** What the archive was made without. */
+  readonly leftOut?: LeftOutBlobs | undefined;
 }
 
 /** What of an archive is meant. Both: the image under this name, which must have this digest. */

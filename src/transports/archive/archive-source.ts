@@ -6,7 +6,7 @@ import {
   type RangeAnswer,
   type RangeSupport,
 } from '../../contract/blob-chunk-accessor.ts';
-import type { BlobInfo, RawManifest, WaitOptions } from '../../contract/blob-info.ts';
+import type { BlobInfo, LeftOutBlobs, RawManifest, WaitOptions } from '../../contract/blob-info.ts';
 import { refuseTag } from '../../contract/errors.ts';
 import type {
   BlobStream,
@@ -27,6 +27,7 @@ export class ArchiveSource implements ImageSource {
   readonly concurrency: Concurrency;
   readonly roundTripMs = 0;
   readonly onePlatform: boolean;
+  readonly leftOut: LeftOutBlobs | undefined;
   readonly rangeSupport: RangeSupport | undefined;
   readonly getBlobAt: ImageSource['getBlobAt'];
   readonly #archive: Archive;
@@ -38,6 +39,7 @@ export class ArchiveSource implements ImageSource {
     this.reference = reference;
     this.concurrency = archive.isStream ? 'serial' : 'parallel';
     this.onePlatform = image.isSparse ?? false;
+    this.leftOut = image.leftOut;
     this.#archive = archive;
     this.#image = image;
     if (archive.readRanges === undefined) return;
@@ -125,7 +127,10 @@ export class ArchiveSource implements ImageSource {
       code: 'ERR_BLOB_NOT_FOUND',
       kind: 'not-found',
       side: 'source',
-      hint: 'the archive is not complete; save the image again, or name a platform that it has with --platform',
+      hint:
+        this.leftOut?.digests.has(digest) === true
+          ? 'copy the image to a destination that has this blob, or write the archive again without --since'
+          : 'save the image again, for the archive is not complete, or name a platform that it has with --platform',
     });
   }
 

@@ -3,7 +3,7 @@ import type { ImageSource } from '../../contract/image-source.ts';
 import type { Digest } from '../../digest/digest.ts';
 import { placeOfPath } from '../../local/local-path.ts';
 import { checkNewName, formatLayoutName, parseLayoutName } from '../../reference/layout-name.ts';
-import type { ImageName, OpenOptions, Transport } from '../transport.ts';
+import type { ImageName, OpenDestinationOptions, OpenOptions, Transport } from '../transport.ts';
 import type { ArchiveForm } from './archive-form.ts';
 import { fullImageName, nameFromRegistry } from './image-name.ts';
 
@@ -50,6 +50,7 @@ interface NamedImage {
 class ArchiveName implements ImageName {
   readonly transport: string;
   readonly digest: Digest | undefined;
+  readonly mayLeaveOut = true;
   readonly #form: FileForm;
   readonly #path: string;
   readonly #image: NamedImage;
@@ -110,10 +111,10 @@ class ArchiveName implements ImageName {
     }
   }
 
-  async openDestination(): Promise<ImageDestination> {
+  async openDestination({ leftOut: known }: OpenDestinationOptions): Promise<ImageDestination> {
     const { ArchiveDestination } = await import('./archive-destination.ts');
     const { name } = this.#image;
-    return new ArchiveDestination({ form: this.#form, name, path: this.#path, reference: String(this) });
+    return new ArchiveDestination({ form: this.#form, name, path: this.#path, reference: String(this), known });
   }
 
   get usesStandardStreams(): boolean {

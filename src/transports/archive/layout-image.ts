@@ -14,6 +14,7 @@ import { InvalidManifestError, MAX_MANIFEST_BYTES } from '../../manifest/parse-m
 import { type Archive, readSmall } from './archive.ts';
 import { InvalidArchiveError } from './archive-error.ts';
 import { type ArchiveImage, readManifest, type WantedImage } from './archive-image.ts';
+import { readDeltaMark } from './delta-mark.ts';
 
 /**
  * Finds an image in an archive of an OCI image layout.
@@ -37,7 +38,7 @@ export async function openLayoutImage(
   const { digest, size, mediaType } = found?.descriptor ?? { digest: wanted.digest as Digest };
   const manifest = await readManifest(archive, layoutBlobPath(digest), { digest, size, mediaType }, options);
   if (manifest === undefined) throw lacksManifest(reference, digest);
-  return { manifest, memberOf: layoutBlobPath };
+  return { manifest, memberOf: layoutBlobPath, leftOut: await readDeltaMark(archive) };
 }
 
 /** Where a stream has not brought the file by now, the index has to do. */

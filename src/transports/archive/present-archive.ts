@@ -8,15 +8,16 @@ import { parseManifest } from '../../manifest/parse-manifest.ts';
 import { openRegularFile } from '../../local/regular-file.ts';
 import { type Archive, readSmall } from './archive.ts';
 import { openImage, type ArchiveToWrite } from './archive-form.ts';
-import { blobsOf, headOf } from './archive-head.ts';
+import { type ArchiveContent, blobsOf, headOf } from './archive-head.ts';
 import { readManifest } from './archive-image.ts';
+import { leftOutOf } from './delta-mark.ts';
 import { openArchiveFile } from './archive-file.ts';
 import type { TargetFile } from './target-file.ts';
 
 /** What an archive is that has the name of the one to write. One that is not exactly as it would be written is written again, whatever image it has. */
 export async function presentArchive(
   target: TargetFile,
-  { form, name, reference }: ArchiveToWrite,
+  { form, name, reference, known }: ArchiveToWrite,
 ): Promise<ManifestPresence> {
   const { path } = target;
   if (path === undefined || target.found?.isFile() !== true) return { state: 'absent' };
@@ -25,7 +26,9 @@ export async function presentArchive(
     const { manifest } = await openImage(form, archive, {}, { onWarning: () => undefined });
     const found = await allManifests(archive, manifest);
     const manifests = found && [...new Map(found.map((one) => [one.digest, one])).values()];
-    const isAsWritten = manifests !== undefined && (await isWhole(archive, form, name, manifests));
+    const isAsWritten =
+      manifests !== undefined &&
+      (await isWhole(archive, { form, name, manifests, leftOut: leftOutOf(manifests, known) }));
     return { state: 'present', manifest: { ...manifest, isToBeReplaced: !isAsWritten } };
   } catch (error) {
     if (error instanceof ImgcopyError) return { state: 'unknown', reason: error };
@@ -52,17 +55,14 @@ async function allManifests(
   return found;
 }
 
-async function isWhole(
-  archive: Archive,
-  form: ArchiveToWrite['form'],
-  name: string | undefined,
-  manifests: readonly RawManifest[],
-): Promise<boolean> {
-  for (const { name: member, bytes } of headOf({ form, name, manifests })) {
+async function isWhole(archive: Archive, content: ArchiveContent): Promise<boolean> {
+  const { manifests, leftOut } = content;
+  for (const { name: member, bytes } of headOf(content)) {
     const found = await readSmall(archive, member, { tooLarge: () => new Error('unreachable') });
     if (found?.equals(bytes) !== true) return false;
   }
   for (const { digest, size } of manifests.flatMap(blobsOf)) {
+    if (leftOut?.digests.has(digest) === true) continue;
     if ((await archive.sizeOf(layoutBlobPath(digest))) !== size) return false;
   }
   return true;

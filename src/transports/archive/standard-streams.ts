@@ -3,7 +3,7 @@ import type { ImageSource } from '../../contract/image-source.ts';
 import { type Digest, isDigest } from '../../digest/digest.ts';
 import { ImgcopyError } from '../../errors/imgcopy-error.ts';
 import { InvalidReferenceError } from '../../reference/reference-errors.ts';
-import type { ImageName, OpenOptions, Transport } from '../transport.ts';
+import type { ImageName, OpenDestinationOptions, OpenOptions, Transport } from '../transport.ts';
 import { nameFromRegistry } from './image-name.ts';
 
 /** Archives in pipes: standard input, and standard output. */
@@ -28,6 +28,7 @@ let places = 0;
 class StandardStream implements ImageName {
   readonly transport = '-';
   readonly usesStandardStreams = true;
+  readonly mayLeaveOut = true;
   readonly digest: Digest | undefined;
   /** Of the image that is written, in full. */
   readonly #name: string | undefined;
@@ -75,10 +76,11 @@ class StandardStream implements ImageName {
     }
   }
 
-  async openDestination(): Promise<ImageDestination> {
+  async openDestination({ leftOut: known }: OpenDestinationOptions): Promise<ImageDestination> {
     if (process.stdout.isTTY) throw isTerminal();
     const { ArchiveDestination } = await import('./archive-destination.ts');
-    return new ArchiveDestination({ form: 'stream', name: this.#name, path: undefined, reference: String(this) });
+    const name = this.#name;
+    return new ArchiveDestination({ form: 'stream', name, path: undefined, reference: String(this), known });
   }
 }
 
