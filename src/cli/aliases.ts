@@ -62,7 +62,7 @@ const INSTEAD: readonly (readonly [names: readonly string[], instead: string])[]
   [['--registries.d'], 'use --referrers to copy signatures in the registry; those on another server are not read'],
   [
     ['--daemon-host', '--src-daemon-host', '--dest-daemon-host'],
-    'go through an archive: docker save and docker load write and read what docker-archive:FILE names',
+    'use a pipe: docker save IMAGE | imgcopy - DST, or imgcopy SRC - | docker load',
   ],
   [
     ['--shared-blob-dir', '--src-shared-blob-dir', '--dest-shared-blob-dir'],

@@ -38,7 +38,7 @@ const inputs: readonly BadInput[] = [
     tells: [
       /unknown transport "docker-daemon:" in "docker-daemon:image:1"/,
       /supported are docker:\/\/.*dir:.*oci:/,
-      /hint: convert it first: skopeo copy docker-daemon:image:1 dir:/,
+      /hint: use a pipe: docker save image:1 \| imgcopy - DST/,
     ],
   },
   {
