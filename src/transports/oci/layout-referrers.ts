@@ -21,20 +21,36 @@ export interface ListedLayout {
   readonly images: readonly LayoutImage[];
 }
 
-/**
- * What refers to a manifest: by the index under its referrers tag, as regctl and imgcopy keep it, and by manifests without a name whose subject it is, as
- * oras does.
- */
-export async function findReferrers(layout: ListedLayout, subject: Digest): Promise<readonly Descriptor[]> {
-  const index = await readReferrersIndex(layout, subject);
-  const tagged = index === undefined ? [] : (parseReferrersIndex(index)?.manifests ?? []);
-  const nameless: Descriptor[] = [];
-  for (const { descriptor } of layout.images.filter(({ name }) => name === undefined)) {
-    const stored = await readLayoutManifest(layout.directory, descriptor);
-    const referrer = stored && asReferrer(stored.raw, stored.manifest);
-    if (referrer?.subject === subject) nameless.push(referrer.descriptor);
+/** What refers to the manifests of a layout, as it was when it was opened. */
+export class LayoutReferrers {
+  readonly #layout: ListedLayout;
+  #nameless: Promise<ReadonlyMap<Digest, readonly Descriptor[]>> | undefined;
+
+  constructor(layout: ListedLayout) {
+    this.#layout = layout;
   }
-  return [...new Map([...tagged, ...nameless].map((one) => [one.digest, one])).values()];
+
+  /** By the index under its referrers tag, as regctl and imgcopy keep it, and by manifests without a name whose subject it is, as oras does. */
+  async of(subject: Digest): Promise<readonly Descriptor[]> {
+    const index = await readReferrersIndex(this.#layout, subject);
+    const tagged = index === undefined ? [] : (parseReferrersIndex(index)?.manifests ?? []);
+    const nameless = (await (this.#nameless ??= readNameless(this.#layout))).get(subject) ?? [];
+    return [...new Map([...tagged, ...nameless].map((one) => [one.digest, one])).values()];
+  }
+}
+
+/** The manifests without a name that have a subject, by that. Each is read once, whatever number of manifests is asked about. */
+async function readNameless({ directory, images }: ListedLayout): Promise<ReadonlyMap<Digest, readonly Descriptor[]>> {
+  const found = new Map<Digest, Descriptor[]>();
+  for (const { descriptor } of images.filter(({ name }) => name === undefined)) {
+    const stored = await readLayoutManifest(directory, descriptor);
+    const referrer = stored && asReferrer(stored.raw, stored.manifest);
+    if (referrer === undefined) continue;
+    const others = found.get(referrer.subject);
+    if (others === undefined) found.set(referrer.subject, [referrer.descriptor]);
+    else others.push(referrer.descriptor);
+  }
+  return found;
 }
 
 /**

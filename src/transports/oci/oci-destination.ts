@@ -43,7 +43,7 @@ import type {
   UploadedBlob,
 } from '../../contract/image-destination.ts';
 import { hasLayoutFile, layoutPlace, readIndexFile, readLayoutManifest } from './layout-files.ts';
-import { findReferrers, type ListedLayout, withReferrers } from './layout-referrers.ts';
+import { LayoutReferrers, type ListedLayout, withReferrers } from './layout-referrers.ts';
 import { checkNewName, formatLayoutName, type LayoutName } from '../../reference/layout-name.ts';
 
 /** What the directory may hold, and what shows that it is a layout. */
@@ -89,10 +89,12 @@ export class OciDestination implements ImageDestination {
   readonly #manifests = new Map<Digest, RawManifest>();
   readonly #listed: ImageToList[] = [];
   /** To be listed by the commit among what refers to their subjects. */
-  readonly #referrers = new Map<Digest, readonly Referrer[]>();
+  readonly #referrers = new Map<Digest, Referrer[]>();
   #unbegun: ReadableLayout | undefined;
   #begun: (ReadableLayout & { readonly target: TargetDirectory }) | undefined;
   #images: Promise<readonly LayoutImage[]> | undefined;
+  /** Those that were there before. */
+  #listedReferrers: LayoutReferrers | undefined;
 
   constructor(name: LayoutName, { force = false }: OciDestinationOptions) {
     this.reference = `oci:${formatLayoutName(name)}`;
@@ -188,7 +190,9 @@ export class OciDestination implements ImageDestination {
   noteReferrer(manifest: RawManifest): void {
     const referrer = asReferrer(manifest, parseManifest(manifest.bytes, manifest.mediaType));
     if (referrer === undefined) return;
-    this.#referrers.set(referrer.subject, [...(this.#referrers.get(referrer.subject) ?? []), referrer]);
+    const others = this.#referrers.get(referrer.subject);
+    if (others === undefined) this.#referrers.set(referrer.subject, [referrer]);
+    else others.push(referrer);
   }
 
   async heldReferrers(
@@ -198,9 +202,10 @@ export class OciDestination implements ImageDestination {
   ): Promise<ReadonlySet<Digest>> {
     signal?.throwIfAborted();
     const { path: directory } = this.#readable;
-    const listed = await findReferrers({ directory, images: await this.#listedImages() }, subject);
+    this.#listedReferrers ??= new LayoutReferrers({ directory, images: await this.#listedImages() });
+    const wanted = new Set(referrers);
     const held = new Set<Digest>();
-    for (const entry of listed.filter(({ digest }) => referrers.includes(digest))) {
+    for (const entry of (await this.#listedReferrers.of(subject)).filter(({ digest }) => wanted.has(digest))) {
       const read = (): Promise<StoredManifest | undefined> => readLayoutManifest(directory, entry);
       if ((await imagePresence(layoutPlace(directory), read)).state === 'present') held.add(entry.digest);
     }

@@ -26,7 +26,7 @@ import { LocalBlobStore } from '../../local/blob-store.ts';
 import { resolveLocalPath } from '../../local/local-path.ts';
 import { listImageDirectory } from '../../local/source-directory.ts';
 import { hasLayoutFile, type KnownManifest, manifestPath, readIndexFile, readLayoutManifest } from './layout-files.ts';
-import { findReferrers } from './layout-referrers.ts';
+import { LayoutReferrers } from './layout-referrers.ts';
 import type { Descriptor } from '../../manifest/descriptor.ts';
 import { formatLayoutName, type LayoutName } from '../../reference/layout-name.ts';
 
@@ -68,6 +68,7 @@ export class OciSource implements ImageSource {
   readonly #blobs: LocalBlobStore;
   readonly #manifest: RawManifest;
   readonly #others = new Map<Digest, Promise<RawManifest>>();
+  readonly #referrers: LayoutReferrers;
 
   constructor(name: string, layout: OpenLayout, manifest: RawManifest) {
     this.reference = `oci:${name}`;
@@ -76,6 +77,7 @@ export class OciSource implements ImageSource {
     this.#blobs = new LocalBlobStore({ directory, fileOf: layoutBlobPath, reference: this.reference });
     this.rangeSupport = this.#blobs.ranges.rangeSupport;
     this.#manifest = manifest;
+    this.#referrers = new LayoutReferrers(layout);
   }
 
   getManifestDigest(): Promise<Digest> {
@@ -91,7 +93,7 @@ export class OciSource implements ImageSource {
 
   async *listReferrers(subject: Digest, { signal }: ListReferrersOptions = {}): AsyncGenerator<Descriptor> {
     signal?.throwIfAborted();
-    yield* await findReferrers(this.#layout, subject);
+    yield* await this.#referrers.of(subject);
   }
 
   findTags(tags: readonly string[]): Promise<readonly string[]> {

@@ -1,14 +1,18 @@
 import assert from 'node:assert/strict';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { createCopier } from '../../../src/index.ts';
 import { parseReferrersIndex, referrersTag } from '../../../src/manifest/referrers-index.ts';
-import { buildArtifact, buildImage } from '../../support/images.ts';
+import type { Digest } from '../../../src/digest/digest.ts';
+import { layoutBlobPath } from '../../../src/manifest/image-layout.ts';
+import { openOciSource } from '../../../src/transports/oci/oci-source.ts';
+import { buildArtifact, buildImage, type TestImage } from '../../support/images.ts';
 import { requireTool, runTool } from '../../support/real-tools.ts';
 import { startRegistry } from '../../support/registry.ts';
 import { at, openHome, TestCopier } from '../../library/test-copier.ts';
 import { index, referrers, seedSigned } from '../../library/signed-image.ts';
-import { holdsBlobsOf, listedIn, writeLayout } from './layout-directory.ts';
+import { holdsBlobsOf, listedIn, writeLayout, type NamedImage } from './layout-directory.ts';
 
 const all = Object.values(referrers);
 
@@ -62,6 +66,34 @@ test('what another tool lists without a name is found by its subject', async (t)
   const { referrers: copied } = await copier.copy(`oci:${lay}`, at(to, 'copy:1'), { referrers: true });
   assert.equal(copied?.copied, 1);
   assert.ok(to.manifest('copy', sbom.manifest.digest));
+});
+
+test('manifests without a name are read once, whatever number of manifests is asked about', async (t) => {
+  const home = await openHome(t);
+  const lay = join(home.path, 'lay');
+  const pairs = [1000, 2000, 3000].map((size) => {
+    const image = buildImage({ layers: { count: 1, size } });
+    const subject = image.manifest;
+    return { image, sbom: buildArtifact({ artifactType: 'application/spdx+json', files: { a: 'b' }, subject }) };
+  });
+  await writeLayout(
+    lay,
+    ...pairs.flatMap(({ image, sbom }, position): NamedImage[] => [
+      [`${position}`, image],
+      [undefined, sbom],
+    ]),
+  );
+  await using source = await openOciSource({ path: lay, name: '1', digest: undefined });
+  const asked = async ({ manifest }: TestImage): Promise<readonly Digest[]> => {
+    const found: Digest[] = [];
+    for await (const { digest } of source.listReferrers(manifest.digest)) found.push(digest);
+    return found;
+  };
+  for (const { sbom } of pairs) {
+    assert.deepEqual(await asked(sbom), []);
+    await rm(join(lay, layoutBlobPath(sbom.manifest.digest)));
+  }
+  for (const { image, sbom } of pairs) assert.deepEqual(await asked(image), [sbom.manifest.digest]);
 });
 
 test('an index of referrers keeps what others wrote there', async (t) => {
