@@ -168,9 +168,9 @@ export interface ImageDestination extends AsyncDisposable {
   readonly onePlatform?: boolean | undefined;
 
   /**
-   * Makes and locks what has to be there before anything is written. Called once, for a source that exists, before anything else is asked. Opening a
-   * destination makes and locks nothing. Absent where there is nothing to begin with. Where nothing is to be written, it is not called at all: what only
-   * asks (`currentManifest`, a probe, `planBlobPartial`) has to do without.
+   * Makes and locks what has to be there before anything is written. Called once, for a source that exists, before the image is compared with what is
+   * there (`currentManifest`). Opening a destination makes and locks nothing. Absent where there is nothing to begin with. Where nothing is to be
+   * written, it is not called at all: what only asks (`currentManifest`, a probe, `planBlobPartial`) has to do without.
    */
   begin?(options?: WaitOptions): Promise<void>;
 
@@ -181,8 +181,8 @@ export interface ImageDestination extends AsyncDisposable {
   currentManifest(options?: CurrentManifestOptions): Promise<ManifestPresence>;
 
   /**
-   * All manifests of the image, each before those that it names, its own first. Called once, before the first blob, where any is to be copied. Absent:
-   * the manifests need not be known before `putManifest`.
+   * Gives all manifests of the image, each before those that it names, its own first. Called once, after `begin`, where the image's content is copied:
+   * before the first blob. Not called where it is enough to write a name. Absent where the manifests need not be known before `putManifest`.
    */
   expectManifests?(manifests: readonly RawManifest[], options?: WaitOptions): Promise<void>;
 
