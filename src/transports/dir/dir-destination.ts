@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { LocalBlobStore, type StoredPlanInput } from '../../local/blob-store.ts';
+import { LocalBlobLadder } from '../../local/blob-ladder.ts';
+import { LocalBlobStore } from '../../local/blob-store.ts';
 import { replaceFile } from '../../local/durable-files.ts';
 import { ContentMismatchError, type Digest, digestAlgorithm } from '../../digest/digest.ts';
 import { manifestDigest } from '../../manifest/parse-manifest.ts';
 import { OldLayers } from '../../partial/plan/old-layers.ts';
-import { planOrNone } from '../../partial/plan/partial-plan.ts';
 import type { BlobChunkAccessor } from '../../contract/blob-chunk-accessor.ts';
 import { refuseTag } from '../../contract/errors.ts';
 import type { BlobInfo, RawManifest, WaitOptions } from '../../contract/blob-info.ts';
@@ -65,8 +65,7 @@ export function openDirDestination(path: string, options: DirDestinationOptions 
 interface ReadableDirectory {
   /** Absolute. */
   readonly path: string;
-  readonly blobs: LocalBlobStore;
-  readonly oldLayers: OldLayers;
+  readonly ladder: LocalBlobLadder;
 }
 
 /** A directory that was made and locked. */
@@ -122,22 +121,16 @@ export class DirDestination implements ImageDestination {
     return await this.#current;
   }
 
-  async tryReusingBlobWithOptions(info: BlobInfo, { signal }: TryReusingBlobOptions): Promise<ReusedBlob> {
-    signal?.throwIfAborted();
-    const { digest, size } = info;
-    const { blobs } = this.#readable;
-    if (!(await blobs.has(info))) return { reused: false };
-    if (this.#force && !(await blobs.isSound(info, { signal }))) return { reused: false };
-    return { reused: true, digest, size };
+  tryReusingBlobWithOptions(info: BlobInfo, options: TryReusingBlobOptions): Promise<ReusedBlob> {
+    return this.#readable.ladder.tryReusingBlobWithOptions(info, options);
   }
 
-  async planBlobPartial(
+  planBlobPartial(
     accessor: BlobChunkAccessor,
     info: BlobInfo,
     options: PutBlobPartialOptions,
   ): Promise<PartialPlan | undefined> {
-    options.signal?.throwIfAborted();
-    return await planOrNone(this.#readable.blobs.plan(this.#planInput(accessor, info, options)));
+    return this.#readable.ladder.planBlobPartial(accessor, info, options);
   }
 
   async putBlobPartial(
@@ -145,26 +138,20 @@ export class DirDestination implements ImageDestination {
     info: BlobInfo,
     options: PutBlobPartialOptions & { readonly plan?: PartialPlan | undefined },
   ): Promise<PartialBlob> {
-    const { cache, plan, signal } = options;
-    signal?.throwIfAborted();
-    const { digest, size } = info;
-    const { blobs, version } = this.#written;
-    await version.raiseTo(versionFor([blobFileName(digest)]));
-    const { tail, ...reuse } = await blobs.assemble({ ...this.#planInput(accessor, info, options), plan });
-    if (tail !== undefined) cache?.recordChunkedBlob({ digest, size, format: tail.format });
-    return { digest, size, ...reuse };
+    const { ladder, version } = this.#written;
+    await version.raiseTo(versionFor([blobFileName(info.digest)]));
+    return await ladder.putBlobPartial(accessor, info, options);
   }
 
-  async putBlobWithOptions(stream: Readable, info: PutBlobInfo, { signal }: PutBlobOptions): Promise<UploadedBlob> {
+  async putBlobWithOptions(stream: Readable, info: PutBlobInfo, options: PutBlobOptions): Promise<UploadedBlob> {
+    const { ladder, version } = this.#written;
     try {
-      signal?.throwIfAborted();
-      const { digest } = info;
-      const { blobs, version } = this.#written;
-      await version.raiseTo(versionFor(digest === undefined ? [] : [blobFileName(digest)]));
-      return await blobs.write(stream, info, { signal });
-    } finally {
+      await version.raiseTo(versionFor(info.digest === undefined ? [] : [blobFileName(info.digest)]));
+    } catch (error) {
       stream.destroy();
+      throw error;
     }
+    return await ladder.putBlobWithOptions(stream, info, options);
   }
 
   async putManifest(manifest: RawManifest, { instanceDigest, tag, signal }: PutManifestOptions = {}): Promise<void> {
@@ -211,19 +198,14 @@ export class DirDestination implements ImageDestination {
     await this.#begun?.target[Symbol.asyncDispose]();
   }
 
-  #planInput(accessor: BlobChunkAccessor, info: BlobInfo, options: PutBlobPartialOptions): StoredPlanInput {
-    const { memory, signal } = options;
-    return { accessor, info, candidates: () => this.#readable.oldLayers.find(info, options), memory, signal };
-  }
-
   #readableAt(path: string): ReadableDirectory {
     const oldLayers = new OldLayers(
       () => readImageManifest(path).then((stored) => (stored === undefined ? [] : [stored.raw])),
       ({ digest }) => this.#instance(digest),
       undefined,
     );
-    const { reference } = this;
-    return { path, blobs: new LocalBlobStore({ directory: path, fileOf: blobFileName, reference }), oldLayers };
+    const blobs = new LocalBlobStore({ directory: path, fileOf: blobFileName, reference: this.reference });
+    return { path, ladder: new LocalBlobLadder({ blobs, oldLayers, force: this.#force }) };
   }
 
   /** Before it is begun, it can be asked what it holds. */

@@ -4,7 +4,8 @@ import type { Readable } from 'node:stream';
 import { ContentMismatchError, type Digest, digestAlgorithm, digestHex } from '../../digest/digest.ts';
 import { ImgcopyError } from '../../errors/imgcopy-error.ts';
 import { makeDirectory } from '../../io/make-directory.ts';
-import { LocalBlobStore, type StoredPlanInput } from '../../local/blob-store.ts';
+import { LocalBlobLadder } from '../../local/blob-ladder.ts';
+import { LocalBlobStore } from '../../local/blob-store.ts';
 import { waitForLock, whileLocked } from '../../local/directory-lock.ts';
 import { onDisk } from '../../local/disk-error.ts';
 import { isStagedName, replaceFile, syncDirectory } from '../../local/durable-files.ts';
@@ -25,7 +26,6 @@ import {
 import { manifestDigest, parseManifest } from '../../manifest/parse-manifest.ts';
 import { asReferrer, type Referrer, referrersTag } from '../../manifest/referrers-index.ts';
 import { OldLayers } from '../../partial/plan/old-layers.ts';
-import { planOrNone } from '../../partial/plan/partial-plan.ts';
 import type { BlobChunkAccessor } from '../../contract/blob-chunk-accessor.ts';
 import type { BlobInfo, RawManifest, WaitOptions } from '../../contract/blob-info.ts';
 import type {
@@ -72,8 +72,7 @@ export function openOciDestination(name: LayoutName, options: OciDestinationOpti
 interface ReadableLayout {
   /** Absolute. */
   readonly path: string;
-  readonly blobs: LocalBlobStore;
-  readonly oldLayers: OldLayers;
+  readonly ladder: LocalBlobLadder;
 }
 
 export class OciDestination implements ImageDestination {
@@ -131,45 +130,28 @@ export class OciDestination implements ImageDestination {
     return await current;
   }
 
-  async tryReusingBlobWithOptions(info: BlobInfo, { signal }: TryReusingBlobOptions): Promise<ReusedBlob> {
-    signal?.throwIfAborted();
-    const { digest, size } = info;
-    const { blobs } = this.#readable;
-    if (!(await blobs.has(info))) return { reused: false };
-    if (this.#force && !(await blobs.isSound(info, { signal }))) return { reused: false };
-    return { reused: true, digest, size };
+  tryReusingBlobWithOptions(info: BlobInfo, options: TryReusingBlobOptions): Promise<ReusedBlob> {
+    return this.#readable.ladder.tryReusingBlobWithOptions(info, options);
   }
 
-  async planBlobPartial(
+  planBlobPartial(
     accessor: BlobChunkAccessor,
     info: BlobInfo,
     options: PutBlobPartialOptions,
   ): Promise<PartialPlan | undefined> {
-    options.signal?.throwIfAborted();
-    return await planOrNone(this.#readable.blobs.plan(this.#planInput(accessor, info, options)));
+    return this.#readable.ladder.planBlobPartial(accessor, info, options);
   }
 
-  async putBlobPartial(
+  putBlobPartial(
     accessor: BlobChunkAccessor,
     info: BlobInfo,
     options: PutBlobPartialOptions & { readonly plan?: PartialPlan | undefined },
   ): Promise<PartialBlob> {
-    const { cache, plan, signal } = options;
-    signal?.throwIfAborted();
-    const { digest, size } = info;
-    const { blobs } = this.#written;
-    const { tail, ...reuse } = await blobs.assemble({ ...this.#planInput(accessor, info, options), plan });
-    if (tail !== undefined) cache?.recordChunkedBlob({ digest, size, format: tail.format });
-    return { digest, size, ...reuse };
+    return this.#written.ladder.putBlobPartial(accessor, info, options);
   }
 
-  async putBlobWithOptions(stream: Readable, info: PutBlobInfo, { signal }: PutBlobOptions): Promise<UploadedBlob> {
-    try {
-      signal?.throwIfAborted();
-      return await this.#written.blobs.write(stream, info, { signal });
-    } finally {
-      stream.destroy();
-    }
+  putBlobWithOptions(stream: Readable, info: PutBlobInfo, options: PutBlobOptions): Promise<UploadedBlob> {
+    return this.#written.ladder.putBlobWithOptions(stream, info, options);
   }
 
   async putManifest(manifest: RawManifest, { instanceDigest, tag, signal }: PutManifestOptions = {}): Promise<void> {
@@ -243,11 +225,6 @@ export class OciDestination implements ImageDestination {
     this.#referrers.clear();
   }
 
-  #planInput(accessor: BlobChunkAccessor, info: BlobInfo, options: PutBlobPartialOptions): StoredPlanInput {
-    const { memory, signal } = options;
-    return { accessor, info, candidates: () => this.#readable.oldLayers.find(info, options), memory, signal };
-  }
-
   #readableAt(path: string): ReadableLayout {
     const blobs = new LocalBlobStore({
       directory: path,
@@ -260,7 +237,7 @@ export class OciDestination implements ImageDestination {
       (entry) => this.#instance(entry),
       undefined,
     );
-    return { path, blobs, oldLayers };
+    return { path, ladder: new LocalBlobLadder({ blobs, oldLayers, force: this.#force }) };
   }
 
   /** Before it is begun, it can be asked what it holds. */
