@@ -76,7 +76,7 @@ export const statuses: string = `## Exit statuses
 | 2 | wrong usage, or a destination that asks for another digest |
 | 3 | the source image, tag or platform does not exist |
 | 4 | denied (401, 403); Docker Hub and GHCR also answer like this for what does not exist |
-| 5 | what arrived is not what its digest says |
+| 5 | what arrived is not what its digest says; \`verify\`: something is missing or wrong |
 | 6 | still rate limited after all retries |
 | 130, 143 | interrupted, terminated |
 | 141 | the program that reads standard output, or a named pipe, has stopped reading |`;

@@ -7,6 +7,7 @@ export {
   inspectImage,
   listReferrers,
   listTags,
+  verifyImage,
   type Copier,
 } from './library/copier.ts';
 export type {
@@ -20,6 +21,8 @@ export type {
   QuestionOptions,
   ReferrersOptions,
 } from './library/options.ts';
+export type { VerifyOptions, VerifyResult } from './library/verify.ts';
+export type { ImageFault } from './copy/verify-image.ts';
 export type { EndpointOptions } from './contract/endpoint-options.ts';
 export type { Referrer } from './copy/referrers.ts';
 export type { PartialMode } from './copy/copy-run.ts';

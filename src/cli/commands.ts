@@ -4,6 +4,8 @@ import {
   authFileOptions,
   credentialOptions,
   debugOption,
+  jobsOption,
+  limitRateOption,
   ONE_REGISTRY,
   patienceOptions,
   registriesOptions,
@@ -13,6 +15,7 @@ import type { CommandContext } from './command-context.ts';
 import { imageForms, repositoryForms } from './help.ts';
 import { collect, parseOnePlatform } from './option-values.ts';
 import type { InspectFlags, QueryFlags, ReferrersFlags } from './query-commands.ts';
+import type { VerifyFlags } from './verify-command.ts';
 import type { LoginFlags } from './login-command.ts';
 
 /** Adds the commands beside copy. */
@@ -47,16 +50,35 @@ function addQueryCommands(program: Command, context: CommandContext): void {
     )
     .argument('<ref>', imageForms(context.transports))
     .addOption(platformOption())
-    .addOption(
-      new Option(
-        '--referrers-type <type>',
-        'only this artifact type (repeatable; * and ? match); sig, att and sbom are the tags of cosign',
-      ).argParser(collect),
-    )
+    .addOption(referrersTypeOption())
     .addOption(new Option('--json', 'print one JSON object'))
     .action(async (reference: string, flags: ReferrersFlags) => {
       const { runReferrers } = await import('./query-commands.ts');
       await runReferrers(reference, flags, context);
+    });
+  const verify = program
+    .command('verify')
+    .summary('check that an image is whole')
+    .description(
+      'Checks that an image is whole: every manifest is there with its digest, every blob with its size. What is missing or wrong is printed, one per line, and the exit status is 5.',
+    )
+    .argument('<ref>', imageForms(context.transports))
+    .addOption(platformOption())
+    .addOption(new Option('--deep', 'read every blob, and check it against its digest'))
+    .addOption(new Option('-r, --referrers', 'also check what refers to the image and its instances'))
+    .addOption(referrersTypeOption())
+    .addOption(
+      new Option(
+        '--same-as <ref>',
+        'also check that it is the same image as this one; with -r, that nothing is missing of what refers to that. --creds and its kin are not sent to another registry',
+      ),
+    )
+    .addOption(jobsOption('how many blobs to read at the same time'))
+    .addOption(limitRateOption('bytes per second for all downloads together, e.g. 10M or 512K'))
+    .addOption(new Option('--json', 'print one JSON object'))
+    .action(async (reference: string, flags: VerifyFlags) => {
+      const { runVerify } = await import('./verify-command.ts');
+      await runVerify(reference, flags, context);
     });
   const tags = program
     .command('tags')
@@ -78,7 +100,7 @@ function addQueryCommands(program: Command, context: CommandContext): void {
       const { runDigest } = await import('./query-commands.ts');
       await runDigest(reference, flags, context);
     });
-  for (const command of [inspect, referrers, tags, digest]) {
+  for (const command of [inspect, referrers, verify, tags, digest]) {
     addOptions(command, 'Credentials:', credentialOptions(ONE_REGISTRY));
     addConnectionOptions(command);
   }
@@ -164,6 +186,13 @@ function addConnectionOptions(command: Command): void {
     ...patienceOptions(),
     debugOption(),
   ]);
+}
+
+function referrersTypeOption(): Option {
+  return new Option(
+    '--referrers-type <type>',
+    'only this artifact type (repeatable; * and ? match); sig, att and sbom are the tags of cosign',
+  ).argParser(collect);
 }
 
 function platformOption(): Option {

@@ -1,5 +1,12 @@
 import { Option, type Command } from 'commander';
-import { parseBoolean, parseCount, parseDuration, parsePositiveDuration } from './option-values.ts';
+import {
+  parseBoolean,
+  parseByteRate,
+  parseCount,
+  parseDuration,
+  parsePositive,
+  parsePositiveDuration,
+} from './option-values.ts';
 
 /** What a choice of sides is called in help: the prefix of the option's name, and whom it is for. */
 export interface OptionSide {
@@ -91,6 +98,14 @@ export function patienceOptions(): readonly Option[] {
       .default(undefined, 'no limit')
       .argParser(parsePositiveDuration),
   ];
+}
+
+export function jobsOption(description: string): Option {
+  return new Option('-j, --jobs <n>', description).default(undefined, '16').argParser(parsePositive);
+}
+
+export function limitRateOption(description: string): Option {
+  return new Option('--limit-rate <bytes>', description).default(undefined, 'no limit').argParser(parseByteRate);
 }
 
 export function debugOption(): Option {

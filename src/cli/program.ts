@@ -8,11 +8,13 @@ import {
   BOTH_SIDES,
   credentialOptions,
   debugOption,
+  jobsOption,
+  limitRateOption,
   patienceOptions,
   registriesOptions,
   tlsOptions,
 } from './options.ts';
-import { collect, collectPlatforms, parseByteRate, parsePositive } from './option-values.ts';
+import { collect, collectPlatforms, parseByteRate } from './option-values.ts';
 import type { CopyFlags } from './copy-command.ts';
 
 export interface ProgramOptions {
@@ -109,15 +111,8 @@ function imageOptions(): readonly Option[] {
 
 function transferOptions(): readonly Option[] {
   return [
-    new Option('-j, --jobs <n>', 'how many blobs to copy at the same time')
-      .default(undefined, '16')
-      .argParser(parsePositive),
-    new Option(
-      '--limit-rate <bytes>',
-      'bytes per second for all downloads together, and for all uploads, e.g. 10M or 512K',
-    )
-      .default(undefined, 'no limit')
-      .argParser(parseByteRate),
+    jobsOption('how many blobs to copy at the same time'),
+    limitRateOption('bytes per second for all downloads together, and for all uploads, e.g. 10M or 512K'),
     new Option(
       '--min-rate <bytes>',
       'bytes per second, over a minute, below which a source counts as stalled; 0 turns this off, and so does --limit-rate',

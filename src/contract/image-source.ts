@@ -78,7 +78,10 @@ export interface ImageSource extends AsyncDisposable {
    */
   getManifest(options?: GetManifestOptions): Promise<RawManifest>;
 
-  /** The size of a blob whose manifest does not tell it (schema 1), in bytes. Absent where there are no such manifests. */
+  /**
+   * The size of a blob that is there, in bytes: by a HEAD, or a look at its file. Absent where only its bytes can tell.
+   * @throws ImgcopyError of kind `not-found` where the blob is missing, ERR_BLOB_SIZE where the place does not tell its size.
+   */
   getBlobSize?(digest: Digest, options?: WaitOptions): Promise<number>;
 
   /** The signatures stored beside the image, each as its file's bytes. Absent where the transport cannot store them. */

@@ -1,7 +1,6 @@
 import type { Digest } from '../digest/digest.ts';
 import { duringOperation, ImgcopyError, type Side } from '../errors/imgcopy-error.ts';
 import { Semaphore } from '../io/semaphore.ts';
-import { parseManifest } from '../manifest/parse-manifest.ts';
 import type { RawManifest } from '../contract/blob-info.ts';
 import type { PutManifestOptions } from '../contract/image-destination.ts';
 import type { ImageSource } from '../contract/image-source.ts';
@@ -10,7 +9,7 @@ import { copyManifestTree, putReadyManifest } from './copy-manifest.ts';
 import type { CopyRun, PreparedRun } from './copy-run.ts';
 import { ManifestReader } from './manifest-reader.ts';
 import { readManifestTree } from './manifest-tree.ts';
-import { findReferrers, manifestDigests, type Referrer, type ReferrerSelection } from './referrers.ts';
+import { findReferrers, manifestDigests, refersTo, type Referrer, type ReferrerSelection } from './referrers.ts';
 
 /** How many are copied at the same time; their blobs wait in the pool as all others. */
 const REFERRERS_IN_FLIGHT = 32;
@@ -164,11 +163,6 @@ async function isTagDone(
   if (presence.manifest.digest === digest) return force !== true;
   if (noClobber) emit({ type: 'warning', message: `tag ${tag} exists with other content, and stays as it is` });
   return noClobber ?? false;
-}
-
-function refersTo({ bytes, mediaType }: RawManifest, subject: Digest): boolean {
-  const manifest = parseManifest(bytes, mediaType);
-  return manifest.kind !== 'schema1' && manifest.subject?.digest === subject;
 }
 
 /** The copy has another digest than the source's index, so what refers to that would refer to nothing. */

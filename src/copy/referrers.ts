@@ -85,6 +85,12 @@ export async function manifestDigests(
   return [...new Set(await collect(raw, 0))];
 }
 
+/** What is listed as a referrer need not be one. */
+export function refersTo({ bytes, mediaType }: RawManifest, subject: Digest): boolean {
+  const manifest = parseManifest(bytes, mediaType);
+  return manifest.kind !== 'schema1' && manifest.subject?.digest === subject;
+}
+
 class Finder {
   readonly #image: ReadableImage;
   readonly #patterns: readonly RegExp[] | undefined;

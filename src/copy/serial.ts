@@ -1,4 +1,5 @@
 import { Semaphore, type AcquireOptions, type Keep, type Pool } from '../io/semaphore.ts';
+import type { ImageSource } from '../contract/image-source.ts';
 import type { PreparedRun } from './copy-run.ts';
 
 /**
@@ -6,7 +7,11 @@ import type { PreparedRun } from './copy-run.ts';
  * nothing is asked for before its turn, or again once its bytes have moved.
  */
 export function isSerial({ source, destination }: Pick<PreparedRun, 'source' | 'destination'>): boolean {
-  return source.concurrency === 'serial' || destination.concurrency === 'serial';
+  return isSerialSource(source) || destination.concurrency === 'serial';
+}
+
+export function isSerialSource({ concurrency }: ImageSource): boolean {
+  return concurrency === 'serial';
 }
 
 /** A pool for one copy, which takes one of its places at a time, in the order asked. Other copies have the other places. */

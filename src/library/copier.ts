@@ -18,6 +18,7 @@ import type {
 } from './options.ts';
 import { askImage, findDigest, listTags as tagsOf } from './questions.ts';
 import { SharedResources } from './shared-resources.ts';
+import type { VerifyOptions, VerifyResult } from './verify.ts';
 
 /**
  * Copies images, and answers questions about them. All its copies and questions share connections, tokens, the cache, and the limits on work in
@@ -51,6 +52,14 @@ export interface Copier extends AsyncDisposable {
   referrers(reference: string, options?: ReferrersOptions): Promise<readonly Referrer[]>;
 
   /**
+   * Whether an image is whole: every manifest is there with its digest, every blob with its size, or with `deep` with its digest. What is missing or wrong
+   * is told in the result, not thrown.
+   * @throws ImgcopyError of kind `not-found` where there is no such image, or none to compare it with; of kind `integrity` where its own manifest is not
+   *   what it should be.
+   */
+  verify(reference: string, options?: VerifyOptions): Promise<VerifyResult>;
+
+  /**
    * The tags of a repository, a page at a time, in the registry's order.
    * @param repository  `docker://HOST[:PORT]/NAME`, or a bare name.
    * @throws ImgcopyError of kind `not-found` where there is no such repository.
@@ -78,6 +87,7 @@ export function createCopier(options: CopierOptions = {}): Copier {
     inspect: (reference, asked = {}) =>
       askImage(shared, reference, asked, (image) => describeImage(image, { withReferrers: asked.referrers ?? false })),
     referrers: (reference, asked = {}) => askImage(shared, reference, asked, (image) => referrersOf(image, asked)),
+    verify: async (reference, asked = {}) => (await import('./verify.ts')).verify(shared, reference, asked),
     tags: (repository, asked = {}) => tagsOf(shared, repository, asked),
     digest: (reference, asked = {}) => findDigest(shared, reference, asked),
     manifest: (reference, asked = {}) =>
@@ -112,6 +122,15 @@ export async function listReferrers(
 ): Promise<readonly Referrer[]> {
   await using copier = createCopier(options);
   return await copier.referrers(reference, options);
+}
+
+/** Looks whether one image is whole, with a copier of its own. See Copier.verify. */
+export async function verifyImage(
+  reference: string,
+  options: VerifyOptions & CopierOptions = {},
+): Promise<VerifyResult> {
+  await using copier = createCopier(options);
+  return await copier.verify(reference, options);
 }
 
 /** Lists the tags of one repository, with a copier of its own. See Copier.tags. */

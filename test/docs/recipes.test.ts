@@ -60,6 +60,11 @@ const recipes: Readonly<Record<string, Expected | undefined>> = {
     seeded: ['staging.example.com/app:1.4.2', `staging.example.com/app:${signatureTag}`],
     copied: ['registry.example.com/app:1.4.2', `registry.example.com/app:${signatureTag}`],
   },
+  'Check a copy': {
+    hosts: { 'staging.example.com': {}, ...local },
+    seeded: ['staging.example.com/app:1.4.2', `staging.example.com/app:${signatureTag}`],
+    copied: ['registry.example.com/app:1.4.2', `registry.example.com/app:${signatureTag}`],
+  },
   Retag: {
     hosts: local,
     seeded: ['registry.example.com/app:1.4.2'],

@@ -176,7 +176,9 @@ export class RegistrySource implements ImageSource {
 
   async getBlobSize(digest: Digest, options: WaitOptions = {}): Promise<number> {
     const presence = await this.#client.headBlob(digest, options);
-    if (presence !== 'unknown' && presence.present && presence.size !== undefined) return presence.size;
+    if (presence !== 'unknown' && !presence.present) throw lacksBlob(this.reference, digest);
+    const size = presence === 'unknown' ? await this.#sizeByGet(digest, options) : presence.size;
+    if (size !== undefined && Number.isSafeInteger(size)) return size;
     throw new ImgcopyError(`cannot find out the size of blob ${digest} of ${this.reference}`, {
       code: 'ERR_BLOB_SIZE',
       side: 'source',
@@ -264,6 +266,14 @@ export class RegistrySource implements ImageSource {
     return { bytes, mediaType, digest };
   }
 
+  /** Not every registry answers HEAD for blobs; what it says to a GET tells more of the reason. */
+  async #sizeByGet(digest: Digest, options: WaitOptions): Promise<number | undefined> {
+    const response = await this.#client.getBlob(digest, options);
+    response.body.on('error', () => undefined).destroy();
+    const length = header(response, 'content-length');
+    return length === undefined ? undefined : Number(length);
+  }
+
   /** A blob's answer, and who is to be asked for the rest should it be cut. */
   async #openBlob(
     info: BlobInfo,
@@ -284,6 +294,15 @@ export class RegistrySource implements ImageSource {
       return { reader: this.#client, response };
     }
   }
+}
+
+function lacksBlob(reference: string, digest: Digest): ImgcopyError {
+  return new ImgcopyError(`${reference} lacks blob ${digest}`, {
+    code: 'ERR_BLOB_NOT_FOUND',
+    kind: 'not-found',
+    side: 'source',
+    hint: 'the image there is not complete; push or copy it there again',
+  });
 }
 
 function foreignLayerMissing({ digest }: BlobInfo, cause: unknown): ImgcopyError {

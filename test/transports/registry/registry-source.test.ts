@@ -130,11 +130,24 @@ test('refuses a blob of another size before it is read', async () => {
   await assert.rejects(source.getBlob(info), { code: 'ERR_CONTENT_MISMATCH', expected: '100000 bytes' });
 });
 
-test('says that the size of a blob is unknown', async () => {
+test('says that a blob is missing, or its size unknown', async () => {
   await using registry = await startRegistry();
   await using access = openAccess();
   const source = await sourceAt(access, registry, 'app:v1');
+  await assert.rejects(source.getBlobSize(info.digest), { code: 'ERR_BLOB_NOT_FOUND', kind: 'not-found' });
+  registry.seedBlob('app', blob);
+  registry.behave({ match: { method: 'HEAD' }, headers: { 'content-length': undefined } });
   await assert.rejects(source.getBlobSize(info.digest), { code: 'ERR_BLOB_SIZE', side: 'source' });
+});
+
+test('asks for the size of a blob by GET where HEAD is not answered', async () => {
+  await using registry = await startRegistry();
+  registry.seedBlob('app', blob);
+  registry.behave({ match: { method: 'HEAD' }, status: 405 });
+  await using access = openAccess();
+  const source = await sourceAt(access, registry, 'app:v1');
+  assert.equal(await source.getBlobSize(info.digest), blob.length);
+  await assert.rejects(source.getBlobSize(digestOf(Buffer.from('other'))), { kind: 'not-found' });
 });
 
 test('takes no credentials along when a blob is redirected to storage (behaviour 44)', async () => {
