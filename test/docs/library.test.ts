@@ -34,6 +34,7 @@ const examples: Readonly<Record<string, Expected | undefined>> = {
   },
   Events: { printed: /^$/ },
   Questions: { printed: new RegExp(`^v1 ${image.manifest.digest}\nv2 ${image.manifest.digest}\n2 layers$`) },
+  'Whether an image is whole': { printed: new RegExp(`^${image.manifest.digest} is whole: 3 blobs$`) },
   'A source or destination of your own': {
     printed: /^docker:\/\/HOST\/hello@sha256:[0-9a-f]{64}$/,
     copied: ['hello:v1'],
