@@ -82,9 +82,9 @@ describe('an image in a registry', { concurrency: 2 }, () => {
     const { registry, verify } = await openStage(t);
     const third = buildImage({ layers: [randomBytes('third', 500)] });
     const three = buildIndex({
-      images: [amd64, arm64, third].map((image, at) => ({
+      images: [amd64, arm64, third].map((image, position) => ({
         image,
-        platform: { os: 'linux', architecture: ['amd64', 'arm64', 's390x'][at] ?? '' },
+        platform: { os: 'linux', architecture: ['amd64', 'arm64', 's390x'][position] ?? '' },
       })),
     });
     registry.seed('app', 'v1', three);
