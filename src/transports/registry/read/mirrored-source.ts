@@ -45,7 +45,7 @@ export async function openMirroredSource(
     isImage: true,
     signal: options.signal,
   });
-  return new MirroredSource(queue, source);
+  return new MirroredSource(queue, source, reference.digest);
 }
 
 /** One address of several; it is reached when it is first asked. */
@@ -121,6 +121,7 @@ class Queue {
    * address of an image would be; those that were silent come last.
    */
   async ask<T>(question: Question<T>): Promise<Answer<T>> {
+    if (question.order.length === 0) throw nobodyResolves(question);
     const refusals: Refusal[] = [];
     const answer = await this.#askEach(question, { isHasty: true, refusals });
     if (answer !== undefined) return answer;
@@ -167,6 +168,8 @@ export class MirroredSource implements ImageSource {
   readonly reference: string;
   readonly concurrency = 'parallel';
   readonly #queue: Queue;
+  /** Of the image, where its name has one: no tag has to be resolved then. */
+  readonly #digest: Digest | undefined;
   /** The address that gave the manifest; before that, the first that could be reached. */
   #first: RegistrySource;
   /** By digest or tag; that of the image itself by neither. */
@@ -174,8 +177,9 @@ export class MirroredSource implements ImageSource {
   /** Who gave what. */
   readonly #served = new Map<Digest, Mirror>();
 
-  constructor(queue: Queue, first: RegistrySource) {
+  constructor(queue: Queue, first: RegistrySource, digest: Digest | undefined) {
     this.#queue = queue;
+    this.#digest = digest;
     this.#first = first;
     this.reference = first.reference;
   }
@@ -197,7 +201,7 @@ export class MirroredSource implements ImageSource {
   }
 
   async getManifestDigest(options: WaitOptions = {}): Promise<Digest | undefined> {
-    const { answer, source } = await this.#ask(undefined, 'the digest', {
+    const { answer, source } = await this.#ask(this.#digest, 'the digest', {
       ...options,
       isImage: true,
       ask: (one) => one.getManifestDigest(options),
@@ -293,7 +297,8 @@ export class MirroredSource implements ImageSource {
     const { instanceDigest, tag } = options;
     const name = instanceDigest ?? tag;
     const what = name === undefined ? 'the manifest' : `manifest ${name}`;
-    const { answer, mirror, source } = await this.#ask(instanceDigest, what, {
+    const digest = name === undefined ? this.#digest : instanceDigest;
+    const { answer, mirror, source } = await this.#ask(digest, what, {
       ...options,
       isImage: name === undefined,
       ask: (one) => one.getManifest(options),
@@ -369,11 +374,21 @@ function wasSilent({ error }: Refusal): boolean {
   return error instanceof NetworkError && error.failure === 'timeout';
 }
 
+/** Of registries.conf, the registry of the name always does. */
+function nobodyResolves({ what }: Pick<Question<unknown>, 'what'>): ImgcopyError {
+  return new ImgcopyError(`${what}: no host in hosts.toml has the capability resolve, which tags need`, {
+    code: 'ERR_HOSTS_TOML',
+    kind: 'usage',
+    side: 'source',
+    hint: 'add resolve to the capabilities of one of the hosts, or leave out --hosts-dir',
+  });
+}
+
 /** The error of the last one, which is the registry of the name unless another one was asked again; and what the others said. */
 function failureOf({ what }: Pick<Question<unknown>, 'what'>, refusals: readonly Refusal[]): Error {
   const last = new Map(refusals.map(({ mirror, error }) => [mirror, error]));
   const error = refusals.at(-1)?.error;
-  if (error === undefined) return new Error('a name has no endpoint');
+  if (error === undefined) throw new Error('nobody was asked');
   const others = [...last.values()].filter((other) => other !== error);
   // One address alone failed: its error says it all.
   if (others.length === 0) return error;
