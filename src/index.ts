@@ -8,6 +8,7 @@ export {
   listReferrers,
   listTags,
   verifyImage,
+  planCopy,
   type Copier,
 } from './library/copier.ts';
 export type {
@@ -23,6 +24,8 @@ export type {
 } from './library/options.ts';
 export type { VerifyOptions, VerifyResult } from './library/verify.ts';
 export type { ImageFault } from './copy/verify-image.ts';
+export type { CopyPlan } from './library/plan.ts';
+export type { PlannedBlob, PlannedManifest } from './copy/dry-run.ts';
 export type { EndpointOptions } from './contract/endpoint-options.ts';
 export type { Referrer } from './copy/referrers.ts';
 export type { PartialMode } from './copy/copy-run.ts';

@@ -1,8 +1,9 @@
 import { renameSync, rmSync } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { setTimeout as delay } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
 import { ImgcopyError } from '../errors/imgcopy-error.ts';
 import { makeDirectory } from '../io/make-directory.ts';
 import {
@@ -62,6 +63,36 @@ export async function openDatabaseFile<T>(
       }
     }
   }
+}
+
+/**
+ * Opens a database to read what is in it: no file is made, and none is written to.
+ * @returns undefined where there is none of this version.
+ * @throws SQLite's error when the file cannot be used.
+ */
+export async function readDatabaseFile<T>(
+  { path, version }: Pick<DatabaseFileOptions, 'path' | 'version'>,
+  prepare: (database: DatabaseSync) => T,
+): Promise<T | undefined> {
+  if (!(await hasBytes(path))) return undefined;
+  const sqlite = await loadSqlite();
+  const url = pathToFileURL(path);
+  // Without journals nobody has it open, and SQLite would make them: https://www.sqlite.org/wal.html#read_only_databases
+  url.search = (await hasBytes(`${path}-wal`)) ? 'readonly_shm=1' : 'immutable=1';
+  const database = new sqlite.DatabaseSync(url, { readOnly: true, timeout: BUSY_TIMEOUT_MS });
+  try {
+    if (storedVersion(database) === version) return prepare(database);
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+  database.close();
+  return undefined;
+}
+
+async function hasBytes(path: string): Promise<boolean> {
+  const found = await stat(path).catch(() => undefined);
+  return found !== undefined && found.size > 0;
 }
 
 /** Whether another process held the lock for too long. */

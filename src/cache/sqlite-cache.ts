@@ -14,7 +14,7 @@ import { CACHE_SCHEMA, CACHE_VERSION } from './cache-schema.ts';
 import { CacheTables } from './cache-tables.ts';
 import { CacheStore } from './cache-store.ts';
 import { type CandidateFacts, candidateLocations } from './candidates.ts';
-import { openDatabaseFile } from './database-file.ts';
+import { openDatabaseFile, readDatabaseFile } from './database-file.ts';
 import { noCache } from './no-cache.ts';
 
 export interface BlobInfoCacheOptions {
@@ -63,6 +63,24 @@ export async function openBlobInfoCache(options: BlobInfoCacheOptions): Promise<
   } catch (error) {
     onWarning?.(unusable(path, error));
     return new SqliteCache(new CacheStore({ tables: inMemory(), inMemory }), now);
+  }
+}
+
+/**
+ * Opens the cache to ask it alone: no file is made, and none is written to. What is recorded is forgotten. Never rejects: where there is no cache, it
+ * knows nothing.
+ */
+export async function readBlobInfoCache(options: BlobInfoCacheOptions): Promise<BlobInfoCache> {
+  const { path = cachePath(options.env, options.homeDir), onWarning, now = Date.now } = options;
+  if (path === undefined) return noCache();
+  try {
+    const tables = await readDatabaseFile({ path, version: CACHE_VERSION }, (database) => new CacheTables(database));
+    if (tables === undefined) return noCache();
+    // Without a path, the store takes failures to write as they come.
+    return new SqliteCache(new CacheStore({ tables, inMemory: await memoryTables() }), now);
+  } catch (error) {
+    onWarning?.(unusable(path, error));
+    return noCache();
   }
 }
 

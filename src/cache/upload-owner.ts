@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import type * as sqlite from 'node:sqlite';
-import { type FileLock, tryLockFile } from '../io/file-lock.ts';
+import { type FileLock, isFileLocked, tryLockFile } from '../io/file-lock.ts';
 
 /** Nobody: a session that was left. */
 export const NO_OWNER = '';
@@ -40,12 +40,8 @@ export class UploadOwner implements Disposable {
   isGone(name: string): boolean {
     if (name === NO_OWNER) return true;
     if (name === this.#name) return false;
-    const path = this.#lockFile(name);
-    if (!existsSync(path)) return true;
     try {
-      const lock = tryLockFile(this.#sqlite, path);
-      lock?.[Symbol.dispose]();
-      return lock !== undefined;
+      return !isFileLocked(this.#sqlite, this.#lockFile(name));
     } catch {
       // What cannot be locked may be alive.
       return false;
@@ -57,16 +53,24 @@ export class UploadOwner implements Disposable {
     this.#lock = undefined;
   }
 
+  #removeLockOf(name: string): void {
+    try {
+      tryLockFile(this.#sqlite, this.#lockFile(name))?.[Symbol.dispose]();
+    } catch {
+      // What cannot be locked may be alive.
+    }
+  }
+
   #lockFile(name: string): string {
     return `${this.#path}-${name}.lock`;
   }
 
-  /** Asking for a dead owner's lock removes its file. */
+  /** Giving back a lock removes its file. */
   #removeStale(): void {
     const prefix = `${basename(this.#path)}-`;
     for (const file of readdirSync(dirname(this.#path))) {
       const name = file.startsWith(prefix) ? /^([0-9a-f]{16})\.lock$/.exec(file.slice(prefix.length))?.[1] : undefined;
-      if (name !== undefined) this.isGone(name);
+      if (name !== undefined) this.#removeLockOf(name);
     }
   }
 }

@@ -1,7 +1,7 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { Digest } from '../digest/digest.ts';
 import { inTransaction, loadSqlite } from '../io/sqlite.ts';
-import { isBusy, openDatabaseFile, retire } from './database-file.ts';
+import { isBusy, openDatabaseFile, readDatabaseFile, retire } from './database-file.ts';
 import { NO_OWNER, UploadOwner } from './upload-owner.ts';
 import { type UserDirectories, userFile } from './user-directories.ts';
 
@@ -58,6 +58,8 @@ export interface UploadStateOptions extends UserDirectories {
   readonly onWarning?: ((message: string) => void) | undefined;
   /** Milliseconds since 1970. Default `Date.now`. */
   readonly now?: (() => number) | undefined;
+  /** Sessions are only looked for: no file is made, and none is written to. Default false. */
+  readonly readOnly?: boolean | undefined;
 }
 
 // distribution purges uploads after a week; see https://distribution.github.io/distribution/about/configuration/#uploadpurging
@@ -78,11 +80,11 @@ const OF_TARGET = 'registry = ? AND repository = ? AND digest = ?';
  * session is remembered; one that is garbage is set aside.
  */
 export async function openUploadState(options: UploadStateOptions): Promise<UploadState> {
-  const { onWarning, now = Date.now } = options;
+  const { onWarning, now = Date.now, readOnly = false } = options;
   const path = userFile('XDG_STATE_HOME', options, '.local/state', 'uploads.sqlite');
   if (path === undefined) return NO_STATE;
   const state = new SqliteUploadState(path, onWarning);
-  await state.open(now);
+  await state.open(now, { readOnly });
   return state;
 }
 
@@ -106,11 +108,12 @@ class SqliteUploadState implements UploadState {
     this.#onWarning = onWarning;
   }
 
-  async open(now: () => number): Promise<void> {
+  async open(now: () => number, { readOnly }: { readonly readOnly: boolean }): Promise<void> {
     const file = { path: this.#path, version: VERSION, schema: SCHEMA };
     try {
       const owner = new UploadOwner(await loadSqlite(), this.#path);
-      this.#uploads = await openDatabaseFile(file, (database) => new UploadTable(database, owner, now));
+      const open = readOnly ? readDatabaseFile : openDatabaseFile;
+      this.#uploads = await open(file, (database) => new UploadTable(database, owner, now));
     } catch (error) {
       this.#warn(error);
     }

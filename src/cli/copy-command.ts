@@ -5,6 +5,8 @@ import {
   ImgcopyError,
   parseImageName,
   printableJson,
+  type CopierOptions,
+  type CopyOptions,
   type CopyResult,
   type ImageName,
   type PartialMode,
@@ -54,6 +56,7 @@ export interface CopyFlags extends BothEndpointsFlags, PatienceFlags, Registries
   readonly partial?: PartialMode;
   /** False with --no-cache. */
   readonly cache: boolean;
+  readonly dryRun?: boolean;
   readonly digestfile?: string;
   readonly json?: boolean;
   readonly output?: OutputForm;
@@ -83,25 +86,7 @@ export async function runCopy(
     result = await within(flags, signal, (limited) =>
       copyImage(source, destination, {
         ...endpoints,
-        ...patienceOf(flags),
-        ...registriesOf(flags),
-        platforms: flags.platform,
-        sparse: flags.sparse,
-        noClobber: !flags.clobber,
-        force: flags.force,
-        additionalTags: flags.additionalTag,
-        since: flags.since,
-        allowNondistributableArtifacts: flags.allowNondistributableArtifacts,
-        removeSignatures: flags.removeSignatures,
-        referrers: flags.referrers,
-        referrerTypes: flags.referrersType,
-        substitute: flags.substitute,
-        preserveDigests: flags.preserveDigests,
-        partial: flags.partial,
-        jobs: flags.jobs,
-        limitRate: flags.limitRate,
-        minRate: flags.minRate,
-        cache: flags.cache,
+        ...optionsOf(flags),
         signal: limited,
         transports,
         onEvent: (event) => {
@@ -132,6 +117,31 @@ function refusePassword(): never {
     kind: 'usage',
     hint: 'give the password with --authfile, or store it with imgcopy login',
   });
+}
+
+/** What the flags say of a copy, apart from how both ends are reached. */
+export function optionsOf(flags: CopyFlags): CopyOptions & CopierOptions {
+  return {
+    ...patienceOf(flags),
+    ...registriesOf(flags),
+    platforms: flags.platform,
+    sparse: flags.sparse,
+    noClobber: !flags.clobber,
+    force: flags.force,
+    additionalTags: flags.additionalTag,
+    since: flags.since,
+    allowNondistributableArtifacts: flags.allowNondistributableArtifacts,
+    removeSignatures: flags.removeSignatures,
+    referrers: flags.referrers,
+    referrerTypes: flags.referrersType,
+    substitute: flags.substitute,
+    preserveDigests: flags.preserveDigests,
+    partial: flags.partial,
+    jobs: flags.jobs,
+    limitRate: flags.limitRate,
+    minRate: flags.minRate,
+    cache: flags.cache,
+  };
 }
 
 /** @throws ImgcopyError of kind `usage` where the destination is not in a registry, so that no image field could hold it. */

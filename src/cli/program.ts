@@ -68,8 +68,12 @@ function addCopyCommand(program: Command, context: CommandContext): Command {
   addOptions(copy, 'Connections:', [...tlsOptions(BOTH_SIDES), ...registriesOptions()]);
   addOptions(copy, 'Output:', outputOptions());
   return copy.action(async (source: string, destination: string, flags: CopyFlags) => {
+    if (flags.dryRun) {
+      const { runDryRun } = await import('./dry-run-command.ts');
+      return await runDryRun(source, destination, flags, context);
+    }
     const { runCopy } = await import('./copy-command.ts');
-    await runCopy(source, destination, flags, context);
+    return await runCopy(source, destination, flags, context);
   });
 }
 
@@ -132,6 +136,10 @@ function transferOptions(): readonly Option[] {
 
 function outputOptions(): readonly Option[] {
   return [
+    new Option(
+      '--dry-run',
+      'print what would be copied, and how much, as a table or with --json; nothing is written',
+    ).conflicts(['digestfile']),
     new Option('--digestfile <file>', 'write the digest to this file'),
     new Option(
       '--output <what>',

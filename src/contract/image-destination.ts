@@ -28,7 +28,7 @@ export interface TryReusingBlobOptions extends WaitOptions {
   readonly layerIndex?: number | undefined;
   /** The destination was wrong about this blob: only what a look at the blob itself shows counts now. Default false. */
   readonly lookOnly?: boolean | undefined;
-  /** Only ask: nothing is mounted, opened or written, and no substitute is looked for. Default false. */
+  /** Only ask: nothing is mounted, opened or written. Default false. */
   readonly probe?: boolean | undefined;
   /** Where the blob is read from; a destination on the same registry mounts it from there. */
   readonly srcRef?: RepositoryName | undefined;
@@ -47,6 +47,8 @@ export type ReusedBlob =
       readonly size: number;
       /** Set when the registry took the blob over from another of its repositories. */
       readonly mountedFrom?: string | undefined;
+      /** A probe tells where a copy tries a mount from first, although nothing would have to be sent. */
+      readonly mountFrom?: string | undefined;
       /** Both set when another blob than the one asked for is reused. */
       readonly compressionOperation?: CompressionOperation | undefined;
       readonly compressionAlgorithm?: CompressionAlgorithm | undefined;
@@ -129,6 +131,8 @@ export interface PutManifestOptions extends WaitOptions {
 export interface CurrentManifestOptions extends WaitOptions {
   /** A further tag to look at, instead of the destination's own name. */
   readonly tag?: string | undefined;
+  /** A manifest by its digest, whatever names it, instead of the destination's own name. */
+  readonly instanceDigest?: Digest | undefined;
   /** The digest will do: a registry is asked by HEAD. Default false. */
   readonly digestOnly?: boolean | undefined;
 }

@@ -1,7 +1,8 @@
 import { ContentMismatchError, type Digest } from '../digest/digest.ts';
 import { OneAtATime } from '../io/one-at-a-time.ts';
 import type { BlobInfo } from '../contract/blob-info.ts';
-import { copyBlob, type BlobToCopy, type CopiedBlob } from './copy-blob.ts';
+import type { BlobToCopy, CopiedBlob, CopyBlobOptions } from './blob-to-copy.ts';
+import { copyBlob } from './copy-blob.ts';
 import type { CopyRun } from './copy-run.ts';
 
 /**
@@ -10,6 +11,7 @@ import type { CopyRun } from './copy-run.ts';
  */
 export class BlobSet {
   readonly #run: CopyRun;
+  readonly #bring: (blob: BlobToCopy, options: CopyBlobOptions) => Promise<CopiedBlob>;
   readonly #writers = new OneAtATime<Digest>();
   readonly #sizes = new Map<Digest, number>();
   /** What each blob is to the manifests that are known by now: they share the list with its copy. */
@@ -20,7 +22,9 @@ export class BlobSet {
   #bytes = 0;
 
   constructor(run: CopyRun) {
+    const { bringBlob = copyBlob } = run;
     this.#run = run;
+    this.#bring = (blob, options) => bringBlob(run, blob, options);
   }
 
   /** @throws ContentMismatchError where the digest came with another size before. */
@@ -31,7 +35,7 @@ export class BlobSet {
     const key = keyOf(blob);
     let copy = this.#copies.get(key);
     if (copy === undefined) {
-      copy = this.#writers.run(blob.info.digest, () => copyBlob(this.#run, blob, { uses }));
+      copy = this.#writers.run(blob.info.digest, () => this.#bring(blob, { uses }));
       this.#copies.set(key, copy);
       this.#bytes += blob.info.size;
       this.#run.emit({ type: 'planned', blobs: this.#copies.size, bytes: this.#bytes });
@@ -64,7 +68,7 @@ export class BlobSet {
     const key = keyOf(blob);
     let copy = this.#secondCopies.get(key);
     copy ??= this.#writers.run(blob.info.digest, () =>
-      copyBlob(this.#run, blob, { isDoubted: true, uses: this.#usesOf(blob) }),
+      this.#bring(blob, { isDoubted: true, uses: this.#usesOf(blob) }),
     );
     this.#secondCopies.set(key, copy);
     return copy;

@@ -1,10 +1,9 @@
 import { Readable } from 'node:stream';
-import { ContentMismatchError, type Digest } from '../digest/digest.ts';
-import type { Platform } from '../manifest/descriptor.ts';
+import { ContentMismatchError } from '../digest/digest.ts';
 import { duringOperation, lacksFiles, type Side } from '../errors/imgcopy-error.ts';
 import { isForeignLayer } from '../manifest/media-types.ts';
 import type { MemoryAccount } from '../io/memory.ts';
-import type { Pool } from '../io/semaphore.ts';
+import type { Keep, Pool } from '../io/semaphore.ts';
 import { annotatedFormat, isAnnotatedChunked } from '../partial/plan/plan-blob.ts';
 import { Attempts } from '../retry/attempts.ts';
 import type { BlobInfoCache } from '../contract/blob-info-cache.ts';
@@ -12,41 +11,18 @@ import type { BlobChunkAccessor } from '../contract/blob-chunk-accessor.ts';
 import type { BlobInfo } from '../contract/blob-info.ts';
 import { BlobAttemptError, explainMismatch, PartialBlobUnavailableError } from '../contract/errors.ts';
 import { servedFrom, type BlobStream } from '../contract/image-source.ts';
-import type { LayerPlace, PartialPlan, PutBlobPartialOptions, ReusedBlob } from '../contract/image-destination.ts';
-import type { BlobOutcome } from '../contract/progress.ts';
+import type {
+  LayerPlace,
+  PartialPlan,
+  PutBlobPartialOptions,
+  TryReusingBlobOptions,
+} from '../contract/image-destination.ts';
+import type { BlobToCopy, CopiedBlob, CopyBlobOptions } from './blob-to-copy.ts';
 import type { CopyRun } from './copy-run.ts';
 import type { LayerContent } from './layer-content.ts';
 import { Meter } from './meter.ts';
-import { prefetch, type Prefetch } from './prefetch.ts';
+import { isSmall, prefetch, type Prefetch } from './prefetch.ts';
 import { isSerial } from './serial.ts';
-
-/** A blob of an image, and what it is there. */
-export interface BlobToCopy {
-  readonly info: BlobInfo;
-  /** For people: `layer`, `config`. */
-  readonly name: string;
-  readonly isConfig: boolean;
-  readonly layerIndex: number | undefined;
-  readonly emptyLayer: boolean;
-  /** Of the image, where an index says so. */
-  readonly platform: Platform | undefined;
-  /** Whether another compression of the same content will do, and the manifest that would have to name it. */
-  readonly substitutable: { readonly manifestMediaType: string } | undefined;
-}
-
-/** How a blob came to the destination. */
-export interface CopiedBlob {
-  readonly outcome: BlobOutcome;
-  /** Of the blob that is there now: another than the one asked for where `outcome` is `substituted`. */
-  readonly digest: Digest;
-  /** In bytes, as are the others. */
-  readonly size: number;
-  readonly bytesFetched: number;
-  readonly bytesReused: number;
-  /** Of `bytesReused`, what an interrupted run had left. Default 0. */
-  readonly bytesResumed?: number | undefined;
-  readonly reused?: Extract<ReusedBlob, { reused: true }> | undefined;
-}
 
 /** Blobs below this size count a quarter in the pool: their time is round trips, not bytes. */
 const LIGHT_BLOB = 1024 * 1024;
@@ -57,11 +33,6 @@ const RANGED_BLOB = 16 * 1024 * 1024;
 const FARTHER = 3;
 const FARTHER_MS = 100;
 
-export interface CopyBlobOptions {
-  readonly uses?: readonly BlobToCopy[];
-  readonly isDoubted?: boolean;
-}
-
 /**
  * Brings one blob to the destination, down the ladder: reuse, partial, whole. Where the system has no more files to open, it waits until fewer
  * blobs are on their way, and begins again.
@@ -70,9 +41,8 @@ export interface CopyBlobOptions {
  */
 export async function copyBlob(run: CopyRun, blob: BlobToCopy, options: CopyBlobOptions = {}): Promise<CopiedBlob> {
   const { info, name } = blob;
-  const weight = info.size < LIGHT_BLOB ? LIGHT_WEIGHT : 1;
   for (;;) {
-    const release = await run.pool.acquire({ weight, priority: info.size, signal: run.signal });
+    const release = await placeFor(run, info);
     const { capacity } = run.pool;
     try {
       return await copyInTurn(run, blob, options);
@@ -83,6 +53,11 @@ export async function copyBlob(run: CopyRun, blob: BlobToCopy, options: CopyBlob
       release();
     }
   }
+}
+
+/** A place in the pool: the largest waiting blob goes first. */
+export function placeFor({ pool, signal }: CopyRun, { size }: BlobInfo): Promise<Keep> {
+  return pool.acquire({ weight: size < LIGHT_BLOB ? LIGHT_WEIGHT : 1, priority: size, signal });
 }
 
 /** Halves the pool, once for all blobs that failed together. @returns whether fewer than now may do. */
@@ -140,13 +115,22 @@ async function climbDown(run: CopyRun, blob: UsedBlob, isDoubted: boolean): Prom
   return copied;
 }
 
-async function tryReusing(
-  { source, destination, cache, signal }: CopyRun,
-  blob: BlobToCopy,
-  lookOnly: boolean,
-): Promise<CopiedBlob | undefined> {
-  const { info, emptyLayer, layerIndex, substitutable } = blob;
-  const reused = await destination.tryReusingBlobWithOptions(info, {
+async function tryReusing(run: CopyRun, blob: BlobToCopy, lookOnly: boolean): Promise<CopiedBlob | undefined> {
+  const { info } = blob;
+  const reused = await run.destination.tryReusingBlobWithOptions(info, reuseOptions(run, blob, { lookOnly }));
+  if (!reused.reused) return undefined;
+  const { digest, size, mountedFrom } = reused;
+  const outcome = digest !== info.digest ? 'substituted' : mountedFrom !== undefined ? 'mounted' : 'reused';
+  return { outcome, digest, size, bytesFetched: 0, bytesReused: size, reused };
+}
+
+/** How the destination is asked for a blob. */
+export function reuseOptions(
+  { source, cache, signal }: CopyRun,
+  { info, emptyLayer, layerIndex, substitutable }: BlobToCopy,
+  { lookOnly }: { readonly lookOnly: boolean },
+): TryReusingBlobOptions {
+  return {
     cache,
     canSubstitute: !lookOnly && substitutable !== undefined,
     ...(lookOnly && { lookOnly }),
@@ -155,11 +139,12 @@ async function tryReusing(
     layerIndex,
     srcRef: source.servedFrom?.(info.digest),
     signal,
-  });
-  if (!reused.reused) return undefined;
-  const { digest, size, mountedFrom } = reused;
-  const outcome = digest !== info.digest ? 'substituted' : mountedFrom !== undefined ? 'mounted' : 'reused';
-  return { outcome, digest, size, bytesFetched: 0, bytesReused: size, reused };
+  };
+}
+
+/** Whether all of a blob is fetched while its destination is asked for it: then there are no pieces to save. */
+export function comesEarly(run: CopyRun, blob: BlobToCopy): boolean {
+  return isSmall(blob.info) && mayOpenEarly(run, blob);
 }
 
 function mayOpenEarly(run: CopyRun, { info }: BlobToCopy): boolean {

@@ -3,7 +3,7 @@ import { duringOperation, ImgcopyError } from '../errors/imgcopy-error.ts';
 import { parseManifest } from '../manifest/parse-manifest.ts';
 import type { RawManifest } from '../contract/blob-info.ts';
 import { BlobSet } from './blob-set.ts';
-import type { CopiedBlob } from './copy-blob.ts';
+import type { CopiedBlob } from './blob-to-copy.ts';
 import {
   decide,
   type CopyImageOptions,

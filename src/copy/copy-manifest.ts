@@ -8,7 +8,7 @@ import { servedFrom } from '../contract/image-source.ts';
 import { MissingBlobsError } from '../contract/errors.ts';
 import type { PutManifestOptions } from '../contract/image-destination.ts';
 import type { BlobSet } from './blob-set.ts';
-import type { BlobToCopy } from './copy-blob.ts';
+import type { BlobToCopy } from './blob-to-copy.ts';
 import type { CopyRun } from './copy-run.ts';
 import { blobsOf } from './image-blobs.ts';
 import type { ImageNode, IndexNode, ManifestNode } from './manifest-tree.ts';

@@ -5,6 +5,7 @@ import type { BlobInfoCache } from '../contract/blob-info-cache.ts';
 import type { ImageDestination } from '../contract/image-destination.ts';
 import type { ImageSource } from '../contract/image-source.ts';
 import type { OnCopyEvent } from '../contract/progress.ts';
+import type { BlobToCopy, CopiedBlob, CopyBlobOptions } from './blob-to-copy.ts';
 
 /** When blobs are built from pieces: where it pays, wherever it can be done, or not at all. */
 export type PartialMode = 'auto' | 'always' | 'never';
@@ -27,6 +28,8 @@ export interface CopyRun {
   readonly includeForeign: boolean;
   /** Whether signatures are left behind. */
   readonly removeSignatures: boolean;
+  /** What is done for a blob, in place of copying it. Default: it is copied. */
+  readonly bringBlob?: ((run: CopyRun, blob: BlobToCopy, options: CopyBlobOptions) => Promise<CopiedBlob>) | undefined;
   readonly emit: OnCopyEvent;
   readonly signal: AbortSignal;
 }

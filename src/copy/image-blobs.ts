@@ -5,7 +5,7 @@ import type { Descriptor, Platform } from '../manifest/descriptor.ts';
 import type { ImageManifest, Schema1Manifest } from '../manifest/manifest.ts';
 import { isForeignLayer } from '../manifest/media-types.ts';
 import type { BlobInfo } from '../contract/blob-info.ts';
-import type { BlobToCopy } from './copy-blob.ts';
+import type { BlobToCopy } from './blob-to-copy.ts';
 import type { CopyRun } from './copy-run.ts';
 import type { ImageNode } from './manifest-tree.ts';
 

@@ -7,6 +7,11 @@ import type { CopyRun } from './copy-run.ts';
 /** Blobs up to here are read into memory while the destination is asked for them, in bytes. */
 const PREFETCHED_BLOB = 4 * 1024 * 1024;
 
+/** Whether a blob that is opened early is fetched to its end. */
+export function isSmall({ size }: BlobInfo): boolean {
+  return size <= PREFETCHED_BLOB;
+}
+
 /** A blob that is being fetched although it may not be needed. Disposing of it ends what is still under way. */
 export interface Prefetch extends AsyncDisposable {
   /** Whether all of it is fetched, in memory, and not its first bytes alone. */
@@ -22,7 +27,7 @@ export interface Prefetch extends AsyncDisposable {
 export function prefetch(run: CopyRun, info: BlobInfo, memory: MemoryAccount): Prefetch {
   const controller = new AbortController();
   const signal = AbortSignal.any([run.signal, controller.signal]);
-  const isWhole = info.size <= PREFETCHED_BLOB;
+  const isWhole = isSmall(info);
   let fetched: Promise<Fetched> | undefined = isWhole
     ? fetchSmall(run, info, { memory, signal })
     : fetchLarge(run, info, signal);

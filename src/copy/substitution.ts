@@ -2,7 +2,7 @@ import type { Digest } from '../digest/digest.ts';
 import { ImgcopyError } from '../errors/imgcopy-error.ts';
 import type { Replacement } from '../manifest/edit-manifest.ts';
 import { substitutedMediaType } from '../manifest/layer-compression.ts';
-import type { BlobToCopy, CopiedBlob } from './copy-blob.ts';
+import type { BlobToCopy, CopiedBlob } from './blob-to-copy.ts';
 import type { CopyRun } from './copy-run.ts';
 
 /** The layers for which the destination gave other blobs of the same content, and what the manifest has to say of these. */

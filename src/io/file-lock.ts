@@ -30,6 +30,24 @@ export function tryLockFile({ DatabaseSync }: typeof sqlite, path: string): File
   }
 }
 
+/**
+ * Whether somebody holds the lock that a file stands for. Nothing is made, locked or removed.
+ * @throws SQLite's error where the file cannot be read.
+ */
+export function isFileLocked({ DatabaseSync }: typeof sqlite, path: string): boolean {
+  if (inodeOf(path) === undefined) return false;
+  const database = new DatabaseSync(path, { readOnly: true, timeout: 0 });
+  try {
+    database.prepare('SELECT count(*) FROM sqlite_schema').get();
+    return false;
+  } catch (error) {
+    if (sqliteResultCode(error) === SQLITE_BUSY) return true;
+    throw error;
+  } finally {
+    database.close();
+  }
+}
+
 class HeldLock implements FileLock {
   readonly #database: sqlite.DatabaseSync;
   readonly #path: string;

@@ -3,6 +3,7 @@ import type { ImageDestination } from '../contract/image-destination.ts';
 import type { ImageSource } from '../contract/image-source.ts';
 import type { Digest } from '../digest/digest.ts';
 import { copyBetween } from './copy.ts';
+import type { CopyPlan } from './plan.ts';
 import type { Referrer } from '../copy/referrers.ts';
 import { describeImage, referrersOf, type ImageDescription } from './inspect-image.ts';
 import type {
@@ -36,6 +37,13 @@ export interface Copier extends AsyncDisposable {
     destination: string | ImageDestination,
     options?: CopyOptions,
   ): Promise<CopyResult>;
+
+  /**
+   * Tells what `copy` would do with the same arguments, and does none of it: nothing is written, made or locked, tokens are asked for reading alone.
+   * Manifests are read, and of chunked layers their tables of contents.
+   * @throws ImgcopyError as `copy` does, as far as that can be known before the first write.
+   */
+  plan(source: string | ImageSource, destination: string | ImageDestination, options?: CopyOptions): Promise<CopyPlan>;
 
   /**
    * What an image is made of: its manifests and what these name. No layer is read. The instances of an index on Docker Hub are not read
@@ -84,6 +92,8 @@ export function createCopier(options: CopierOptions = {}): Copier {
   const shared = new SharedResources(options);
   return {
     copy: (source, destination, copyOptions = {}) => copyBetween(shared, source, destination, copyOptions),
+    plan: async (source, destination, copyOptions = {}) =>
+      (await import('./plan.ts')).planBetween(shared, source, destination, copyOptions),
     inspect: (reference, asked = {}) =>
       askImage(shared, reference, asked, (image) => describeImage(image, { withReferrers: asked.referrers ?? false })),
     referrers: (reference, asked = {}) => askImage(shared, reference, asked, (image) => referrersOf(image, asked)),
@@ -104,6 +114,16 @@ export async function copyImage(
 ): Promise<CopyResult> {
   await using copier = createCopier(options);
   return await copier.copy(source, destination, options);
+}
+
+/** Plans one copy, with a copier of its own. See Copier.plan. */
+export async function planCopy(
+  source: string | ImageSource,
+  destination: string | ImageDestination,
+  options: CopyOptions & CopierOptions = {},
+): Promise<CopyPlan> {
+  await using copier = createCopier(options);
+  return await copier.plan(source, destination, options);
 }
 
 /** Inspects one image, with a copier of its own. See Copier.inspect. */

@@ -1,5 +1,6 @@
 import { nowMs } from '../io/clock.ts';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { CopyImageOptions } from '../copy/copy-decision.ts';
 import type { CopiedImage } from '../copy/copy-image.ts';
 import type { PreparedRun } from '../copy/copy-run.ts';
 import type { LeftOutBlobs } from '../contract/blob-info.ts';
@@ -16,18 +17,20 @@ import { parseImageName } from '../transports/table.ts';
 import type { ImageName, OpenOptions } from '../transports/transport.ts';
 
 /** One copy, through its steps. */
-interface CopyJob {
+export interface CopyJob {
   readonly shared: SharedResources;
   readonly options: CopyOptions;
   readonly tally: Tally;
   readonly signal: AbortSignal;
+  /** Whether the destination is only asked. Default false. */
+  readonly isDryRun?: boolean | undefined;
 }
 
 /** A name, or an object that its owner has opened. */
 type End<T> =
   { readonly name: ImageName; readonly object?: undefined } | { readonly name?: undefined; readonly object: T };
 
-interface Ends {
+export interface Ends {
   readonly source: End<ImageSource>;
   readonly destination: End<ImageDestination>;
 }
@@ -57,15 +60,9 @@ async function copyTo(job: CopyJob, ends: Ends, source: ImageSource): Promise<Om
   const leftOut = await leftOutOf(job);
   await using destination = await openDestination(job, ends, { source, leftOut });
   const { reference } = destination.end;
-  const wantsReferrers = options.referrers ?? options.referrerTypes !== undefined;
   tally.emit({ type: 'started', source: source.reference, destination: reference });
   const { copyImage } = await import('../copy/copy-image.ts');
-  const copied = await copyImage(prepareRun(job, source, destination.end), {
-    ...options,
-    referrers: wantsReferrers ? { types: options.referrerTypes } : undefined,
-    sourceDigest: ends.source.name?.digest,
-    destinationDigest: ends.destination.name?.digest,
-  });
+  const copied = await copyImage(prepareRun(job, source, destination.end), imageOptions(options, ends));
   const result = tally.result(copied);
   if (leftOut !== undefined && copied.skipped === undefined && result.blobs.reused === 0)
     shared.warn(`${reference} is a whole image: it shares no layer with ${leftOut.since.join(' and ')}`);
@@ -74,6 +71,17 @@ async function copyTo(job: CopyJob, ends: Ends, source: ImageSource): Promise<Om
     source: source.reference,
     destination: reference,
     reference: ends.destination.name?.pinned(copied.digest) ?? `${reference}@${copied.digest}`,
+  };
+}
+
+/** What the options say of the image itself. */
+export function imageOptions(options: CopyOptions, { source, destination }: Ends): CopyImageOptions {
+  const wantsReferrers = options.referrers ?? options.referrerTypes !== undefined;
+  return {
+    ...options,
+    referrers: wantsReferrers ? { types: options.referrerTypes } : undefined,
+    sourceDigest: source.name?.digest,
+    destinationDigest: destination.name?.digest,
   };
 }
 
@@ -87,7 +95,7 @@ async function finishSource({ shared, signal }: CopyJob, source: ImageSource): P
   }
 }
 
-async function leftOutOf({ shared, options, signal }: CopyJob): Promise<LeftOutBlobs | undefined> {
+export async function leftOutOf({ shared, options, signal }: CopyJob): Promise<LeftOutBlobs | undefined> {
   const { since = [], platforms, source: endpoint, onRequest } = options;
   if (since.length === 0) return undefined;
   const { layersOf } = await import('./since.ts');
@@ -95,7 +103,7 @@ async function leftOutOf({ shared, options, signal }: CopyJob): Promise<LeftOutB
 }
 
 /** Reads the names, completes the destination's, and refuses what cannot be copied. Nothing is opened. */
-async function resolveEnds(
+export async function resolveEnds(
   { shared, options }: CopyJob,
   from: string | ImageSource,
   to: string | ImageDestination,
@@ -122,7 +130,7 @@ function handed<T>(object: T): { readonly object: T } {
 }
 
 /** Connections begin before the rest of the program is loaded. */
-async function approach(job: CopyJob, { source, destination }: Ends): Promise<void> {
+export async function approach(job: CopyJob, { source, destination }: Ends): Promise<void> {
   const { source: from = {}, destination: to = {} } = job.options;
   // What goes wrong is told when they are opened.
   await Promise.allSettled([
@@ -147,14 +155,14 @@ function borrowed<T>(end: T): OpenEnd<T> {
   return { end, [Symbol.asyncDispose]: () => Promise.resolve() };
 }
 
-async function openSource(job: CopyJob, { source, destination }: Ends): Promise<OpenEnd<ImageSource>> {
+export async function openSource(job: CopyJob, { source, destination }: Ends): Promise<OpenEnd<ImageSource>> {
   if (source.name === undefined) return borrowed(source.object);
   if (source.name.openSource === undefined) throw cannotBe('read', source.name);
   const { source: endpoint = {} } = job.options;
   return opened(await source.name.openSource({ ...openOptions(job), endpoint, destination: destination.name }));
 }
 
-async function openDestination(
+export async function openDestination(
   job: CopyJob,
   { destination }: Ends,
   { source, leftOut }: { readonly source: ImageSource; readonly leftOut: LeftOutBlobs | undefined },
@@ -162,7 +170,8 @@ async function openDestination(
   if (destination.name === undefined) return borrowed(destination.object);
   if (destination.name.openDestination === undefined) throw cannotBe('written', destination.name);
   const { destination: endpoint = {}, force = false } = job.options;
-  const options = { ...openOptions(job), endpoint, source: source.servedFrom?.(), force, leftOut };
+  const { isDryRun } = job;
+  const options = { ...openOptions(job), endpoint, source: source.servedFrom?.(), force, leftOut, isDryRun };
   return opened(await destination.name.openDestination(options));
 }
 
@@ -178,15 +187,15 @@ function openOptions({ shared, tally, signal }: CopyJob): Omit<OpenOptions, 'end
   };
 }
 
-function prepareRun(
-  { shared, options, tally, signal }: CopyJob,
+export function prepareRun(
+  { shared, options, tally, signal, isDryRun = false }: CopyJob,
   source: ImageSource,
   destination: ImageDestination,
 ): PreparedRun {
   return {
     source,
     destination,
-    openCache: () => shared.cache(),
+    openCache: () => (isDryRun ? shared.cacheToRead() : shared.cache()),
     pool: shared.pool,
     memory: shared.memory,
     policy: shared.policy,
@@ -200,7 +209,7 @@ function prepareRun(
 }
 
 /** Counts what a copy does, for its result. */
-class Tally {
+export class Tally {
   readonly #options: CopyOptions;
   readonly #requests = { source: 0, destination: 0 };
   #retries = 0;
@@ -227,6 +236,10 @@ class Tally {
     onRetry: (retry) => this.emit({ type: 'retry', ...retry }),
     onFallback: (fallback) => this.emit({ type: 'fallback', ...fallback }),
   };
+
+  get requests(): CopyResult['requests'] {
+    return { ...this.#requests };
+  }
 
   result({
     digest,
@@ -260,9 +273,9 @@ class Tally {
         total: sum((blob) => blob.size),
         fetched: sum((blob) => blob.bytesFetched),
         reused: sum((blob) => blob.bytesReused),
-        uploaded: sum((blob) => (blob.outcome === 'copied' || blob.outcome === 'partial' ? blob.size : 0)),
+        uploaded: sum(uploadedOf),
       },
-      requests: { ...this.#requests },
+      requests: this.requests,
       retries: this.#retries,
       servedFrom: [...this.#served].map(([address, counts]) => ({ address, ...counts })),
       ...(referrers !== undefined && { referrers: { ...referrers, missing: referrers.missing.length } }),
@@ -279,6 +292,11 @@ class Tally {
       bytes: before.bytes + bytes,
     });
   }
+}
+
+/** A directory is written, too. What an interrupted run left is not sent again. */
+function uploadedOf({ outcome, size, bytesResumed = 0 }: CopiedImage['blobs'][number]): number {
+  return outcome === 'copied' || outcome === 'partial' ? size - bytesResumed : 0;
 }
 
 type ServedCounts = Omit<CopyResult['servedFrom'][number], 'address'>;

@@ -37,6 +37,8 @@ export class SharedResources implements AsyncDisposable {
   #cache: Promise<BlobInfoCache> | undefined;
   #openedCache: BlobInfoCache | undefined;
   #uploadState: Promise<UploadState> | undefined;
+  #cacheToRead: Promise<BlobInfoCache> | undefined;
+  #uploadStateToRead: Promise<UploadState> | undefined;
   #registries: Promise<RegistryConfiguration> | undefined;
 
   constructor(options: CopierOptions) {
@@ -72,6 +74,11 @@ export class SharedResources implements AsyncDisposable {
     return (this.#cache ??= this.#openCache());
   }
 
+  /** The cache for questions alone: none is made, and none is written to. */
+  cacheToRead(): Promise<BlobInfoCache> {
+    return this.#cache ?? (this.#cacheToRead ??= this.#readCache());
+  }
+
   /** The cache, once something has opened it. */
   readonly openedCache = (): BlobInfoCache | undefined => this.#openedCache;
 
@@ -83,7 +90,9 @@ export class SharedResources implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     try {
       (await opened(this.#cache))?.[Symbol.dispose]();
+      (await opened(this.#cacheToRead))?.[Symbol.dispose]();
       (await opened(this.#uploadState))?.[Symbol.dispose]();
+      (await opened(this.#uploadStateToRead))?.[Symbol.dispose]();
     } finally {
       await (await opened(this.#access))?.[Symbol.asyncDispose]();
     }
@@ -103,7 +112,9 @@ export class SharedResources implements AsyncDisposable {
       homeDir: homeDirectory(),
       onWarning: this.warn,
       userAgent: `imgcopy/${VERSION}`,
-      uploadState: () => (this.#uploadState ??= this.#openUploadState()),
+      uploadState: () => (this.#uploadState ??= this.#openUploadState({ readOnly: false })),
+      uploadStateToRead: () =>
+        this.#uploadState ?? (this.#uploadStateToRead ??= this.#openUploadState({ readOnly: true })),
     });
   }
 
@@ -118,9 +129,9 @@ export class SharedResources implements AsyncDisposable {
     return readRegistriesConf({ env: this.env, homeDir: homeDirectory(), onWarning: this.warn });
   }
 
-  async #openUploadState(): Promise<UploadState> {
+  async #openUploadState({ readOnly }: { readonly readOnly: boolean }): Promise<UploadState> {
     const { openUploadState } = await import('../cache/upload-state.ts');
-    return openUploadState({ env: this.env, homeDir: homeDirectory(), onWarning: this.warn });
+    return openUploadState({ env: this.env, homeDir: homeDirectory(), onWarning: this.warn, readOnly });
   }
 
   async #openCache(): Promise<BlobInfoCache> {
@@ -128,6 +139,12 @@ export class SharedResources implements AsyncDisposable {
     const { openBlobInfoCache } = await import('../cache/sqlite-cache.ts');
     this.#openedCache = await openBlobInfoCache({ env: this.env, homeDir: homeDirectory(), onWarning: this.warn });
     return this.#openedCache;
+  }
+
+  async #readCache(): Promise<BlobInfoCache> {
+    if (this.options.cache === false) return (await import('../cache/no-cache.ts')).noCache();
+    const { readBlobInfoCache } = await import('../cache/sqlite-cache.ts');
+    return readBlobInfoCache({ env: this.env, homeDir: homeDirectory(), onWarning: this.warn });
   }
 }
 

@@ -37,12 +37,19 @@ export async function imagePresence(
   read: () => Promise<StoredManifest | undefined>,
   { digestOnly = false }: { readonly digestOnly?: boolean | undefined } = {},
 ): Promise<ManifestPresence> {
+  return await presenceOf(async () => {
+    const stored = await read();
+    const files = digestOnly || stored === undefined ? [] : await imageFiles(place, stored.manifest);
+    const present = await Promise.all(files.map(({ name, size }) => isFileOfSize(join(place.directory, name), size)));
+    return present.every(Boolean) ? stored : undefined;
+  });
+}
+
+/** Whether a manifest is there, whatever it names. */
+export async function presenceOf(read: () => Promise<StoredManifest | undefined>): Promise<ManifestPresence> {
   try {
     const stored = await read();
-    if (stored === undefined) return { state: 'absent' };
-    const files = digestOnly ? [] : await imageFiles(place, stored.manifest);
-    const present = await Promise.all(files.map(({ name, size }) => isFileOfSize(join(place.directory, name), size)));
-    return present.every(Boolean) ? { state: 'present', manifest: stored.raw } : { state: 'absent' };
+    return stored === undefined ? { state: 'absent' } : { state: 'present', manifest: stored.raw };
   } catch (error) {
     if (error instanceof InvalidManifestError || error instanceof ContentMismatchError)
       return { state: 'unknown', reason: error };

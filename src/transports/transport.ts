@@ -95,4 +95,6 @@ export interface OpenDestinationOptions extends OpenOptions {
   readonly force: boolean;
   /** What is not written, for who imports the image has it. Given to names that may leave out blobs alone. */
   readonly leftOut?: LeftOutBlobs | undefined;
+  /** Whether only questions will be asked: nothing is written, no file is made, and tokens are for reading. Default false. */
+  readonly isDryRun?: boolean | undefined;
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { blobsOf } from '../../src/copy/image-blobs.ts';
-import type { BlobToCopy } from '../../src/copy/copy-blob.ts';
+import type { BlobToCopy } from '../../src/copy/blob-to-copy.ts';
 import { digestOf } from '../../src/digest/digest.ts';
 import { parseManifest } from '../../src/manifest/parse-manifest.ts';
 import { withLayerFields } from '../support/layer-fields.ts';

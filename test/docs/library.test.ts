@@ -32,6 +32,7 @@ const examples: Readonly<Record<string, Expected | undefined>> = {
     printed: new RegExp(`^docker://HOST/mirror/gzip:v1 ${image.manifest.digest}\ndocker://HOST/mirror/gzip:v2 `),
     copied: ['mirror/gzip:v1', 'mirror/gzip:v2'],
   },
+  'A dry run': { printed: /^(\d+) of \1 bytes would be downloaded, 3 blobs looked at$/ },
   Events: { printed: /^$/ },
   Questions: { printed: new RegExp(`^v1 ${image.manifest.digest}\nv2 ${image.manifest.digest}\n2 layers$`) },
   'Whether an image is whole': { printed: new RegExp(`^${image.manifest.digest} is whole: 3 blobs$`) },

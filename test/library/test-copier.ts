@@ -9,6 +9,7 @@ import {
   type CopierOptions,
   type CopyEvent,
   type CopyOptions,
+  type CopyPlan,
   type CopyResult,
   type EndpointOptions,
 } from '../../src/index.ts';
@@ -50,6 +51,12 @@ export class TestCopier implements AsyncDisposable {
     };
     const endpoints = { source: this.#endpoint, destination: this.#endpoint };
     return await this.#copier.copy(source, destination, { ...endpoints, ...options, onEvent });
+  }
+
+  /** Plans a copy; the endpoint's options as for a copy. */
+  async plan(source: string, destination: string, options: CopyOptions = {}): Promise<CopyPlan> {
+    const endpoints = { source: this.#endpoint, destination: this.#endpoint };
+    return await this.#copier.plan(source, destination, { ...endpoints, ...options });
   }
 
   /** What became of each blob of all copies, in order. */

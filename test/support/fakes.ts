@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { noCache } from '../../src/cache/no-cache.ts';
-import type { BlobToCopy } from '../../src/copy/copy-blob.ts';
+import type { BlobToCopy } from '../../src/copy/blob-to-copy.ts';
 import type { CopyRun } from '../../src/copy/copy-run.ts';
 import { digestOf } from '../../src/digest/digest.ts';
 import { DEFAULT_RETRY_POLICY } from '../../src/retry/attempts.ts';

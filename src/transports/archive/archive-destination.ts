@@ -49,9 +49,11 @@ export class ArchiveDestination implements ImageDestination {
     await this.#find();
   }
 
-  async currentManifest({ tag, signal }: CurrentManifestOptions = {}): Promise<ManifestPresence> {
+  async currentManifest({ instanceDigest, tag, signal }: CurrentManifestOptions = {}): Promise<ManifestPresence> {
     signal?.throwIfAborted();
     refuseTag(this.reference, tag, 'destination');
+    // The new archive takes nothing from the one that is there.
+    if (instanceDigest !== undefined) return { state: 'absent' };
     this.#presence ??= this.#find().then((target) => presentArchive(target, this.#options));
     return await this.#presence;
   }

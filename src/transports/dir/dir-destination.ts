@@ -24,7 +24,7 @@ import type {
   UploadedBlob,
 } from '../../contract/image-destination.ts';
 import { commitImage } from './commit-image.ts';
-import { imagePresence } from '../../local/image-files.ts';
+import { imagePresence, presenceOf } from '../../local/image-files.ts';
 import {
   blobFileName,
   imagePlace,
@@ -35,7 +35,7 @@ import {
   VERSION_FILE,
 } from './layout.ts';
 import { readVersion, VersionFile, versionFor } from './layout-version.ts';
-import { readManifestFile } from '../../local/manifest-file.ts';
+import { readManifestFile, type StoredManifest } from '../../local/manifest-file.ts';
 import { signatureFileName } from './signature-files.ts';
 import { resolveLocalPath } from '../../local/local-path.ts';
 import { openTargetDirectory, type TargetDirectory, type TargetLayout } from '../../local/target-directory.ts';
@@ -113,9 +113,11 @@ export class DirDestination implements ImageDestination {
     }
   }
 
-  async currentManifest({ tag, digestOnly, signal }: CurrentManifestOptions = {}): Promise<ManifestPresence> {
+  async currentManifest(options: CurrentManifestOptions = {}): Promise<ManifestPresence> {
+    const { instanceDigest, tag, digestOnly, signal } = options;
     signal?.throwIfAborted();
     refuseTag(this.reference, tag, 'destination');
+    if (instanceDigest !== undefined) return await presenceOf(() => this.#instanceFile(instanceDigest));
     if (digestOnly) return await this.#presence({ digestOnly });
     this.#current ??= this.#presence();
     return await this.#current;
@@ -228,9 +230,13 @@ export class DirDestination implements ImageDestination {
   }
 
   async #instance(digest: Digest): Promise<RawManifest> {
-    const stored = await readManifestFile(join(this.#directory, manifestFileName(digest)), { digest });
+    const stored = await this.#instanceFile(digest);
     if (stored === undefined) throw new Error(`there is no manifest ${digest} in ${this.reference}`);
     return stored.raw;
+  }
+
+  #instanceFile(digest: Digest): Promise<StoredManifest | undefined> {
+    return readManifestFile(join(this.#directory, manifestFileName(digest)), { digest });
   }
 
   async #writeInstanceFile(name: string, bytes: Buffer): Promise<void> {

@@ -9,7 +9,7 @@ import { LocalBlobStore } from '../../local/blob-store.ts';
 import { waitForLock, whileLocked } from '../../local/directory-lock.ts';
 import { onDisk } from '../../local/disk-error.ts';
 import { isStagedName, replaceFile, syncDirectory } from '../../local/durable-files.ts';
-import { imagePresence } from '../../local/image-files.ts';
+import { imagePresence, presenceOf } from '../../local/image-files.ts';
 import type { StoredManifest } from '../../local/manifest-file.ts';
 import { resolveLocalPath } from '../../local/local-path.ts';
 import { prepareTargetDirectory, type TargetDirectory, type TargetLayout } from '../../local/target-directory.ts';
@@ -119,8 +119,11 @@ export class OciDestination implements ImageDestination {
     }
   }
 
-  async currentManifest({ tag, digestOnly, signal }: CurrentManifestOptions = {}): Promise<ManifestPresence> {
+  async currentManifest(options: CurrentManifestOptions = {}): Promise<ManifestPresence> {
+    const { instanceDigest, tag, digestOnly, signal } = options;
     signal?.throwIfAborted();
+    if (instanceDigest !== undefined)
+      return await presenceOf(() => readLayoutManifest(this.#readable.path, { digest: instanceDigest }));
     if (digestOnly) return await this.#presence(tag, { digestOnly });
     let current = this.#current.get(tag);
     if (current === undefined) {

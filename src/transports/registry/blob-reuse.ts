@@ -8,7 +8,7 @@ import { COMPRESSION_ALGORITHMS, type CompressionAlgorithm } from '../../manifes
 import type { BlobInfo, WaitOptions } from '../../contract/blob-info.ts';
 import type { CompressionOperation, ReusedBlob, TryReusingBlobOptions } from '../../contract/image-destination.ts';
 import type { RepositoryName } from '../../contract/image-source.ts';
-import type { RegistryClient } from './client.ts';
+import type { BlobPresence, RegistryClient } from './client.ts';
 import { RegistryError } from './registry-error.ts';
 import type { Uploads } from './upload/uploads.ts';
 import type { SelfMount } from './self-mount.ts';
@@ -58,27 +58,49 @@ export class BlobReuse {
   async tryReusing(info: BlobInfo, options: TryReusingBlobOptions): Promise<ReusedBlob> {
     const { cache } = options;
     const host = this.#own.registry;
-    if (options.probe === true) return this.#probe(info, options);
     if (options.lookOnly === true) return this.#look(info, options);
     this.#selfMount.recall(cache, host);
+    if (options.probe === true) return this.#probe(info, options);
     const same = await this.#findSame(info, options);
     const reused = same.kind === 'missing' ? await this.#findSubstitute(info, options) : reusedAs(info, same);
     this.#selfMount.record(cache, host);
-    if (!this.#isListed(info.digest)) {
-      if (reused === undefined) this.#misses += 1;
-      else this.#hits += 1;
-    }
+    this.#count(info.digest, reused !== undefined);
     if (reused === undefined) return { reused: false };
     cache?.recordKnownLocation(reused.digest, this.#own);
     return reused;
   }
 
-  /** A HEAD, and what the next step would be: without a POST, for that opens uploads. */
-  async #probe(info: BlobInfo, { cache, srcRef, signal }: TryReusingBlobOptions): Promise<ReusedBlob> {
-    if ((await this.#presence(info, signal)) === 'present')
-      return { reused: true, digest: info.digest, size: info.size };
-    const from = this.#mountSource(srcRef) ?? this.#lastSeen(info.digest, cache)?.repository;
-    return { reused: false, mountFrom: from === this.#own.repository ? undefined : from };
+  /** What the same questions would come to, by HEADs alone: a POST opens uploads. Mounts from where the blob is are taken to be granted. */
+  async #probe(info: BlobInfo, options: TryReusingBlobOptions): Promise<ReusedBlob> {
+    const { srcRef, signal } = options;
+    const isHere = (await this.#presence(info, signal)) === 'present';
+    const mountFrom = this.#mountSource(srcRef) ?? (await this.#probeSeen(info, options, isHere));
+    const same = isHere ? reusedAs(info, { kind: 'here' }) : undefined;
+    const reused = same ?? (mountFrom === undefined ? await this.#findSubstitute(info, options) : undefined);
+    this.#count(info.digest, reused !== undefined || mountFrom !== undefined);
+    return { ...(reused ?? { reused: false }), ...(mountFrom !== undefined && { mountFrom }) };
+  }
+
+  /** Another repository that the cache has seen the blob in, unless it is gone from there. */
+  async #probeSeen(
+    { digest }: BlobInfo,
+    { cache, signal }: TryReusingBlobOptions,
+    isHere: boolean,
+  ): Promise<string | undefined> {
+    const seen = this.#isListed(digest) ? undefined : this.#lastSeen(digest, cache);
+    if (seen === undefined || seen.repository === this.#own.repository) return undefined;
+    const found = isHere || (await this.#headAt(digest, seen.repository, signal));
+    return typeof found === 'object' && !found.present ? undefined : seen.repository;
+  }
+
+  #headAt(digest: Digest, repository: string, signal: AbortSignal | undefined): Promise<BlobPresence> {
+    return this.#client.headBlob(digest, { repository, scopes: [`repository:${repository}:pull`], signal });
+  }
+
+  #count(digest: Digest, isHit: boolean): void {
+    if (this.#isListed(digest)) return;
+    if (isHit) this.#hits += 1;
+    else this.#misses += 1;
   }
 
   /** The blob itself, by HEAD alone: what else had been relied on was wrong. */
@@ -127,7 +149,7 @@ export class BlobReuse {
 
   /** The same content in another compression, where the user allows it and the manifest can name it. */
   async #findSubstitute(info: BlobInfo, options: TryReusingBlobOptions): Promise<Reused | undefined> {
-    const { cache, canSubstitute, signal } = options;
+    const { cache, canSubstitute, probe = false, signal } = options;
     if (!canSubstitute || cache === undefined || info.mediaType === undefined) return undefined;
     const { mediaType } = info;
     const acceptable = COMPRESSION_ALGORITHMS.filter(
@@ -137,12 +159,14 @@ export class BlobReuse {
     for (const { digest, location, compression } of candidates) {
       if (digest === info.digest || compression === undefined) continue;
       const from = location?.repository === this.#own.repository ? undefined : location?.repository;
-      if (from !== undefined && (await this.#postMount(digest, from, signal)) !== 'mounted') {
+      if (from !== undefined && !probe && (await this.#postMount(digest, from, signal)) !== 'mounted') {
         cache.forgetKnownLocation(digest, { registry: this.#own.registry, repository: from });
         await this.#uploads.drop(digest);
         continue;
       }
-      const presence = await this.#client.headBlob(digest, { signal });
+      const presence = await (probe && from !== undefined
+        ? this.#headAt(digest, from, signal)
+        : this.#client.headBlob(digest, { signal }));
       if (presence === 'unknown') continue;
       if (!presence.present && location !== undefined) cache.forgetKnownLocation(digest, location);
       if (!presence.present || presence.size === undefined) continue;
@@ -150,7 +174,7 @@ export class BlobReuse {
       const compressionOperation = operation(cache.compressor(info.digest), compression);
       return {
         reused: true,
-        mountedFrom: from,
+        ...(probe ? { mountFrom: from } : { mountedFrom: from }),
         digest,
         size: presence.size,
         compressionOperation,

@@ -203,7 +203,11 @@ export class RegistryClient {
 
   async headBlob(
     digest: Digest,
-    options: WaitOptions & { readonly repository?: string | undefined } = {},
+    options: WaitOptions & {
+      readonly repository?: string | undefined;
+      /** Default: those of the client. */
+      readonly scopes?: readonly string[] | undefined;
+    } = {},
   ): Promise<BlobPresence> {
     const response = await this.#send(this.#request('HEAD', `blobs/${digest}`, options, options.repository));
     await dumpBody(response);

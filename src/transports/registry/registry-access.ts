@@ -60,6 +60,8 @@ export interface RegistryAccessOptions {
   readonly userAgent: string;
   /** Opens the file that notes interrupted uploads; called when one is to be noted or looked for. */
   readonly uploadState: () => Promise<UploadState>;
+  /** The same for who only looks: no file is made. Default: `uploadState`. */
+  readonly uploadStateToRead?: (() => Promise<UploadState>) | undefined;
 }
 
 export interface ReachOptions extends RegistryEndpoint, WaitOptions {
@@ -110,6 +112,10 @@ export class RegistryAccess implements AsyncDisposable {
 
   get uploadState(): () => Promise<UploadState> {
     return this.#options.uploadState;
+  }
+
+  get uploadStateToRead(): () => Promise<UploadState> {
+    return this.#options.uploadStateToRead ?? this.#options.uploadState;
   }
 
   /** What a registry was seen to refuse in uploads, by its origin. */

@@ -48,6 +48,8 @@ export interface RegistryDestinationOptions extends WaitOptions {
   /** Where the image comes from: blobs are mounted from there, where that is the same registry. */
   readonly source?: RepositoryName | undefined;
   readonly cache?: (() => BlobInfoCache | undefined) | undefined;
+  /** Only questions will be asked. */
+  readonly isDryRun?: boolean | undefined;
 }
 
 /** Blobs up to here are held in memory and sent in one request, so that they can be sent again, in bytes. */
@@ -60,9 +62,9 @@ export async function openRegistryDestination(
   endpoint: Endpoint,
   options: RegistryDestinationOptions = {},
 ): Promise<RegistryDestination> {
-  const { source, observer, signal } = options;
+  const { source, observer, isDryRun = false, signal } = options;
   const { registry, repository } = endpoint.address;
-  const scopes = [`repository:${repository}:pull,push`];
+  const scopes = [`repository:${repository}:${isDryRun ? 'pull' : 'pull,push'}`];
   const mountable = source?.registry === registry && source.repository !== repository;
   if (mountable) scopes.push(`repository:${source.repository}:pull`);
   const { origin, send } = await access.reach(registry, { ...endpoint, observer, signal, side: 'destination', scopes });
@@ -75,7 +77,8 @@ export async function openRegistryDestination(
     limits: access.uploadLimits(origin),
     selfMount: access.selfMount(origin),
     tagsAtOnce: access.tagsAtOnce(origin),
-    uploadState: access.uploadState,
+    uploadState: isDryRun ? access.uploadStateToRead : access.uploadState,
+    isDryRun,
     writers: access.tagWriters,
   });
 }
@@ -91,6 +94,7 @@ interface DestinationParts {
   readonly tagsAtOnce: TagsAtOnce;
   /** Opens the file that notes interrupted uploads. */
   readonly uploadState: () => Promise<UploadState>;
+  readonly isDryRun: boolean;
   /** Who writes to referrers tags, in this process. */
   readonly writers: OneAtATime<string>;
 }
@@ -118,7 +122,7 @@ export class RegistryDestination implements ImageDestination {
     this.repository = options.address;
     this.#name = reference.tag ?? reference.digest ?? 'latest';
     const noted = new NotedUploads(options.uploadState, client.origin, this.repository);
-    this.#uploads = new Uploads(client, { ...options, noted });
+    this.#uploads = new Uploads(client, { ...options, noted, asksStatus: options.isDryRun });
     this.#reuse = new BlobReuse(client, this.repository, { uploads: this.#uploads, selfMount: options.selfMount });
     this.#own = registryBlobRanges(client, { ...options, registry: options.address.registry });
     const { tagsAtOnce, cache, address } = options;
@@ -138,8 +142,10 @@ export class RegistryDestination implements ImageDestination {
     return this.#client.roundTripMs;
   }
 
-  async currentManifest({ tag, digestOnly, signal }: CurrentManifestOptions = {}): Promise<ManifestPresence> {
-    if (tag !== undefined || digestOnly) return this.#manifests.look(tag ?? this.#name, { digestOnly, signal });
+  async currentManifest(options: CurrentManifestOptions = {}): Promise<ManifestPresence> {
+    const { instanceDigest, tag, digestOnly, signal } = options;
+    const name = instanceDigest ?? tag;
+    if (name !== undefined || digestOnly) return this.#manifests.look(name ?? this.#name, { digestOnly, signal });
     this.#current ??= this.#learnCurrent(signal);
     return this.#current;
   }
@@ -233,7 +239,7 @@ export class RegistryDestination implements ImageDestination {
   async #plan(accessor: BlobChunkAccessor, info: BlobInfo, options: PutBlobPartialOptions): Promise<PartialBlobPlan> {
     const { memory, signal } = options;
     const candidates = (): Promise<readonly Candidate[]> => this.#oldLayers.find(info, options);
-    const left = await this.#uploads.left(info);
+    const left = await this.#uploads.left(info, { signal });
     return await planPartial({ accessor, info, own: this.#own, candidates, memory, signal }, left);
   }
 

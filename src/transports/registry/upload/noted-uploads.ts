@@ -40,11 +40,11 @@ export class NotedUploads {
     if (isNoted) this.#noted.set(info.digest, location);
   }
 
-  /** What an earlier run left of a blob, as it was noted: one that was killed noted less than it had sent. */
-  async left(info: BlobInfo): Promise<LeftPart | undefined> {
+  /** What an earlier run left of a blob, as it was noted: one that was killed noted less than it had sent. Nothing is claimed. */
+  async left(info: BlobInfo): Promise<(LeftPart & { readonly location: UploadLocation | undefined }) | undefined> {
     if (info.size < MIN_NOTED_BYTES) return undefined;
     const upload = (await this.#open()).find(this.#target(info));
-    return upload && { length: Math.min(upload.offset, info.size) };
+    return upload && { length: Math.min(upload.offset, info.size), location: this.#ownLocation(upload.location) };
   }
 
   /** The upload that an earlier run left, which is this run's from now on. */
@@ -54,11 +54,9 @@ export class NotedUploads {
     const location = state.claim(this.#target(info))?.location;
     if (location === undefined) return undefined;
     this.#noted.set(info.digest, location);
-    const url = resolveUrl(location);
-    // Credentials may go there: nowhere else than to the registry.
-    if (url !== undefined && url.origin === this.#origin) return { url };
-    await this.forget(info);
-    return undefined;
+    const own = this.#ownLocation(location);
+    if (own === undefined) await this.forget(info);
+    return own;
   }
 
   /**
@@ -79,6 +77,12 @@ export class NotedUploads {
     if (location === undefined) return;
     this.#noted.delete(info.digest);
     (await this.#open()).forget({ ...this.#target(info), location });
+  }
+
+  /** Credentials may go there: nowhere else than to the registry. */
+  #ownLocation(location: string): UploadLocation | undefined {
+    const url = resolveUrl(location);
+    return url?.origin === this.#origin ? { url } : undefined;
   }
 
   #target({ digest }: BlobInfo): UploadTarget {

@@ -12,6 +12,8 @@ export interface UploadsOptions {
   readonly limits: UploadLimits;
   /** Uploads that outlive a run. */
   readonly noted: NotedUploads;
+  /** Whether the registry is asked how much of a noted upload it has, before anyone claims it. Default false: what was noted has to do. */
+  readonly asksStatus?: boolean | undefined;
   readonly policy: RetryPolicy;
   readonly observer?: RequestObserver | undefined;
 }
@@ -80,9 +82,14 @@ export class Uploads implements AsyncDisposable {
     await spare?.cancel();
   }
 
-  /** What an earlier run left of a blob, as it was noted. Nothing is asked of the registry, and nothing claimed. */
-  left(info: BlobInfo): Promise<LeftPart | undefined> {
-    return this.#options.noted.left(info);
+  /** What an earlier run left of a blob. Nothing is claimed. */
+  async left(info: BlobInfo, { signal }: WaitOptions = {}): Promise<LeftPart | undefined> {
+    const { noted, asksStatus } = this.#options;
+    const left = await noted.left(info);
+    if (left === undefined || !asksStatus) return left;
+    const status = left.location && (await this.#client.uploadStatus(left.location, { signal }));
+    const hasPart = typeof status === 'object' && status.offset > 0 && status.offset <= info.size;
+    return hasPart ? { length: status.offset } : undefined;
   }
 
   /** The upload that an earlier run left, which is the caller's from now on. Its status is to be asked. */
