@@ -27,7 +27,7 @@ export function createProgram(signal: AbortSignal, options: ProgramOptions = {})
   const context: CommandContext = { transports, ...options, signal };
   const program = new Command('imgcopy')
     .description(
-      'Copies container images between registries and directories, moving as few bytes in as few round trips as it can.',
+      'Copies container images between registries, directories and archives, moving as few bytes in as few round trips as it can.',
     )
     .usage('[copy] SRC DST [options]\n       imgcopy COMMAND [options]')
     .version(VERSION, '-V, --version', 'print the version')
