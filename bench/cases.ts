@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { fasterThanPeers, nearPerfectPlan, overBareNode, peakMemory, withinPeers, type Goal } from './goals.ts';
 import type { ImagePlan } from './images.ts';
+import type { LocalForm } from './peers.ts';
 
 /** An OCI layout with one image. */
 export interface Layout {
@@ -20,9 +21,11 @@ export interface BenchCase {
   /** What the destination holds under the tag before each run. Default: nothing. */
   readonly before?: 'the same' | Layout;
   /** Default `registry`. */
-  readonly destination?: 'folder';
-  /** Default: imgcopy and all peers. */
-  readonly tools?: 'imgcopy' | 'with bare node';
+  readonly destination?: 'folder' | LocalForm | 'pipe';
+  /** Default `registry`. What it is on the disk, imgcopy has written before. */
+  readonly source?: LocalForm | 'pipe';
+  /** Default: imgcopy and all peers that can do it. */
+  readonly tools?: 'imgcopy' | 'with bare node' | 'with bare copy';
   /** However many are asked for. Default: no limit. */
   readonly maxRounds?: number;
   readonly goal?: Goal;
@@ -114,6 +117,7 @@ function plainCases({ quick }: { readonly quick: boolean }): readonly BenchCase[
       image: { layers: [large * GB] },
       goal: withinPeers(1.1),
     },
+    ...localCases(large),
     {
       name: 'start-up',
       title: 'loopback, nothing to do',
@@ -141,6 +145,37 @@ function plainCases({ quick }: { readonly quick: boolean }): readonly BenchCase[
       tools: 'imgcopy',
       maxRounds: 1,
       goal: peakMemory(160),
+    },
+  ];
+}
+
+const LOCAL_FORMS: readonly LocalForm[] = ['dir', 'oci', 'oci-archive', 'docker-archive'];
+
+/** To and from each form on the disk, and through pipes. */
+function localCases(gigabytes: number): readonly BenchCase[] {
+  const image: ImagePlan = { layers: layers(4, (gigabytes * GB) / 4) };
+  const common = { longLine: 'none', image, goal: withinPeers(1.1) } as const;
+  const title = `loopback, 4 layers of ${gigabytes / 4} GB`;
+  return [
+    ...LOCAL_FORMS.flatMap((form): readonly BenchCase[] => [
+      { ...common, name: `registry-to-${form}`, title: `${title}, into ${form}:`, destination: form },
+      { ...common, name: `${form}-to-registry`, title: `${title}, out of ${form}:`, source: form },
+    ]),
+    {
+      ...common,
+      name: 'archive-to-pipe',
+      title: `${gigabytes} GB from oci-archive: to -, beside cat`,
+      source: 'oci-archive',
+      destination: 'pipe',
+      tools: 'with bare copy',
+    },
+    {
+      ...common,
+      name: 'pipe-to-archive',
+      title: `${gigabytes} GB from - to oci-archive:, beside cat`,
+      source: 'pipe',
+      destination: 'oci-archive',
+      tools: 'with bare copy',
     },
   ];
 }

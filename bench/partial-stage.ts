@@ -10,7 +10,7 @@ import { startRealRegistry, type RealRegistry } from '../test/support/real-regis
 import { realTool } from '../test/support/real-tools.ts';
 import { pushImage } from './images.ts';
 import { startCountingProxy, type CountingProxy } from './partial-proxy.ts';
-import type { CopyJob } from './peers.ts';
+import type { RegistryOrFolder } from './peers.ts';
 import { pushBlob, pushManifest, tagDigest, type PushedBlob } from './push.ts';
 import { spawnSlowLink } from './slow-link-process.ts';
 
@@ -100,14 +100,14 @@ export async function pushLargeLayer({ source }: Stage, name: string, bytes: num
 }
 
 /** A place for an image at the destination. */
-export function placeFor({ folder, destination }: Stage, target: Target, name: string): CopyJob['destination'] {
+export function placeFor({ folder, destination }: Stage, target: Target, name: string): RegistryOrFolder {
   return target === 'dir:' ? { folder: join(folder, name) } : { registry: `${destination.proxy.host}/${name}:${tag}` };
 }
 
 /** @throws Error when another image than that is there. Of the blobs of a registry, it has checked the digests itself. */
 export async function checkArrived(
   { destination }: Stage,
-  place: CopyJob['destination'],
+  place: RegistryOrFolder,
   { manifestDigest, layer }: PushedImage,
 ): Promise<void> {
   if ('registry' in place) {

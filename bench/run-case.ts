@@ -8,7 +8,7 @@ import type { BenchCase, Layout } from './cases.ts';
 import type { Medians, Run } from './goals.ts';
 import { pushImage, type ImagePlan } from './images.ts';
 import { measure } from './measure.ts';
-import { bareNode, imgcopy, type CopyJob, type CopyTool } from './peers.ts';
+import { bareCopy, bareNode, imgcopy, type CopyJob, type CopyTool, type LocalPlace } from './peers.ts';
 import { pushLayout, tagDigest, type Repository } from './push.ts';
 import { openTlsNames, type TlsNames } from './tls-names.ts';
 import { spawnSlowLink } from './slow-link-process.ts';
@@ -47,30 +47,36 @@ export async function runCase(benchCase: BenchCase, options: CaseOptions): Promi
   const digest = await push({ url: registry.url, name: 'source' }, benchCase.image);
   const line = benchCase.longLine === 'none' ? undefined : await startLine(undo, registry.host);
   const host = named(line?.host ?? registry.host, names?.source);
-  const source: Source = { reference: `${host}/source:${tag}`, line, digest, names };
+  const reference = `${host}/source:${tag}`;
+  const place = await storeOnDisk(undo, benchCase, reference);
+  const source: Source = { reference, place, line, digest, names };
 
-  const runs: Record<string, Run[]> = Object.fromEntries(tools.map(({ name }) => [name, []]));
+  const runs: Record<string, Run[]> = {};
   const rounds = Math.min(options.rounds, benchCase.maxRounds ?? Infinity);
   for (let round = 0; round < rounds; round += 1) {
     const first = round % tools.length;
     for (const tool of [...tools.slice(first), ...tools.slice(0, first)]) {
       const run = await runOnce(benchCase, tool, source);
-      runs[tool.name]?.push(run);
+      if (run === undefined) continue;
+      (runs[tool.name] ??= []).push(run);
       options.onRun(tool.name, run);
     }
   }
-  return { runs, medians: Object.fromEntries(tools.map(({ name }) => [name, medianRun(runs[name] ?? [])])) };
+  return { runs, medians: Object.fromEntries(Object.entries(runs).map(([name, all]) => [name, medianRun(all)])) };
 }
 
 interface Source {
   /** As the tools name it, through the slow link where there is one. */
   readonly reference: string;
+  /** Where it is read instead, on the disk. */
+  readonly place: LocalPlace | undefined;
   readonly line: SlowLink | undefined;
   readonly digest: string;
   readonly names: TlsNames | undefined;
 }
 
-async function runOnce(benchCase: BenchCase, tool: CopyTool, source: Source): Promise<Run> {
+/** @returns undefined where the tool cannot do it. */
+async function runOnce(benchCase: BenchCase, tool: CopyTool, source: Source): Promise<Run | undefined> {
   await using undo = new AsyncDisposableStack();
   const home = await mkdtemp(join(tmpdir(), 'imgcopy-bench-'));
   undo.defer(() => rm(home, { recursive: true, force: true }));
@@ -83,12 +89,14 @@ async function runOnce(benchCase: BenchCase, tool: CopyTool, source: Source): Pr
 
   const job: CopyJob = {
     tls: names !== undefined,
-    source: source.reference,
+    source: source.place ?? source.reference,
     destination:
-      benchCase.destination === 'folder'
+      placeOf(benchCase.destination, join(home, 'image')) ??
+      (benchCase.destination === 'folder'
         ? { folder: join(home, 'image') }
-        : { registry: `${named(line?.host ?? registry.host, names?.destination)}/destination:${tag}` },
+        : { registry: `${named(line?.host ?? registry.host, names?.destination)}/destination:${tag}` }),
   };
+  if (tool.can?.(job) === false) return undefined;
   const sentBefore = (await source.line?.traffic())?.down ?? 0;
   const measurement = await measure(tool.command(job), {
     env: { ...coldEnvironment(home), ...(benchCase.warm && { NODE_COMPILE_CACHE: compiledCode }), ...names?.env },
@@ -98,7 +106,8 @@ async function runOnce(benchCase: BenchCase, tool: CopyTool, source: Source): Pr
   const sent = (await source.line?.traffic())?.down;
   const received = (await line?.traffic())?.up;
 
-  if ('registry' in job.destination) {
+  // Of docker's archive, some compress the layers again.
+  if ('registry' in job.destination && (benchCase.source !== 'docker-archive' || tool === imgcopy)) {
     const found = await tagDigest(repository, tag);
     if (found !== source.digest) throw new Error(`${tool.name} left ${found} in place of ${source.digest}`);
   }
@@ -111,7 +120,28 @@ async function runOnce(benchCase: BenchCase, tool: CopyTool, source: Source): Pr
 
 function toolsOf(benchCase: BenchCase, tools: readonly CopyTool[]): readonly CopyTool[] {
   if (benchCase.tools === 'imgcopy') return tools.filter((tool) => tool === imgcopy);
+  if (benchCase.tools === 'with bare copy') return [...tools.filter((tool) => tool === imgcopy), bareCopy];
   return benchCase.tools === 'with bare node' ? [...tools, bareNode] : tools;
+}
+
+function placeOf(form: BenchCase['source'] | 'folder', path: string): LocalPlace | undefined {
+  if (form === undefined || form === 'folder') return undefined;
+  return form === 'pipe' ? { form: 'oci-archive', path, isPiped: true } : { form, path };
+}
+
+/** Writes the source to the disk as the case wants it. */
+async function storeOnDisk(
+  undo: AsyncDisposableStack,
+  benchCase: BenchCase,
+  reference: string,
+): Promise<LocalPlace | undefined> {
+  const folder = await mkdtemp(join(tmpdir(), 'imgcopy-bench-'));
+  undo.defer(() => rm(folder, { recursive: true, force: true }));
+  const place = placeOf(benchCase.source, join(folder, 'source'));
+  if (place === undefined) return undefined;
+  const command = imgcopy.command({ source: reference, destination: { ...place, isPiped: false } });
+  await measure(command, { env: coldEnvironment(folder), timeoutMs: runTimeoutMs });
+  return place;
 }
 
 async function push(repository: Repository, image: ImagePlan | Layout): Promise<string> {
