@@ -138,12 +138,14 @@ describe('the output of a copy', { concurrency: 4 }, () => {
     const { stdout } = await home.run(['--json', '-q', source, `dir:${join(home.path, 'json')}`]);
     const { durationMs, requests, ...rest } = JSON.parse(stdout) as Record<string, unknown>;
     const total = [...image.blobs.values()].reduce((sum, blob) => sum + blob.length, 0);
+    const { config } = JSON.parse(image.manifest.bytes.toString()) as { config: { digest: string } };
     assert.deepEqual(rest, {
       source,
       destination: `dir:${join(home.path, 'json')}`,
       digest,
       mediaType: image.manifest.mediaType,
       size: image.manifest.bytes.length,
+      imageId: config.digest,
       manifests: 1,
       blobs: { total: 4, reused: 0, mounted: 0, partial: 0, copied: 4 },
       bytes: { total, fetched: total, reused: 0, uploaded: total },
