@@ -60,6 +60,11 @@ const recipes: Readonly<Record<string, Expected | undefined>> = {
     seeded: ['staging.example.com/app:1.4.2', `staging.example.com/app:${signatureTag}`],
     copied: ['registry.example.com/app:1.4.2', `registry.example.com/app:${signatureTag}`],
   },
+  'What would it cost': {
+    hosts: { 'staging.example.com': {}, ...local },
+    seeded: ['staging.example.com/app:1.4.2'],
+    copied: [],
+  },
   'Check a copy': {
     hosts: { 'staging.example.com': {}, ...local },
     seeded: ['staging.example.com/app:1.4.2', `staging.example.com/app:${signatureTag}`],
