@@ -9,6 +9,7 @@ import type { BlobInfo, WaitOptions } from '../../contract/blob-info.ts';
 import type { CompressionOperation, ReusedBlob, TryReusingBlobOptions } from '../../contract/image-destination.ts';
 import type { RepositoryName } from '../../contract/image-source.ts';
 import type { BlobPresence, RegistryClient } from './client.ts';
+import { ExpectedBlobs } from './expected-blobs.ts';
 import { RegistryError } from './registry-error.ts';
 import type { Uploads } from './upload/uploads.ts';
 import type { SelfMount } from './self-mount.ts';
@@ -24,11 +25,7 @@ export class BlobReuse {
   readonly #own: RepositoryName;
   readonly #uploads: Uploads;
   readonly #selfMount: SelfMount;
-  /** Blobs of the image now under this name; undefined as long as that is not known. */
-  #current: ReadonlySet<Digest> | undefined;
-  /** Of the blobs that are not among those. */
-  #hits = 0;
-  #misses = 0;
+  readonly #expected = new ExpectedBlobs();
 
   /** @param uploads  keeps those that are opened while asking, for the blobs that turn out to be missing. */
   constructor(
@@ -44,15 +41,12 @@ export class BlobReuse {
 
   /** Takes note of the image now under the destination's name, or that there is none. */
   learnCurrent(manifest: Manifest | undefined): void {
-    if (manifest?.kind === 'index') return;
-    const blobs = manifest?.kind === 'image' ? [manifest.config, ...manifest.layers] : (manifest?.layers ?? []);
-    this.#current = new Set(blobs.flatMap((blob) => (blob === undefined ? [] : [blob.digest])));
+    this.#expected.learnCurrent(manifest);
   }
 
   expectsMissing(digest: Digest, srcRef: RepositoryName | undefined): boolean {
     // What comes from this registry is here already, or can be mounted.
-    if (srcRef?.registry === this.#own.registry || this.#isListed(digest) || this.#hits > this.#misses) return false;
-    return this.#current !== undefined || this.#misses > 0;
+    return srcRef?.registry !== this.#own.registry && this.#expected.isLikelyMissing(digest);
   }
 
   async tryReusing(info: BlobInfo, options: TryReusingBlobOptions): Promise<ReusedBlob> {
@@ -64,7 +58,7 @@ export class BlobReuse {
     const same = await this.#findSame(info, options);
     const reused = same.kind === 'missing' ? await this.#findSubstitute(info, options) : reusedAs(info, same);
     this.#selfMount.record(cache, host);
-    this.#count(info.digest, reused !== undefined);
+    this.#expected.note(info.digest, reused !== undefined);
     if (reused === undefined) return { reused: false };
     cache?.recordKnownLocation(reused.digest, this.#own);
     return reused;
@@ -77,7 +71,7 @@ export class BlobReuse {
     const mountFrom = this.#mountSource(srcRef) ?? (await this.#probeSeen(info, options, isHere));
     const same = isHere ? reusedAs(info, { kind: 'here' }) : undefined;
     const reused = same ?? (mountFrom === undefined ? await this.#findSubstitute(info, options) : undefined);
-    this.#count(info.digest, reused !== undefined || mountFrom !== undefined);
+    this.#expected.note(info.digest, reused !== undefined || mountFrom !== undefined);
     return { ...(reused ?? { reused: false }), ...(mountFrom !== undefined && { mountFrom }) };
   }
 
@@ -87,7 +81,7 @@ export class BlobReuse {
     { cache, signal }: TryReusingBlobOptions,
     isHere: boolean,
   ): Promise<string | undefined> {
-    const seen = this.#isListed(digest) ? undefined : this.#lastSeen(digest, cache);
+    const seen = this.#expected.isListed(digest) ? undefined : this.#lastSeen(digest, cache);
     if (seen === undefined || seen.repository === this.#own.repository) return undefined;
     const found = isHere || (await this.#headAt(digest, seen.repository, signal));
     return typeof found === 'object' && !found.present ? undefined : seen.repository;
@@ -95,12 +89,6 @@ export class BlobReuse {
 
   #headAt(digest: Digest, repository: string, signal: AbortSignal | undefined): Promise<BlobPresence> {
     return this.#client.headBlob(digest, { repository, scopes: [`repository:${repository}:pull`], signal });
-  }
-
-  #count(digest: Digest, isHit: boolean): void {
-    if (this.#isListed(digest)) return;
-    if (isHit) this.#hits += 1;
-    else this.#misses += 1;
   }
 
   /** The blob itself, by HEAD alone: what else had been relied on was wrong. */
@@ -115,10 +103,6 @@ export class BlobReuse {
     return { reused: false };
   }
 
-  #isListed(digest: Digest): boolean {
-    return this.#current?.has(digest) ?? false;
-  }
-
   #mountSource(srcRef: RepositoryName | undefined): string | undefined {
     return srcRef?.registry === this.#own.registry && srcRef.repository !== this.#own.repository
       ? srcRef.repository
@@ -130,7 +114,7 @@ export class BlobReuse {
     const { cache, srcRef, signal } = options;
     const source = this.#mountSource(srcRef);
     if (source !== undefined) return this.#mountFrom(info, source, signal);
-    const seen = this.#isListed(info.digest) ? undefined : this.#lastSeen(info.digest, cache);
+    const seen = this.#expected.isListed(info.digest) ? undefined : this.#lastSeen(info.digest, cache);
     const isElsewhere = seen !== undefined && seen.repository !== this.#own.repository;
     const found = isElsewhere
       ? await this.#mountFrom(info, seen.repository, signal)
