@@ -59,9 +59,11 @@ export class BlobSet {
     await Promise.allSettled([...this.#copies.values(), ...this.#secondCopies.values()]);
   }
 
-  /** How each blob came over; to be asked for when all are done. */
+  /** How each blob came over; to be asked for when all are done. Those that did not were given up with the manifest that names them. */
   async results(): Promise<readonly CopiedBlob[]> {
-    return Promise.all([...this.#copies].map(([key, copy]) => this.#secondCopies.get(key) ?? copy));
+    const copies = [...this.#copies].map(([key, copy]) => this.#secondCopies.get(key) ?? copy);
+    const ended = await Promise.allSettled(copies);
+    return ended.flatMap((copy) => (copy.status === 'fulfilled' ? [copy.value] : []));
   }
 
   #copySecond(blob: BlobToCopy): Promise<CopiedBlob> {

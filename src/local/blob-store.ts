@@ -7,7 +7,7 @@ import { checkChunks } from '../contract/check-chunks.ts';
 import { PartialBlobUnavailableError } from '../contract/errors.ts';
 import type { PartialPlan, PutBlobInfo } from '../contract/image-destination.ts';
 import { ContentMismatchError, type Digest, DigestVerifier } from '../digest/digest.ts';
-import { ImgcopyError, systemErrorCode } from '../errors/imgcopy-error.ts';
+import { ImgcopyError, systemErrorCode, type Side } from '../errors/imgcopy-error.ts';
 import { OneAtATime } from '../io/one-at-a-time.ts';
 import { planPartial, withPlan, type PartialBlobPlan } from '../partial/plan/partial-plan.ts';
 import type { PlanBlobInput } from '../partial/plan/plan-blob.ts';
@@ -25,6 +25,8 @@ export interface BlobPlace {
   readonly fileOf: (digest: Digest) => string;
   /** The image's name, for messages: `dir:/path`. */
   readonly reference: string;
+  /** Which end of a copy it is, for errors. */
+  readonly side: Side;
   /** Where others may write to the directory at the same time: waits until nobody else writes this blob, and keeps them waiting. */
   readonly lockBlob?: ((digest: Digest, options: WaitOptions) => Promise<AwaitedLock>) | undefined;
 }
@@ -202,6 +204,7 @@ export class LocalBlobStore {
         {
           code: 'ERR_BLOB_NOT_FOUND',
           kind: 'not-found',
+          side: this.#place.side,
           hint: 'the directory is not complete; copy the image there again',
           cause: error,
         },

@@ -343,6 +343,22 @@ test('a referrer that vanishes in the middle of the copy is reported', async (t)
   assert.ok(!has(to, referrers['a bundle of the other instance']));
 });
 
+test('a referrer without one of its blobs is reported, and all else comes along', async (t) => {
+  const { from, to, copier, copy } = await openEnds(t);
+  seedSigned(from);
+  const broken = notationOf(amd64.manifest, 'without its blob');
+  from.seed('app', undefined, broken);
+  const [blob = ''] = [...broken.blobs].find(([, bytes]) => bytes.includes('without its blob')) ?? [];
+  from.behave({ match: { path: new RegExp(blob) }, status: 404 });
+  const result = await copy();
+  assert.deepEqual(result.referrers, { total: 9, copied: 8, missing: 1 });
+  assert.match(
+    copier.reported.join('\n'),
+    new RegExp(`${broken.manifest.digest}, which refers to .*, is not at the source any more`),
+  );
+  assert.ok(!has(to, broken));
+});
+
 test('a failure of the destination is not taken for a referrer that is gone', async (t) => {
   const { from, to, copy } = await openEnds(t);
   seedSigned(from);

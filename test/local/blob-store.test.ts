@@ -23,7 +23,7 @@ function fileOf(digest: Digest): string {
 async function openStore(t: TestContext): Promise<{ readonly store: LocalBlobStore; readonly directory: string }> {
   const directory = await temporaryDirectory(t);
   await mkdir(join(directory, 'blobs/sha256'), { recursive: true });
-  return { store: new LocalBlobStore({ directory, fileOf, reference: 'oci:lay' }), directory };
+  return { store: new LocalBlobStore({ directory, fileOf, reference: 'oci:lay', side: 'source' }), directory };
 }
 
 test('a blob is written to the place that the layout gives it, and read from there', async (t) => {

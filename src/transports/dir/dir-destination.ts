@@ -206,7 +206,12 @@ export class DirDestination implements ImageDestination {
       ({ digest }) => this.#instance(digest),
       undefined,
     );
-    const blobs = new LocalBlobStore({ directory: path, fileOf: blobFileName, reference: this.reference });
+    const blobs = new LocalBlobStore({
+      directory: path,
+      fileOf: blobFileName,
+      reference: this.reference,
+      side: 'destination',
+    });
     return { path, ladder: new LocalBlobLadder({ blobs, oldLayers, force: this.#force }) };
   }
 

@@ -46,7 +46,7 @@ export class DirSource implements ImageSource {
   constructor(path: string, directory: string, manifest: RawManifest) {
     this.reference = `dir:${path}`;
     this.#directory = directory;
-    this.#blobs = new LocalBlobStore({ directory, fileOf: blobFileName, reference: this.reference });
+    this.#blobs = new LocalBlobStore({ directory, fileOf: blobFileName, reference: this.reference, side: 'source' });
     this.rangeSupport = this.#blobs.ranges.rangeSupport;
     this.#manifest = manifest;
   }

@@ -233,6 +233,7 @@ export class OciDestination implements ImageDestination {
       directory: path,
       fileOf: layoutBlobPath,
       reference: this.reference,
+      side: 'destination',
       lockBlob: (digest, options) => waitForLock(path, `${digestAlgorithm(digest)}-${digestHex(digest)}`, options),
     });
     const oldLayers = new OldLayers(

@@ -74,7 +74,7 @@ export class OciSource implements ImageSource {
     this.reference = `oci:${name}`;
     this.#layout = layout;
     const { directory } = layout;
-    this.#blobs = new LocalBlobStore({ directory, fileOf: layoutBlobPath, reference: this.reference });
+    this.#blobs = new LocalBlobStore({ directory, fileOf: layoutBlobPath, reference: this.reference, side: 'source' });
     this.rangeSupport = this.#blobs.ranges.rangeSupport;
     this.#manifest = manifest;
     this.#referrers = new LayoutReferrers(layout);

@@ -74,6 +74,22 @@ test('what a layout lists and lacks is reported, and copied into it again', asyn
   assert.deepEqual(again.referrers, { total: 8, copied: 1, missing: 0 });
 });
 
+test('a referrer whose blob a layout lacks is reported, and the rest is copied', async (t) => {
+  const { layout, copier, registry } = await openStage(t);
+  await copier.copy(at(registry, 'app:v1'), `oci:${layout}`, { referrers: true });
+  const { manifest, blobs } = referrers['a signature on the index'];
+  const [signature] = [...blobs].find(([, bytes]) => bytes.toString() !== '{}') ?? [];
+  assert.ok(signature !== undefined);
+  await rm(join(layout, 'blobs/sha256', digestHex(signature)));
+  // Elsewhere, for this registry could mount it.
+  await using other = await startRegistry();
+  const back = await copier.copy(`oci:${layout}`, at(other, 'back:v1'), { referrers: true });
+  // Another one has the same blob.
+  assert.deepEqual(back.referrers, { total: 8, copied: 6, missing: 2 });
+  assert.equal(other.manifest('back', manifest.digest), undefined);
+  assert.match(copier.reported.join('\n'), new RegExp(`${manifest.digest}, which refers to .* is not at the source`));
+});
+
 test('copies into one layout at the same time lose no referrer', async (t) => {
   const { layout, copier, registry } = await openStage(t);
   const types = [[SBOM], ['*notary*'], ['*bundle*'], ['att'], ['sbom'], ['sig']];

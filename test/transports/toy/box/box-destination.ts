@@ -39,7 +39,10 @@ export class BoxDestination implements ImageDestination {
     const { reference } = this;
     const isPart = ({ name }: { name: string }): boolean => name === TAGS_FILE || name.startsWith('blob-');
     const target = await openTargetDirectory(this.#path, { reference, isPart, marks: [TAGS_FILE] });
-    this.#begun = { target, blobs: new LocalBlobStore({ directory: target.path, fileOf, reference }) };
+    this.#begun = {
+      target,
+      blobs: new LocalBlobStore({ directory: target.path, fileOf, reference, side: 'destination' }),
+    };
   }
 
   async currentManifest({ tag = this.#tag }: CurrentManifestOptions = {}): Promise<ManifestPresence> {

@@ -24,7 +24,7 @@ export class BoxSource implements ImageSource {
     this.reference = reference;
     this.#path = resolve(path);
     this.#which = which;
-    this.#blobs = new LocalBlobStore({ directory: this.#path, fileOf, reference });
+    this.#blobs = new LocalBlobStore({ directory: this.#path, fileOf, reference, side: 'source' });
   }
 
   async getManifest({ instanceDigest, tag }: GetManifestOptions = {}): Promise<RawManifest> {
