@@ -15,6 +15,7 @@ export type {
   CopierOptions,
   CopyOptions,
   CopyResult,
+  DestinationOutcome,
   ImageQueryOptions,
   ImageQuestionOptions,
   InspectOptions,

@@ -31,6 +31,8 @@ export interface SeenRangeSupport {
 export interface RangeSupport extends SeenRangeSupport {
   /** No network is between: several requests at a time gain nothing. */
   readonly isLocal: boolean;
+  /** The ranges come out of a read that is shared with others: they are asked for at once, and passed on as they come. Default false. */
+  readonly isShared?: boolean | undefined;
   /** Takes note of what an answer has shown. Only who asked can tell, for it chose the ranges. */
   report(seen: SeenRangeSupport): void;
 }

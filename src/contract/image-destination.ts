@@ -163,6 +163,11 @@ export interface ImageDestination extends AsyncDisposable {
   readonly reference: string;
   /** The address that is written to, where that is a registry. */
   readonly repository?: RepositoryName | undefined;
+  /**
+   * Where its blobs are: another destination with the same place can take them by tryReusingBlobWithOptions, without their bytes being sent again. Absent
+   * where no other destination can.
+   */
+  readonly blobPlace?: string | undefined;
   readonly concurrency: Concurrency;
   /** The shortest answer so far, in ms; undefined until there was one. */
   readonly roundTripMs?: number | undefined;

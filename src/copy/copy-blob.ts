@@ -3,14 +3,14 @@ import { ContentMismatchError } from '../digest/digest.ts';
 import { duringOperation, lacksFiles, type Side } from '../errors/imgcopy-error.ts';
 import { isForeignLayer } from '../manifest/media-types.ts';
 import type { MemoryAccount } from '../io/memory.ts';
-import type { Keep, Pool } from '../io/semaphore.ts';
+import type { AcquireOptions, Keep, Pool, Release } from '../io/semaphore.ts';
 import { annotatedFormat, isAnnotatedChunked } from '../partial/plan/plan-blob.ts';
 import { Attempts } from '../retry/attempts.ts';
 import type { BlobInfoCache } from '../contract/blob-info-cache.ts';
 import type { BlobChunkAccessor } from '../contract/blob-chunk-accessor.ts';
 import type { BlobInfo } from '../contract/blob-info.ts';
 import { BlobAttemptError, explainMismatch, PartialBlobUnavailableError } from '../contract/errors.ts';
-import { servedFrom, type BlobStream } from '../contract/image-source.ts';
+import { servedFrom, type BlobStream, type RepositoryName } from '../contract/image-source.ts';
 import type {
   LayerPlace,
   PartialPlan,
@@ -22,7 +22,9 @@ import type { CopyRun } from './copy-run.ts';
 import type { LayerContent } from './layer-content.ts';
 import { Meter } from './meter.ts';
 import { isSmall, prefetch, type Prefetch } from './prefetch.ts';
-import { isSerial } from './serial.ts';
+import { partsOf } from './source-parts.ts';
+import { isInTurn, isSerial } from './serial.ts';
+import type { BlobShare } from './shared-reads.ts';
 
 /** Blobs below this size count a quarter in the pool: their time is round trips, not bytes. */
 const LIGHT_BLOB = 1024 * 1024;
@@ -41,23 +43,51 @@ const FARTHER_MS = 100;
  */
 export async function copyBlob(run: CopyRun, blob: BlobToCopy, options: CopyBlobOptions = {}): Promise<CopiedBlob> {
   const { info, name } = blob;
-  for (;;) {
-    const release = await placeFor(run, info);
-    const { capacity } = run.pool;
-    try {
-      return await copyInTurn(run, blob, options);
-    } catch (error) {
-      if (!lacksFiles(error) || isSerial(run) || !narrow(run.pool, capacity))
-        throw duringOperation(`copying ${name} ${info.digest} to ${run.destination.reference}`, error);
-    } finally {
-      release();
+  const share = run.sharing?.join(info);
+  let isThere = false;
+  try {
+    for (;;) {
+      const release = await waitForTurn(run, info, share);
+      const { capacity } = run.pool;
+      try {
+        const copied = await copyInTurn(run, blob, { ...options, share });
+        isThere = true;
+        return copied;
+      } catch (error) {
+        if (!lacksFiles(error) || isSerial(run) || !narrow(run.pool, capacity))
+          throw duringOperation(`copying ${name} ${info.digest} to ${run.destination.reference}`, error);
+      } finally {
+        release();
+      }
     }
+  } finally {
+    share?.end(isThere);
+  }
+}
+
+/** Waits for a place in the pool: where the source is shared, for one of all that the blob goes to. */
+async function waitForTurn(run: CopyRun, info: BlobInfo, share: BlobShare | undefined): Promise<Release> {
+  if (share === undefined) return await placeFor(run, info);
+  const endTurn = isInTurn(run) ? await run.pool.acquire({ signal: run.signal }) : undefined;
+  try {
+    const release = await share.begin(placeOptions(run, info));
+    return () => {
+      release();
+      endTurn?.();
+    };
+  } catch (error) {
+    endTurn?.();
+    throw error;
   }
 }
 
 /** A place in the pool: the largest waiting blob goes first. */
-export function placeFor({ pool, signal }: CopyRun, { size }: BlobInfo): Promise<Keep> {
-  return pool.acquire({ weight: size < LIGHT_BLOB ? LIGHT_WEIGHT : 1, priority: size, signal });
+export function placeFor(run: CopyRun, info: BlobInfo): Promise<Keep> {
+  return run.pool.acquire(placeOptions(run, info));
+}
+
+function placeOptions({ signal }: CopyRun, { size }: BlobInfo): AcquireOptions & { readonly signal: AbortSignal } {
+  return { weight: size < LIGHT_BLOB ? LIGHT_WEIGHT : 1, priority: size, signal };
 }
 
 /** Halves the pool, once for all blobs that failed together. @returns whether fewer than now may do. */
@@ -69,12 +99,12 @@ function narrow(pool: Pool, capacity: number): boolean {
 async function copyInTurn(
   run: CopyRun,
   first: BlobToCopy,
-  { isDoubted = false, uses = [first] }: CopyBlobOptions,
+  { isDoubted = false, uses = [first], share }: CopyBlobOptions & { readonly share: BlobShare | undefined },
 ): Promise<CopiedBlob> {
   const blob = asUsed(first, uses);
   const { info, name } = blob;
   run.emit({ type: 'blob-started', digest: info.digest, size: info.size, name });
-  const copied = await climbDown(run, blob, isDoubted);
+  const copied = await climbDown(run, blob, { isDoubted, share });
   const { outcome, bytesFetched, bytesReused, bytesResumed = 0, reused } = copied;
   run.emit({
     type: 'blob-done',
@@ -101,34 +131,50 @@ export function asUsed(first: BlobToCopy, uses: readonly BlobToCopy[] = [first])
   return { ...(layers[0] ?? first), info, substitutable, places };
 }
 
-async function climbDown(run: CopyRun, blob: UsedBlob, isDoubted: boolean): Promise<CopiedBlob> {
-  const memory = run.memory.openAccount();
-  await using early = !isDoubted && mayOpenEarly(run, blob) ? prefetch(run, blob.info, memory) : undefined;
-  const reused = await tryReusing(run, blob, isDoubted);
+interface ClimbOptions {
+  readonly isDoubted: boolean;
+  /** Where the blob goes to other destinations as well. */
+  readonly share: BlobShare | undefined;
+}
+
+async function climbDown(run: CopyRun, blob: UsedBlob, { isDoubted, share }: ClimbOptions): Promise<CopiedBlob> {
+  const memory = share?.memory ?? run.memory.openAccount();
+  const isEarly = share === undefined && !isDoubted && mayOpenEarly(run, blob);
+  await using early = isEarly ? prefetch(run, blob.info, memory) : undefined;
+  const reused = await tryReusing(run, blob, { isDoubted, share });
   if (reused !== undefined) return reused;
   const meter = new Meter(run, blob.info);
   // What is fetched already has no pieces to save.
-  const partial = early?.isWhole ? undefined : await putPartial(run, blob, { meter, memory });
-  const copied = partial ?? (await putWhole(run, blob, { meter, memory, early }));
+  const partial = early?.isWhole ? undefined : await putPartial(run, blob, { meter, memory, share });
+  const copied = partial ?? (await putWhole(run, blob, { meter, memory, early, share }));
   const format = annotatedFormat(blob.info);
   if (format !== undefined) run.cache.recordChunkedBlob({ digest: copied.digest, size: copied.size, format });
   return copied;
 }
 
-async function tryReusing(run: CopyRun, blob: BlobToCopy, lookOnly: boolean): Promise<CopiedBlob | undefined> {
+async function tryReusing(
+  run: CopyRun,
+  blob: BlobToCopy,
+  { isDoubted: lookOnly, share }: ClimbOptions,
+): Promise<CopiedBlob | undefined> {
   const { info } = blob;
-  const reused = await run.destination.tryReusingBlobWithOptions(info, reuseOptions(run, blob, { lookOnly }));
-  if (!reused.reused) return undefined;
+  const followed = lookOnly ? undefined : await share?.follow(run.signal);
+  const options = reuseOptions(run, blob, { lookOnly, from: followed?.repository });
+  const reused = await run.destination.tryReusingBlobWithOptions(info, options);
+  if (!reused.reused) {
+    if (followed !== undefined) share?.noteRefusal();
+    return undefined;
+  }
   const { digest, size, mountedFrom } = reused;
   const outcome = digest !== info.digest ? 'substituted' : mountedFrom !== undefined ? 'mounted' : 'reused';
   return { outcome, digest, size, bytesFetched: 0, bytesReused: size, reused };
 }
 
-/** How the destination is asked for a blob. */
+/** How the destination is asked for a blob. @param options.from  another repository that has it. Default: where the source has it. */
 export function reuseOptions(
   { source, cache, signal }: CopyRun,
   { info, emptyLayer, layerIndex, substitutable }: BlobToCopy,
-  { lookOnly }: { readonly lookOnly: boolean },
+  { lookOnly, from }: { readonly lookOnly: boolean; readonly from?: RepositoryName | undefined },
 ): TryReusingBlobOptions {
   return {
     cache,
@@ -137,7 +183,7 @@ export function reuseOptions(
     manifestMediaType: substitutable?.manifestMediaType,
     emptyLayer,
     layerIndex,
-    srcRef: source.servedFrom?.(info.digest),
+    srcRef: from ?? source.servedFrom?.(info.digest),
     signal,
   };
 }
@@ -205,16 +251,20 @@ interface PutOptions {
   readonly meter: Meter;
   /** All that is held of the blob is taken from here. */
   readonly memory: MemoryAccount;
+  readonly share: BlobShare | undefined;
 }
 
 async function putPartial(
   run: CopyRun,
   blob: UsedBlob,
-  { meter, memory }: PutOptions,
+  { meter, memory, share }: PutOptions,
 ): Promise<CopiedBlob | undefined> {
   const { source, destination } = run;
-  const accessor = meter.measuring(source);
-  const step = await planToSend(run, blob, { accessor, memory });
+  const parts = share === undefined ? partsOf(source) : share.planning;
+  // A shared read takes its memory when all have planned: nobody waits for memory with some of that in hand.
+  const planned = share === undefined ? memory : run.memory.openAccount();
+  const step = await planToSend(run, blob, { accessor: meter.measuring(parts), memory: planned });
+  const accessor = meter.measuring(share?.accessor ?? parts);
   if (step.kind === 'whole' && meter.bytes > 0) meter.restart();
   if (step.kind === 'whole' || accessor === undefined || destination.putBlobPartial === undefined) return undefined;
   using plan = step.plan;
@@ -236,7 +286,7 @@ async function putPartial(
 async function putWhole(
   run: CopyRun,
   blob: BlobToCopy,
-  { meter, memory, early }: PutOptions & { readonly early: Prefetch | undefined },
+  { meter, memory, early, share }: PutOptions & { readonly early: Prefetch | undefined },
 ): Promise<CopiedBlob> {
   const { source, destination, policy, cache, signal } = run;
   const { info, isConfig, emptyLayer, layerIndex } = blob;
@@ -252,7 +302,8 @@ async function putWhole(
   for (;;) {
     let opened: BlobStream | undefined;
     try {
-      opened = (await early?.take()) ?? (await source.getBlob(info, { cache, signal, isFresh }));
+      const reader = share ?? source;
+      opened = (await early?.take()) ?? (await reader.getBlob(info, { cache, signal, isFresh }));
       const { stream } = opened;
       let content: LayerContent | undefined;
       const body = isToBeLearnt(run, blob) ? await learning(stream, (learnt) => (content = learnt)) : stream;

@@ -1,6 +1,7 @@
 import type { Digest } from '../digest/digest.ts';
 import { duringOperation, ImgcopyError } from '../errors/imgcopy-error.ts';
 import { parseManifest } from '../manifest/parse-manifest.ts';
+import { Semaphore, type Pool } from '../io/semaphore.ts';
 import type { RawManifest } from '../contract/blob-info.ts';
 import { BlobSet } from './blob-set.ts';
 import type { CopiedBlob } from './blob-to-copy.ts';
@@ -16,9 +17,10 @@ import { copyManifestTree, putReadyManifest } from './copy-manifest.ts';
 import { copyReferrers, expectReferrers, type CopiedReferrers } from './copy-referrers.ts';
 import type { CopyRun, PreparedRun } from './copy-run.ts';
 import { refuseWithoutLeftOut } from './left-out.ts';
-import { countManifests, manifestsOf, readManifestTree } from './manifest-tree.ts';
+import { blobDigestsOf, countManifests, manifestsOf, readManifestTree, type ManifestNode } from './manifest-tree.ts';
 import type { Wanted } from './select-instances.ts';
-import { isSerial, SerialPool } from './serial.ts';
+import { isInTurn, SerialPool } from './serial.ts';
+import type { SharingCopy } from './shared-reads.ts';
 import { copySignatures, signaturesToCopy } from './signatures.ts';
 import { refuseSubstitution } from './substitution.ts';
 
@@ -40,15 +42,30 @@ export interface CopiedImage {
 
 /** Copies an image: everything below its manifest first, the manifest itself last, byte for byte; then what refers to it, where that is wanted. */
 export async function copyImage(prepared: PreparedRun, options: CopyImageOptions = {}): Promise<CopiedImage> {
-  const run = isSerial(prepared) ? { ...prepared, pool: new SerialPool(prepared.pool) } : prepared;
+  const run = isInTurn(prepared) ? { ...prepared, pool: turnsOf(prepared) } : prepared;
   if (options.referrers !== undefined) expectReferrers(run);
   if (run.source.leftOut !== undefined) await refuseWithoutLeftOut(run, run.source.leftOut, options);
+  await lookBeforeAll(run);
   await begin(run);
   const decision = await decide(run, options);
   if (decision.kind === 'exists') return untouched(decision.current, 'exists');
   const follow = following(options, decision.subject);
   if (decision.kind === 'copy') return copyWanted(run, decision, options, follow);
   return leaveSame(run, decision.current, decision.signedAs, follow);
+}
+
+/** Where the source is shared, a blob has one place in the pool for all that it goes to: no copy needs more than its turn. */
+function turnsOf({ pool, sharing }: PreparedRun): Pool {
+  return new SerialPool(sharing === undefined ? pool : new Semaphore(Infinity));
+}
+
+/** With several destinations, all are looked at before anything is written to one of them. */
+async function lookBeforeAll({ destination, sharing, signal }: PreparedRun): Promise<void> {
+  if (sharing === undefined) return;
+  // A registry has the answer at hand when it is asked again, be it a failure.
+  const digestOnly = destination.repository === undefined;
+  await destination.currentManifest({ digestOnly, signal }).catch(() => undefined);
+  await sharing.looked(signal);
 }
 
 /** Copies what refers to the image once its manifest is there. */
@@ -132,6 +149,7 @@ async function copyContent(
 ): Promise<CopiedImage> {
   return withBlobs(run, async (inner, blobs) => {
     const tree = readManifestTree(inner, wanted, { only: wanted.only });
+    if (inner.sharing !== undefined) void expectBlobs(inner.sharing, tree);
     await inner.destination.expectManifests?.(await manifestsOf(tree), { signal: inner.signal });
     const ready = await copyManifestTree(inner, blobs, tree);
     const { digest } = ready.manifest;
@@ -145,6 +163,15 @@ async function copyContent(
     const results = await blobs.results();
     return { ...summaryOf(ready.manifest), manifests, blobs: results, skipped: undefined, ...followed };
   });
+}
+
+/** Tells the copies to other destinations which blobs this one may want, once that is known. */
+async function expectBlobs(sharing: SharingCopy, tree: ManifestNode): Promise<void> {
+  try {
+    sharing.expect(await blobDigestsOf(tree));
+  } catch {
+    // Whoever walks the tree reports it.
+  }
 }
 
 /** Gives some work the blobs of its own. */
@@ -168,6 +195,7 @@ async function followAlone(
   run: PreparedRun,
   follow: Follow | undefined,
 ): Promise<Pick<CopiedImage, 'blobs' | 'referrers'>> {
+  run.sharing?.expect(new Set());
   if (follow === undefined) return { blobs: [] };
   return withBlobs(run, async (inner, blobs) => {
     const followed = await follow(inner, blobs);

@@ -12,7 +12,7 @@ import type { BlobToCopy } from './blob-to-copy.ts';
 import type { CopyRun } from './copy-run.ts';
 import { blobsOf } from './image-blobs.ts';
 import type { ImageNode, IndexNode, ManifestNode } from './manifest-tree.ts';
-import { isSerial } from './serial.ts';
+import { isInTurn, isSerial } from './serial.ts';
 import { signaturesToCopy } from './signatures.ts';
 import { refuseSubstitution, replacementsOf } from './substitution.ts';
 
@@ -79,8 +79,8 @@ async function copyInstances(run: CopyRun, blobs: BlobSet, node: IndexNode): Pro
     await putInstance(run, blobs, ready, signatures);
     return [digest, ready.manifest];
   };
-  const copying = isSerial(run) ? inTurn(node.instances, copyInstance) : Promise.all(node.instances.map(copyInstance));
-  if (isSerial(run)) await copying;
+  const copying = isInTurn(run) ? inTurn(node.instances, copyInstance) : Promise.all(node.instances.map(copyInstance));
+  if (isInTurn(run)) await copying;
   const [copies] = await Promise.all([copying, Promise.all(listed.map((blob) => blobs.copy(blob)))]);
   const changed = copies.filter(([digest, manifest]) => digest !== manifest.digest);
   const replacements = new Map<Digest, Replacement>(

@@ -6,6 +6,7 @@ import type { ImageDestination } from '../contract/image-destination.ts';
 import type { ImageSource } from '../contract/image-source.ts';
 import type { OnCopyEvent } from '../contract/progress.ts';
 import type { BlobToCopy, CopiedBlob, CopyBlobOptions } from './blob-to-copy.ts';
+import type { SharingCopy } from './shared-reads.ts';
 
 /** When blobs are built from pieces: where it pays, wherever it can be done, or not at all. */
 export type PartialMode = 'auto' | 'always' | 'never';
@@ -30,6 +31,8 @@ export interface CopyRun {
   readonly removeSignatures: boolean;
   /** What is done for a blob, in place of copying it. Default: it is copied. */
   readonly bringBlob?: ((run: CopyRun, blob: BlobToCopy, options: CopyBlobOptions) => Promise<CopiedBlob>) | undefined;
+  /** The other destinations of the same image, where there are any. */
+  readonly sharing?: SharingCopy | undefined;
   readonly emit: OnCopyEvent;
   readonly signal: AbortSignal;
 }

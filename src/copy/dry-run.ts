@@ -10,7 +10,7 @@ import { asUsed, placeFor } from './copy-blob.ts';
 import type { CopyImageOptions } from './copy-decision.ts';
 import { copyImage, type CopiedImage } from './copy-image.ts';
 import type { CopyRun, PreparedRun } from './copy-run.ts';
-import { partsOf } from './meter.ts';
+import { partsOf } from './source-parts.ts';
 
 /** What a copy will do for a blob. Sizes are in bytes. */
 export interface PlannedBlob {

@@ -85,3 +85,15 @@ export async function countManifests(node: ManifestNode): Promise<number> {
   const counts = await Promise.all(node.instances.map(async (instance) => countManifests(await instance)));
   return counts.reduce((sum, count) => sum + count, 1);
 }
+
+/** The digests of all blobs that a tree names; resolves when all of it was read. */
+export async function blobDigestsOf(node: ManifestNode): Promise<ReadonlySet<Digest>> {
+  if ('instances' in node) {
+    const below = await Promise.all(node.instances.map(async (instance) => blobDigestsOf(await instance)));
+    return new Set([...node.blobs.map(({ digest }) => digest), ...below.flatMap((digests) => [...digests])]);
+  }
+  const { parsed } = node;
+  const blobs =
+    parsed.kind === 'image' && parsed.config !== undefined ? [parsed.config, ...parsed.layers] : parsed.layers;
+  return new Set(blobs.map(({ digest }) => digest));
+}

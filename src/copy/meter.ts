@@ -1,7 +1,6 @@
 import { pipeline, Transform, type Readable, type TransformCallback } from 'node:stream';
 import type { BlobChunkAccessor, BlobStream } from '../contract/blob-chunk-accessor.ts';
 import type { BlobInfo } from '../contract/blob-info.ts';
-import type { ImageSource } from '../contract/image-source.ts';
 import type { CopyRun } from './copy-run.ts';
 
 const BLOB_BUFFER = 256 * 1024;
@@ -48,17 +47,19 @@ export class Meter {
     return pipeline(stream, counter, () => isLarge && this.#tell(false));
   }
 
-  /** The source's blobs, what is read of them counted. Undefined where it gives no parts of blobs. */
-  measuring(source: ImageSource): BlobChunkAccessor | undefined {
-    const parts = partsOf(source);
+  /** The same parts of blobs, what is read of them counted. */
+  measuring(parts: BlobChunkAccessor | undefined): BlobChunkAccessor | undefined {
     if (parts === undefined) return undefined;
+    const getBlob = parts.getBlob?.bind(parts);
     const count = (stream: Readable, length?: number): Readable => this.count(stream, length);
     return {
       rangeSupport: parts.rangeSupport,
-      async getBlob(info, options): Promise<BlobStream> {
-        const { stream, size } = await source.getBlob(info, options);
-        return { stream: count(stream), size };
-      },
+      ...(getBlob !== undefined && {
+        async getBlob(info, options): Promise<BlobStream> {
+          const { stream, size } = await getBlob(info, options);
+          return { stream: count(stream), size };
+        },
+      }),
       async getBlobAt(info, chunks, options) {
         const answer = await parts.getBlobAt(info, chunks, options);
         if (answer.kind === 'whole') return { ...answer, stream: count(answer.stream) };
@@ -77,13 +78,6 @@ export class Meter {
     this.#shown += length;
     this.#run.emit({ type: 'blob-progress', digest: this.#info.digest, bytes: this.#shown });
   }
-}
-
-/** The source's blobs as parts. Undefined where it gives whole ones alone. */
-export function partsOf(source: ImageSource): BlobChunkAccessor | undefined {
-  const { getBlobAt, rangeSupport } = source;
-  if (getBlobAt === undefined || rangeSupport === undefined) return undefined;
-  return { rangeSupport, getBlobAt: getBlobAt.bind(source), getBlob: source.getBlob.bind(source) };
 }
 
 async function* each<T>(items: AsyncIterable<T>, change: (item: T, index: number) => T): AsyncGenerator<T> {

@@ -14,6 +14,11 @@ export function isSerialSource({ concurrency }: ImageSource): boolean {
   return concurrency === 'serial';
 }
 
+/** Whether blobs and manifests move one at a time: an end of this copy is a stream, or of another copy that is fed by the same read. */
+export function isInTurn(run: Pick<PreparedRun, 'source' | 'destination' | 'sharing'>): boolean {
+  return isSerial(run) || run.sharing?.isInTurn === true;
+}
+
 /** A pool for one copy, which takes one of its places at a time, in the order asked. Other copies have the other places. */
 export class SerialPool implements Pool {
   readonly #pool: Pool;

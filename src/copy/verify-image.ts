@@ -9,7 +9,7 @@ import { fetchRanges } from '../partial/fetch/fetch-ranges.ts';
 import type { BlobInfo, RawManifest } from '../contract/blob-info.ts';
 import { explainMismatch, PartialBlobUnavailableError } from '../contract/errors.ts';
 import { ManifestReader, type ReadableImage } from './manifest-reader.ts';
-import { partsOf } from './meter.ts';
+import { partsOf } from './source-parts.ts';
 import { findReferrers, refersTo, type Referrer, type ReferrerSelection } from './referrers.ts';
 import { isSerialSource, SerialPool } from './serial.ts';
 

@@ -10,6 +10,7 @@ import type {
   CopierOptions,
   CopyOptions,
   CopyResult,
+  DestinationOutcome,
   ImageQueryOptions,
   ImageQuestionOptions,
   InspectOptions,
@@ -37,6 +38,18 @@ export interface Copier extends AsyncDisposable {
     destination: string | ImageDestination,
     options?: CopyOptions,
   ): Promise<CopyResult>;
+
+  /**
+   * Copies one image to several destinations. The source is read once, at the pace of the slowest; one that fails does not stop the others. Events, results and
+   * errors name the destination by its `destinationId`: the whole name of it, tag included.
+   * @returns what became of each, in the order given.
+   * @throws ImgcopyError of kind `usage` where the destinations cannot go together; the signal's reason. Nothing was written then, or not all.
+   */
+  copy(
+    source: string | ImageSource,
+    destinations: readonly (string | ImageDestination)[],
+    options?: Omit<CopyOptions, 'destinationId'>,
+  ): Promise<readonly DestinationOutcome[]>;
 
   /**
    * Tells what `copy` would do with the same arguments, and does none of it: nothing is written, made or locked, tokens are asked for reading alone.
@@ -90,8 +103,23 @@ export interface Copier extends AsyncDisposable {
 /** Makes a copier: to copy many images with one set of connections, tokens and limits. */
 export function createCopier(options: CopierOptions = {}): Copier {
   const shared = new SharedResources(options);
+  function copy(from: string | ImageSource, to: string | ImageDestination, given?: CopyOptions): Promise<CopyResult>;
+  function copy(
+    from: string | ImageSource,
+    to: Destinations,
+    given?: CopyOptions,
+  ): Promise<readonly DestinationOutcome[]>;
+  async function copy(
+    from: string | ImageSource,
+    to: string | ImageDestination | Destinations,
+    copyOptions: CopyOptions = {},
+  ): Promise<CopyResult | readonly DestinationOutcome[]> {
+    if (!isList(to)) return copyBetween(shared, from, to, copyOptions);
+    const { copyToSeveral } = await import('./copy-several.ts');
+    return copyToSeveral(shared, from, to, copyOptions);
+  }
   return {
-    copy: (source, destination, copyOptions = {}) => copyBetween(shared, source, destination, copyOptions),
+    copy,
     plan: async (source, destination, copyOptions = {}) =>
       (await import('./plan.ts')).planBetween(shared, source, destination, copyOptions),
     inspect: (reference, asked = {}) =>
@@ -110,10 +138,26 @@ export function createCopier(options: CopierOptions = {}): Copier {
 export async function copyImage(
   source: string | ImageSource,
   destination: string | ImageDestination,
+  options?: CopyOptions & CopierOptions,
+): Promise<CopyResult>;
+export async function copyImage(
+  source: string | ImageSource,
+  destinations: Destinations,
+  options?: Omit<CopyOptions, 'destinationId'> & CopierOptions,
+): Promise<readonly DestinationOutcome[]>;
+export async function copyImage(
+  source: string | ImageSource,
+  to: string | ImageDestination | Destinations,
   options: CopyOptions & CopierOptions = {},
-): Promise<CopyResult> {
+): Promise<CopyResult | readonly DestinationOutcome[]> {
   await using copier = createCopier(options);
-  return await copier.copy(source, destination, options);
+  return isList(to) ? await copier.copy(source, to, options) : await copier.copy(source, to, options);
+}
+
+type Destinations = readonly (string | ImageDestination)[];
+
+function isList(to: string | ImageDestination | Destinations): to is Destinations {
+  return Array.isArray(to);
 }
 
 /** Plans one copy, with a copier of its own. See Copier.plan. */

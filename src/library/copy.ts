@@ -27,7 +27,7 @@ export interface CopyJob {
 }
 
 /** A name, or an object that its owner has opened. */
-type End<T> =
+export type End<T> =
   { readonly name: ImageName; readonly object?: undefined } | { readonly name?: undefined; readonly object: T };
 
 export interface Ends {
@@ -47,8 +47,8 @@ export async function copyBetween(
   return underOwnSignal(options.signal, async (signal) => {
     const job: CopyJob = { shared, options, tally, signal };
     const ends = await resolveEnds(job, from, to);
-    await approach(job, ends);
-    await using source = await openSource(job, ends);
+    await approach(job, ends.source, [ends.destination]);
+    await using source = await openSource(job, ends.source, [ends.destination]);
     const copied = await forDestination(options.destinationId, () => copyTo(job, ends, source.end));
     if (ends.source.name !== undefined) await finishSource(job, source.end);
     return { ...copied, durationMs: Math.round(nowMs() - started) };
@@ -56,13 +56,23 @@ export async function copyBetween(
 }
 
 async function copyTo(job: CopyJob, ends: Ends, source: ImageSource): Promise<Omit<CopyResult, 'durationMs'>> {
-  const { shared, options, tally } = job;
   const leftOut = await leftOutOf(job);
   await using destination = await openDestination(job, ends, { source, leftOut });
-  const { reference } = destination.end;
+  return await copyToOpen(job, ends, prepareRun(job, source, destination.end), leftOut);
+}
+
+/** Copies between ends that are open. */
+export async function copyToOpen(
+  { shared, options, tally }: CopyJob,
+  ends: Ends,
+  run: PreparedRun,
+  leftOut: LeftOutBlobs | undefined,
+): Promise<Omit<CopyResult, 'durationMs'>> {
+  const { source, destination } = run;
+  const { reference } = destination;
   tally.emit({ type: 'started', source: source.reference, destination: reference });
   const { copyImage } = await import('../copy/copy-image.ts');
-  const copied = await copyImage(prepareRun(job, source, destination.end), imageOptions(options, ends));
+  const copied = await copyImage(run, imageOptions(options, ends));
   const result = tally.result(copied);
   if (leftOut !== undefined && copied.skipped === undefined && result.blobs.reused === 0)
     shared.warn(`${reference} is a whole image: it shares no layer with ${leftOut.since.join(' and ')}`);
@@ -86,7 +96,7 @@ export function imageOptions(options: CopyOptions, { source, destination }: Ends
 }
 
 /** The image is complete by now, whatever follows it in a stream. */
-async function finishSource({ shared, signal }: CopyJob, source: ImageSource): Promise<void> {
+export async function finishSource({ shared, signal }: CopyJob, source: ImageSource): Promise<void> {
   try {
     await source.finish?.({ signal });
   } catch (error) {
@@ -104,12 +114,22 @@ export async function leftOutOf({ shared, options, signal }: CopyJob): Promise<L
 
 /** Reads the names, completes the destination's, and refuses what cannot be copied. Nothing is opened. */
 export async function resolveEnds(
-  { shared, options }: CopyJob,
+  job: Pick<CopyJob, 'shared' | 'options'>,
   from: string | ImageSource,
   to: string | ImageDestination,
 ): Promise<Ends> {
-  const source: End<ImageSource> =
-    typeof from === 'string' ? named(parseImageName(from, shared.transports).withDefaultTag()) : handed(from);
+  return resolveDestination(job, resolveSource(job.shared, from), to);
+}
+
+export function resolveSource(shared: SharedResources, from: string | ImageSource): End<ImageSource> {
+  return typeof from === 'string' ? named(parseImageName(from, shared.transports).withDefaultTag()) : handed(from);
+}
+
+export async function resolveDestination(
+  { shared, options }: Pick<CopyJob, 'shared' | 'options'>,
+  source: End<ImageSource>,
+  to: string | ImageDestination,
+): Promise<Ends> {
   if (typeof to !== 'string') {
     if (options.since !== undefined) refuseSince(to.reference, options.since);
     return { source, destination: handed(to) };
@@ -130,12 +150,16 @@ function handed<T>(object: T): { readonly object: T } {
 }
 
 /** Connections begin before the rest of the program is loaded. */
-export async function approach(job: CopyJob, { source, destination }: Ends): Promise<void> {
+export async function approach(
+  job: CopyJob,
+  source: End<ImageSource>,
+  destinations: readonly End<ImageDestination>[],
+): Promise<void> {
   const { source: from = {}, destination: to = {} } = job.options;
   // What goes wrong is told when they are opened.
   await Promise.allSettled([
     source.name?.approach?.('read', { ...openOptions(job), endpoint: from }),
-    destination.name?.approach?.('write', { ...openOptions(job), endpoint: to }),
+    ...destinations.map(({ name }) => name?.approach?.('write', { ...openOptions(job), endpoint: to })),
   ]);
   // TCP that is open by now goes on with TLS: a first turn ends what the event loop is at, a second one looks at sockets.
   await nextTurn();
@@ -143,7 +167,7 @@ export async function approach(job: CopyJob, { source, destination }: Ends): Pro
 }
 
 /** An end that is open. What the copy has opened it disposes of; what it was handed it leaves open. */
-interface OpenEnd<T> extends AsyncDisposable {
+export interface OpenEnd<T> extends AsyncDisposable {
   readonly end: T;
 }
 
@@ -155,11 +179,16 @@ function borrowed<T>(end: T): OpenEnd<T> {
   return { end, [Symbol.asyncDispose]: () => Promise.resolve() };
 }
 
-export async function openSource(job: CopyJob, { source, destination }: Ends): Promise<OpenEnd<ImageSource>> {
+export async function openSource(
+  job: CopyJob,
+  source: End<ImageSource>,
+  targets: readonly End<ImageDestination>[],
+): Promise<OpenEnd<ImageSource>> {
   if (source.name === undefined) return borrowed(source.object);
   if (source.name.openSource === undefined) throw cannotBe('read', source.name);
   const { source: endpoint = {} } = job.options;
-  return opened(await source.name.openSource({ ...openOptions(job), endpoint, destination: destination.name }));
+  const destinations = targets.flatMap(({ name }) => (name === undefined ? [] : [name]));
+  return opened(await source.name.openSource({ ...openOptions(job), endpoint, destinations }));
 }
 
 export async function openDestination(
@@ -215,8 +244,12 @@ export class Tally {
   #retries = 0;
   readonly #served = new Map<string, ServedCounts>();
 
-  constructor(options: CopyOptions) {
+  readonly #source: Tally;
+
+  /** @param source  counts what the source is asked, where several copies share that. Default: this one does. */
+  constructor(options: CopyOptions, source?: Tally) {
     this.#options = options;
+    this.#source = source ?? this;
   }
 
   readonly emit = (event: CopyEvent): void => {
@@ -238,7 +271,7 @@ export class Tally {
   };
 
   get requests(): CopyResult['requests'] {
-    return { ...this.#requests };
+    return { source: this.#source.#requests.source, destination: this.#requests.destination };
   }
 
   result({
@@ -276,7 +309,7 @@ export class Tally {
         uploaded: sum(uploadedOf),
       },
       requests: this.requests,
-      retries: this.#retries,
+      retries: this.#retries + (this.#source === this ? 0 : this.#source.#retries),
       servedFrom: [...this.#served].map(([address, counts]) => ({ address, ...counts })),
       ...(referrers !== undefined && { referrers: { ...referrers, missing: referrers.missing.length } }),
       skipped: skipped ?? null,
@@ -301,7 +334,7 @@ function uploadedOf({ outcome, size, bytesResumed = 0 }: CopiedImage['blobs'][nu
 
 type ServedCounts = Omit<CopyResult['servedFrom'][number], 'address'>;
 
-async function refuseSamePlace(source: ImageName, destination: ImageName): Promise<void> {
+export async function refuseSamePlace(source: ImageName, destination: ImageName): Promise<void> {
   if ((await source.place()) !== (await destination.place())) return;
   throw new ImgcopyError(`source and destination are the same place: ${source.toString()}`, {
     code: 'ERR_SAME_PLACE',

@@ -153,3 +153,8 @@ export interface CopyResult {
   /** `same`: the destination had this image; `exists`: it had one, which must not be replaced; else null. */
   readonly skipped: 'same' | 'exists' | null;
 }
+
+/** What became of one of several destinations: its result, or why it failed. */
+export type DestinationOutcome =
+  | { readonly destinationId: string; readonly result: CopyResult; readonly error?: undefined }
+  | { readonly destinationId: string; readonly result?: undefined; readonly error: Error };

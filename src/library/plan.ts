@@ -41,8 +41,8 @@ export async function planBetween(
   return underOwnSignal(options.signal, async (signal) => {
     const job: CopyJob = { shared, options, tally, signal, isDryRun: true };
     const ends = await resolveEnds(job, from, to);
-    await approach(job, ends);
-    await using source = await openSource(job, ends);
+    await approach(job, ends.source, [ends.destination]);
+    await using source = await openSource(job, ends.source, [ends.destination]);
     return await forDestination(options.destinationId, () => planTo(job, ends, source.end));
   });
 }

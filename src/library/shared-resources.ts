@@ -16,7 +16,7 @@ import { VERSION } from './version.ts';
 const DEFAULT_JOBS = 16;
 /** In bytes a second. */
 const DEFAULT_MIN_RATE = 1024;
-const DEFAULT_TIMEOUT_MS = 60_000;
+export const DEFAULT_TIMEOUT_MS = 60_000;
 /** Requests of a kind in flight to a host, to begin with. */
 const REQUESTS_PER_HOST = 16;
 /** Bodies that all copies together hold in memory, in bytes. */

@@ -35,6 +35,8 @@ export interface ImageName {
   readonly tag?: string | undefined;
   /** What the image must be. */
   readonly digest?: Digest | undefined;
+  /** The registry that it is of, `host[:port]`: what is secret between that and the user is for no other. Absent where it is of none. */
+  readonly registry?: string | undefined;
 
   /** The name in full, which reads back as this one. */
   toString(): string;
@@ -84,8 +86,8 @@ export interface OpenOptions {
 }
 
 export interface OpenSourceOptions extends OpenOptions {
-  /** Where the image goes, if that has a name: a mirror that is the destination itself is not read. */
-  readonly destination?: ImageName | undefined;
+  /** Where the image goes, as far as that has a name: a mirror that is a destination itself is not read. Default: nowhere. */
+  readonly destinations?: readonly ImageName[] | undefined;
 }
 
 export interface OpenDestinationOptions extends OpenOptions {

@@ -21,6 +21,17 @@ function counted(): { readonly stream: Readable; readonly given: () => number } 
   return { stream: Readable.from(packets(), { objectMode: false }), given: () => given };
 }
 
+const WHOLE = { offset: 0, length: blob.length };
+
+/** The whole blob for so many takers. */
+function toAll(stream: Readable, takers: number): readonly Readable[] {
+  return fanOut(stream, {
+    ranges: [WHOLE],
+    takers: Array.from({ length: takers }, () => [WHOLE]),
+    onDeserted: () => stream.destroy(),
+  });
+}
+
 test('two destinations are fed from one read', async () => {
   await using from = await startRegistry();
   await using first = await startRegistry();
@@ -30,7 +41,7 @@ test('two destinations are fed from one read', async () => {
   await using source = await sourceAt(access, from, 'app:v1');
   const info = infoOf(blob);
   const { stream } = await source.getBlob(info);
-  const streams = fanOut(stream, 2);
+  const streams = toAll(stream, 2);
   const puts = [first, second].map(async (registry, index) => {
     await using destination = await destinationAt(access, registry, 'mirror:v1');
     await destination.putBlobWithOptions(streams[index] as Readable, info, {});
@@ -42,7 +53,7 @@ test('two destinations are fed from one read', async () => {
 
 test('the slowest taker sets the pace', async () => {
   const { stream, given } = counted();
-  const [fast, slow] = fanOut(stream, 2) as [Readable, Readable];
+  const [fast, slow] = toAll(stream, 2) as [Readable, Readable];
   const read = buffer(fast);
   for (let turns = 0; turns < 100; turns += 1) await nextTurn();
   assert.ok(given() < 2_000_000, `${given()} bytes were read for one that takes none`);
@@ -52,12 +63,12 @@ test('the slowest taker sets the pace', async () => {
 
 test('who leaves is not waited for, and the last one that leaves ends the source', async () => {
   const { stream } = counted();
-  const [stays, leaves] = fanOut(stream, 2) as [Readable, Readable];
+  const [stays, leaves] = toAll(stream, 2) as [Readable, Readable];
   await once(leaves, 'readable');
   leaves.destroy();
   assert.ok((await buffer(stays)).equals(blob));
   const other = counted();
-  const all = fanOut(other.stream, 2);
+  const all = toAll(other.stream, 2);
   const ended = new Promise((resolve) => void other.stream.once('close', resolve));
   for (const taker of all) taker.destroy();
   await ended;
@@ -73,5 +84,38 @@ test('a source that fails fails for every taker', async () => {
     })(),
     { objectMode: false },
   );
-  for (const read of fanOut(stream, 2).map((taker) => buffer(taker))) await assert.rejects(read, failure);
+  for (const read of toAll(stream, 2).map((taker) => buffer(taker))) await assert.rejects(read, failure);
+});
+
+test('each taker gets its own ranges of one read, in order', async () => {
+  const read = [
+    { offset: 100, length: 1_000_000 },
+    { offset: 2_000_000, length: 3_000_000 },
+  ];
+  const takers = [
+    [
+      { offset: 100, length: 10 },
+      { offset: 900_000, length: 100_100 },
+      { offset: 2_000_000, length: 1 },
+    ],
+    [{ offset: 2_500_000, length: 2_500_000 }],
+    [],
+  ];
+  const pieces = Readable.from(
+    read.map(({ offset, length }) => blob.subarray(offset, offset + length)),
+    { objectMode: false },
+  );
+  const streams = fanOut(pieces, { ranges: read, takers, onDeserted: () => undefined });
+  const taken = await Promise.all(streams.map((stream) => buffer(stream)));
+  for (const [index, ranges] of takers.entries()) {
+    const expected = Buffer.concat(ranges.map(({ offset, length }) => blob.subarray(offset, offset + length)));
+    assert.ok(taken[index]?.equals(expected), `taker ${index}`);
+  }
+});
+
+test('who takes the end of a blob gets what is too much, and can refuse it', async () => {
+  const pieces = Readable.from([Buffer.from('whole'), Buffer.from(' and more')], { objectMode: false });
+  const whole = { offset: 0, length: 5 };
+  const [stream] = fanOut(pieces, { ranges: [whole], takers: [[whole]], onDeserted: () => undefined }) as [Readable];
+  assert.equal((await buffer(stream)).toString(), 'whole and more');
 });

@@ -147,7 +147,7 @@ class RangeFetcher {
 
   /** Asks for as much ahead as window and memory allow. */
   #readAhead(): void {
-    if (this.#accessor.rangeSupport.isLocal || this.#signal.aborted) return;
+    if (this.#isAskedOnce || this.#signal.aborted) return;
     while (!this.#isProbing && !this.#isMeasuring && !this.#isPuttingBack && this.#ahead.length < this.#window.size) {
       if (this.#window.isFast && this.#isLong()) return;
       this.#askForManyRanges();
@@ -167,13 +167,12 @@ class RangeFetcher {
 
   /** Asks for what is needed next: for a little, which there is memory for in any case, or a long range, which is passed on as it comes. */
   #requestNext(): RangeRequest | undefined {
-    const { isLocal } = this.#accessor.rangeSupport;
     const limits = this.#limits();
-    if (!isLocal && !this.#isLong()) {
+    if (!this.#isAskedOnce && !this.#isLong()) {
       const batch = this.#queue.take({ ...limits, bytes: SPARE_BYTES });
       return batch && this.#collect(batch, this.#memory.takeSome(SPARE_BYTES));
     }
-    const streamed = isLocal ? limits : { ...limits, ranges: 1, bytes: STREAMED_BYTES };
+    const streamed = this.#isAskedOnce ? limits : { ...limits, ranges: 1, bytes: STREAMED_BYTES };
     const batch = this.#queue.take(this.#window.isFast ? { ...streamed, bytes: Infinity } : streamed);
     return batch && this.#open(batch);
   }
@@ -260,13 +259,19 @@ class RangeFetcher {
     this.#readAhead();
   }
 
+  /** Several requests gain nothing. */
+  get #isAskedOnce(): boolean {
+    const { isLocal, isShared = false } = this.#accessor.rangeSupport;
+    return isLocal || isShared;
+  }
+
   #isLong(): boolean {
     return (this.#queue.first?.length ?? 0) >= LONG_RANGE;
   }
 
   #limits(): BatchLimits {
-    const { isLocal, multiRange } = this.#accessor.rangeSupport;
-    if (isLocal) return { bytes: Infinity, ranges: Infinity, gap: 0 };
+    const { multiRange } = this.#accessor.rangeSupport;
+    if (this.#isAskedOnce) return { bytes: Infinity, ranges: Infinity, gap: 0 };
     if (multiRange === false) return ONE_RANGE;
     return this.#few ? FEW_RANGES : MANY_RANGES;
   }

@@ -11,7 +11,7 @@ import { onDisk } from '../../local/disk-error.ts';
 import { isStagedName, replaceFile, syncDirectory } from '../../local/durable-files.ts';
 import { imagePresence, presenceOf } from '../../local/image-files.ts';
 import type { StoredManifest } from '../../local/manifest-file.ts';
-import { resolveLocalPath } from '../../local/local-path.ts';
+import { placeOfPath, resolveLocalPath } from '../../local/local-path.ts';
 import { prepareTargetDirectory, type TargetDirectory, type TargetLayout } from '../../local/target-directory.ts';
 import {
   type ImageToList,
@@ -94,12 +94,18 @@ export class OciDestination implements ImageDestination {
   #images: Promise<readonly LayoutImage[]> | undefined;
   /** Those that were there before. */
   #listedReferrers: LayoutReferrers | undefined;
+  #place: string | undefined;
 
   constructor(name: LayoutName, { force = false }: OciDestinationOptions) {
     this.reference = `oci:${formatLayoutName(name)}`;
     this.#layoutReference = `oci:${name.path}`;
     this.#name = name;
     this.#force = force;
+  }
+
+  /** Known once it was begun. */
+  get blobPlace(): string | undefined {
+    return this.#place;
   }
 
   /**
@@ -113,6 +119,7 @@ export class OciDestination implements ImageDestination {
     try {
       this.#images = Promise.resolve(await this.#beginLayout(target.path, signal));
       this.#begun = { ...this.#readableAt(target.path), target };
+      this.#place = await placeOfPath(target.path);
     } catch (error) {
       await target[Symbol.asyncDispose]();
       throw error;

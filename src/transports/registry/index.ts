@@ -47,6 +47,10 @@ class RegistryName implements ImageName {
     return this.#reference.digest;
   }
 
+  get registry(): string {
+    return this.#reference.registry;
+  }
+
   toString(): string {
     return formatRegistryReference(this.#reference);
   }
@@ -92,7 +96,7 @@ class RegistryName implements ImageName {
       options.access(),
       endpointsToRead(this.#reference, options),
     ]);
-    const endpoints = resolved.filter((endpoint) => !isMirrorAt(endpoint, options.destination));
+    const endpoints = resolved.filter((endpoint) => !isMirrorAt(endpoint, options.destinations));
     const [only = resolved[0], ...others] = endpoints;
     if (others.length === 0) return openRegistrySource(access, this.#reference, only, options);
     const { openMirroredSource } = await import('./read/mirrored-source.ts');
@@ -127,8 +131,8 @@ class RegistryName implements ImageName {
   }
 }
 
-function isMirrorAt({ isMirror, address }: Endpoint, place: ImageName | undefined): boolean {
-  return isMirror === true && place instanceof RegistryName && place.isAt(address);
+function isMirrorAt({ isMirror, address }: Endpoint, places: readonly ImageName[] = []): boolean {
+  return isMirror === true && places.some((place) => place instanceof RegistryName && place.isAt(address));
 }
 
 /** A layout may call its images as no registry can. */

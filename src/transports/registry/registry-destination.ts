@@ -138,6 +138,11 @@ export class RegistryDestination implements ImageDestination {
     );
   }
 
+  /** Repositories of one registry mount blobs from each other. */
+  get blobPlace(): string {
+    return this.repository.registry;
+  }
+
   get roundTripMs(): number | undefined {
     return this.#client.roundTripMs;
   }
