@@ -30,7 +30,7 @@ import { within } from './time-limit.ts';
 import { keepYoungGenerationSmall, MarkingControl, OptimizingControl } from './v8-flags.ts';
 
 /** What a copy prints on standard output. */
-type OutputForm = 'reference' | 'image' | 'digest' | 'json';
+export type OutputForm = 'reference' | 'image' | 'digest' | 'json';
 
 /** What commander makes of the options of copy. */
 export interface CopyFlags extends BothEndpointsFlags, PatienceFlags, RegistriesFlags {
@@ -70,35 +70,13 @@ export async function runCopy(
   source: string,
   destination: string,
   flags: CopyFlags,
-  { signal, transports }: CommandContext,
+  context: CommandContext,
 ): Promise<void> {
-  const output = flags.json ? 'json' : (flags.output ?? 'reference');
-  if (output === 'image') refuseImageOutput(parseImageName(destination, transports));
-  if (flags.passwordStdin === true && parseImageName(source, transports).usesStandardStreams === true) refusePassword();
-  const endpoints = await endpointsOf(flags, signal);
-  const { verbose = false, debug = false } = flags;
-  const progress = await openProgress(flags.quiet ? 'none' : (flags.progress ?? 'auto'), { verbose, debug });
-  if (flags.all) warnOfOneTag(parseImageName(source, transports), progress);
-  using marking = new MarkingControl();
-  const optimizing = new OptimizingControl();
+  using copy = await openCopy(source, [destination], flags, context);
+  const { progress, output, options, out } = copy;
   let result: CopyResult;
   try {
-    result = await within(flags, signal, (limited) =>
-      copyImage(source, destination, {
-        ...endpoints,
-        ...optionsOf(flags),
-        signal: limited,
-        transports,
-        onEvent: (event) => {
-          if (event.type === 'blob-started') keepYoungGenerationSmall();
-          marking.show(event);
-          optimizing.show(event);
-          progress.show(event);
-        },
-        onWarning: progress.warn,
-        ...(debug && { onRequest: logRequest }),
-      }),
-    );
+    result = await within(flags, context.signal, (signal) => copyImage(source, destination, { ...options, signal }));
   } catch (error) {
     const failure = duringCopy(error, source, destination);
     if (!isReaderGone(failure)) progress.fail(failure);
@@ -106,9 +84,55 @@ export async function runCopy(
   }
   progress.finish(result);
   if (flags.digestfile !== undefined) await writeDigest(flags.digestfile, result.digest);
-  // Standard output has the archive, and nothing else.
-  const out = parseImageName(destination, transports).usesStandardStreams === true ? process.stderr : process.stdout;
   out.write(`${forTerminal(FORMATS[output](result))}\n`);
+}
+
+/** What a copy works with, to one destination or to several. */
+export interface OpenCopy extends Disposable {
+  readonly output: OutputForm;
+  readonly progress: Progress;
+  readonly options: CopyOptions & CopierOptions;
+  /** Where the result is printed. */
+  readonly out: NodeJS.WriteStream;
+}
+
+/** Checks what the flags say together, and opens progress. */
+export async function openCopy(
+  source: string,
+  destinations: readonly string[],
+  flags: CopyFlags,
+  { signal, transports }: CommandContext,
+): Promise<OpenCopy> {
+  const output = flags.json ? 'json' : (flags.output ?? 'reference');
+  const names = destinations.map((destination) => parseImageName(destination, transports));
+  if (output === 'image') for (const name of names) refuseImageOutput(name);
+  if (flags.passwordStdin === true && parseImageName(source, transports).usesStandardStreams === true) refusePassword();
+  const endpoints = await endpointsOf(flags, signal);
+  const { verbose = false, debug = false } = flags;
+  const progress = await openProgress(flags.quiet ? 'none' : (flags.progress ?? 'auto'), { verbose, debug });
+  if (flags.all) warnOfOneTag(parseImageName(source, transports), progress);
+  const marking = new MarkingControl();
+  const optimizing = new OptimizingControl();
+  return {
+    output,
+    progress,
+    // Standard output has the archive, and nothing else.
+    out: names.some((name) => name.usesStandardStreams === true) ? process.stderr : process.stdout,
+    options: {
+      ...endpoints,
+      ...optionsOf(flags),
+      transports,
+      onEvent: (event) => {
+        if (event.type === 'blob-started') keepYoungGenerationSmall();
+        marking.show(event);
+        optimizing.show(event);
+        progress.show(event);
+      },
+      onWarning: progress.warn,
+      ...(debug && { onRequest: logRequest }),
+    },
+    [Symbol.dispose]: () => marking[Symbol.dispose](),
+  };
 }
 
 function refusePassword(): never {
@@ -154,7 +178,7 @@ function refuseImageOutput(destination: ImageName): void {
   });
 }
 
-const FORMATS: Readonly<Record<OutputForm, (result: CopyResult) => string>> = {
+export const FORMATS: Readonly<Record<OutputForm, (result: CopyResult) => string>> = {
   reference: ({ reference }) => reference,
   // What crane, docker and the image fields of Kubernetes take.
   image: ({ reference }) => reference.replace(/^docker:\/\//, ''),
@@ -169,13 +193,13 @@ function warnOfOneTag(source: ImageName, progress: Progress): void {
 }
 
 /** An error that does not say what was going on is told. */
-function duringCopy(error: unknown, source: string, destination: string): unknown {
+export function duringCopy(error: unknown, source: string, destination: string): unknown {
   const isBare = error instanceof ImgcopyError && error.kind !== 'usage' && !(error.cause instanceof ImgcopyError);
   return isBare ? duringOperation(`copying ${source} to ${destination}`, error) : error;
 }
 
 /** Without a line's end, as skopeo, podman and buildah write it. */
-async function writeDigest(path: string, digest: string): Promise<void> {
+export async function writeDigest(path: string, digest: string): Promise<void> {
   try {
     await writeFile(path, digest);
   } catch (error) {
@@ -186,9 +210,10 @@ async function writeDigest(path: string, digest: string): Promise<void> {
   }
 }
 
-function toJson(result: CopyResult): Omit<CopyResult, 'reference'> {
+function toJson(result: CopyResult): Omit<CopyResult, 'reference' | 'destinationId'> {
   const {
     reference: _reference,
+    destinationId: _sameAsDestination,
     source,
     destination,
     digest,

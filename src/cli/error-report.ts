@@ -25,6 +25,16 @@ export function exitStatusOf(error: unknown): number {
   return first instanceof ImgcopyError ? STATUS[first.kind] : 1;
 }
 
+/** What went wrong was reported; the exit status is left to give. */
+export class ReportedFailure extends Error {
+  readonly status: number;
+
+  constructor(status: number) {
+    super(`exit status ${status}`);
+    this.status = status;
+  }
+}
+
 export interface ErrorFormat {
   /** Whether stack traces are wanted. */
   readonly stack: boolean;

@@ -1,6 +1,6 @@
 import { CommanderError, type Command } from 'commander';
 import { withoutAliases } from './aliases.ts';
-import { exitStatusOf, isReaderGone, reportError, usageError } from './error-report.ts';
+import { exitStatusOf, isReaderGone, reportError, ReportedFailure, usageError } from './error-report.ts';
 import { duringOperation, ImgcopyError } from '../index.ts';
 import { createProgram, type ProgramOptions } from './program.ts';
 import { Interruption } from './interruption.ts';
@@ -46,6 +46,7 @@ async function run(argv: readonly string[], options: ProgramOptions): Promise<nu
       reportError(new Error(`${how}${hint}`), PLAIN);
       return interruption.status;
     }
+    if (error instanceof ReportedFailure) return error.status;
     const reported = error instanceof CommanderError ? usageError(error, commandOf(argv, program)) : error;
     if (isReaderGone(reported)) return exitStatusOf(reported);
     const stack = running?.opts<{ debug?: boolean }>().debug ?? argv.includes('--debug');

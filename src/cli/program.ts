@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander';
-import { transports, VERSION, type Transport } from '../index.ts';
+import { ImgcopyError, transports, VERSION, type Transport } from '../index.ts';
 import type { CommandContext } from './command-context.ts';
 import { addCommands } from './commands.ts';
 import { configureHelp, imageForms, optionsHelp, variablesHelp } from './help.ts';
@@ -29,7 +29,7 @@ export function createProgram(signal: AbortSignal, options: ProgramOptions = {})
     .description(
       'Copies container images between registries, directories and archives, moving as few bytes in as few round trips as it can.',
     )
-    .usage('[copy] SRC DST [options]\n       imgcopy COMMAND [options]')
+    .usage('[copy] SRC DST [DST2 ...] [options]\n       imgcopy COMMAND [options]')
     .version(VERSION, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print help')
     .helpCommand('help [command]', 'print help for a command')
@@ -55,25 +55,42 @@ function addCopyCommand(program: Command, context: CommandContext): Command {
   const copy = program
     .command('copy', { isDefault: true })
     .alias('cp')
-    .usage('SRC DST [options]')
+    .usage('SRC DST [DST2 ...] [options]')
     .summary('copy one image; the default: imgcopy SRC DST')
     .description(
-      'Copies one image: an index with all its instances, unless --platform says otherwise. Prints the destination pinned by digest.',
+      'Copies one image: an index with all its instances, unless --platform says otherwise. Prints the destination pinned by digest; of several, a line for each, empty where one failed.',
     )
     .argument('<src>', imageForms(context.transports))
-    .argument('<dst>', "same forms; a registry destination without a tag gets the source's tag");
+    .argument(
+      '<dst...>',
+      "same forms; a registry destination without a tag gets the source's tag. Several: the source is read once",
+    );
   addOptions(copy, 'What is copied:', imageOptions());
   addOptions(copy, 'How it is copied:', transferOptions());
   addOptions(copy, 'Credentials:', credentialOptions(BOTH_SIDES));
   addOptions(copy, 'Connections:', [...tlsOptions(BOTH_SIDES), ...registriesOptions()]);
   addOptions(copy, 'Output:', outputOptions());
-  return copy.action(async (source: string, destination: string, flags: CopyFlags) => {
+  return copy.action(async (source: string, destinations: readonly string[], flags: CopyFlags) => {
+    const [destination = '', ...others] = destinations;
     if (flags.dryRun) {
+      if (others.length > 0) throw dryRunOfSeveral();
       const { runDryRun } = await import('./dry-run-command.ts');
       return await runDryRun(source, destination, flags, context);
     }
+    if (others.length > 0) {
+      const { runCopyToSeveral } = await import('./copy-several-command.ts');
+      return await runCopyToSeveral(source, destinations, flags, context);
+    }
     const { runCopy } = await import('./copy-command.ts');
     return await runCopy(source, destination, flags, context);
+  });
+}
+
+function dryRunOfSeveral(): ImgcopyError {
+  return new ImgcopyError('--dry-run takes one destination', {
+    code: 'ERR_USAGE',
+    kind: 'usage',
+    hint: 'run it once for each destination',
   });
 }
 

@@ -14,7 +14,7 @@ after(async () => {
 
 const wrong: readonly (readonly [typed: string, message: RegExp])[] = [
   ['a', /missing argument dst\n.*write imgcopy SRC DST/],
-  ['a b c', /too many arguments/],
+  ['a b b', /two destinations|cannot be pushed to/],
   ['--nope a b', /unknown option '--nope'/],
   ['--jbs 3 a b', /did you mean --jobs\?/],
   ['--jobs 0 a b', /invalid --jobs "0": expected a whole number of at least 1\n/],

@@ -178,6 +178,23 @@ export class CopyState {
   }
 }
 
+/** How far the copies of one image are, to each of its destinations. */
+export class CopyStates {
+  readonly #states = new Map<string | undefined, CopyState>();
+
+  /** The state that an event belongs to; with several destinations, what happens at the source belongs to none of them. */
+  of({ destinationId }: Pick<CopyEvent, 'destinationId'>, now: number): CopyState {
+    const state = this.#states.get(destinationId) ?? new CopyState(now);
+    this.#states.set(destinationId, state);
+    return state;
+  }
+
+  /** Those that have a destination, in the order in which they began. */
+  get all(): readonly CopyState[] {
+    return [...this.#states.values()].filter(({ destination }) => destination !== undefined);
+  }
+}
+
 /** How much of a blob is surely at the destination, in bytes. */
 function arrived({ bytes, size, end }: Blob): number {
   return end === undefined ? Math.max(0, Math.min(bytes, size - IN_TRANSIT_BYTES)) : size;

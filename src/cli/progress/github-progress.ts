@@ -15,8 +15,9 @@ export function openGithubProgress(options: Pick<ProgressOptions, 'verbose'>): P
   };
   return {
     show: (event) => {
-      if (event.type === 'started') {
-        command('group', `imgcopy ${event.source} ${event.destination}`);
+      if (event.type === 'started' && !isOpen) {
+        const to = event.destinationId === undefined ? event.destination : 'several destinations';
+        command('group', `imgcopy ${event.source} ${to}`);
         isOpen = true;
       }
       lines.show(event);

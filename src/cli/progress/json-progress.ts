@@ -22,8 +22,9 @@ export function openJsonProgress(): Progress {
   const show = (event: CopyEvent): void => {
     if (event.type === 'blob-progress') {
       const now = performance.now();
-      if (now - (shownAt.get(event.digest) ?? -Infinity) < INTERVAL_MS) return;
-      shownAt.set(event.digest, now);
+      const blob = `${event.destinationId} ${event.digest}`;
+      if (now - (shownAt.get(blob) ?? -Infinity) < INTERVAL_MS) return;
+      shownAt.set(blob, now);
     }
     print(event);
   };
@@ -31,7 +32,8 @@ export function openJsonProgress(): Progress {
     show,
     warn: (message) => print({ type: 'warning', message }),
     finish: () => undefined,
-    fail: (error) => print(failedEvent(error)),
+    fail: (error, destinationId) =>
+      print({ ...failedEvent(error), ...(destinationId !== undefined && { destinationId }) }),
   };
 }
 

@@ -1,6 +1,6 @@
 import { endName, printable, type CopyEvent } from '../../index.ts';
 import { formatBytes, formatDuration, formatTimeLeft, shortDigest } from '../format.ts';
-import { CopyState } from './copy-state.ts';
+import { type CopyState, CopyStates } from './copy-state.ts';
 import type { Progress, ProgressOptions } from './progress.ts';
 import { describeEnd, summarize } from './summary.ts';
 
@@ -14,28 +14,33 @@ const LONG_WAIT_MS = 2_000;
  * is done. Every line names the image, since several copies may write to one log.
  */
 export function openPlainProgress({ verbose }: Pick<ProgressOptions, 'verbose'>): Progress {
-  const state = new CopyState(performance.now());
-  const say = (line: string): void => print(`${imageOf(state)}${line}`);
+  const states = new CopyStates();
   const heartbeat = setInterval(() => {
-    const line = describeState(state, performance.now());
-    if (line !== undefined) say(line);
+    for (const state of states.all) {
+      const line = describeState(state, performance.now());
+      if (line !== undefined) print(`${imageOf(state)}${line}`);
+    }
   }, INTERVAL_MS);
   heartbeat.unref();
 
   return {
     show: (event) => {
-      state.apply(event, performance.now());
+      const now = performance.now();
+      const state = states.of(event, now);
+      state.apply(event, now);
       if (event.type === 'started') {
         print(`copying ${event.source} to ${event.destination}`);
         return;
       }
       const line = describeEvent(event, state, verbose);
       if (line === undefined) return;
-      say(line);
+      print(`${imageOf(state)}${line}`);
       heartbeat.refresh();
     },
     warn: (message) => {
-      if (verbose) say(`warning: ${message}`);
+      const [state, ...others] = states.all;
+      const image = state === undefined || others.length > 0 ? '' : imageOf(state);
+      if (verbose) print(`${image}warning: ${message}`);
     },
     finish: (result) => {
       clearInterval(heartbeat);

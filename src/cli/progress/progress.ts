@@ -7,10 +7,10 @@ export interface Progress {
   readonly show: (event: CopyEvent) => void;
   /** Something that is not essential. */
   readonly warn: (message: string) => void;
-  /** The copy succeeded. */
+  /** The copy to the destination, or to one of several, succeeded. */
   readonly finish: (result: CopyResult) => void;
-  /** The copy failed. What is drawn is removed; the error itself is reported elsewhere. */
-  readonly fail: (error: unknown) => void;
+  /** The copy failed, or that to one of several destinations. What is drawn is removed; the error itself is reported elsewhere. */
+  readonly fail: (error: unknown, destinationId?: string) => void;
 }
 
 export interface ProgressOptions {

@@ -2,12 +2,12 @@ import { chalkStderr as chalk } from 'chalk';
 import ora from 'ora';
 import stringWidth from 'string-width';
 import { printable } from '../../index.ts';
-import { CopyState } from './copy-state.ts';
+import { CopyStates } from './copy-state.ts';
 import { shortDigest } from '../format.ts';
 import { describeFallback, describeRetry } from './plain-progress.ts';
 import type { Progress, ProgressOptions } from './progress.ts';
 import { describeEnd, summarize } from './summary.ts';
-import { drawCopy } from './terminal-view.ts';
+import { drawCopies } from './terminal-view.ts';
 
 const REDRAW_MS = 100;
 /** The spinner and a space stand before the first line. */
@@ -18,7 +18,7 @@ export function openTerminalProgress({ verbose }: Pick<ProgressOptions, 'verbose
   // NO_COLOR, which chalk does not know.
   const isColoured = process.stderr.hasColors();
   if (!isColoured) chalk.level = 0;
-  const state = new CopyState(performance.now());
+  const states = new CopyStates();
   // Ora would stay silent under CI; whether to draw was decided before.
   const spinner = ora({
     stream: process.stderr,
@@ -30,7 +30,7 @@ export function openTerminalProgress({ verbose }: Pick<ProgressOptions, 'verbose
   let drawn: readonly string[] = [];
   const draw = (): void => {
     const size = { columns: process.stderr.columns, rows: process.stderr.rows || 24 };
-    drawn = drawCopy(state, size, performance.now());
+    drawn = drawCopies(states.all, size, performance.now());
     spinner.text = drawn.join('\n');
   };
   const onResize = (): void => {
@@ -57,6 +57,7 @@ export function openTerminalProgress({ verbose }: Pick<ProgressOptions, 'verbose
   return {
     show: (event) => {
       const now = performance.now();
+      const state = states.of(event, now);
       state.apply(event, now);
       if (event.type === 'warning') say(`${chalk.yellow('warning:')} ${printable(event.message)}`);
       if (event.type === 'retry') {

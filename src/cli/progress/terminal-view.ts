@@ -3,7 +3,7 @@ import cliTruncate from 'cli-truncate';
 import stringWidth from 'string-width';
 import { printable } from '../../index.ts';
 import { formatBytes, formatTimeLeft, shortDigest } from '../format.ts';
-import type { BlobState, CopyState } from './copy-state.ts';
+import { type BlobState, CopyState } from './copy-state.ts';
 import { describeEnd, OUTCOMES } from './summary.ts';
 
 /** How large the terminal is, in characters. */
@@ -19,6 +19,24 @@ const BAR_WIDTH = { most: 30, least: 8 };
 const MARGIN = 3;
 /** The spinner and a space stand before the first line. */
 const SPINNER_WIDTH = 2;
+/** So much is shown of a destination's name, its end. */
+const LEAST_NAME = 16;
+
+/** The lines that show the copies of an image, to one destination or to several: then each begins with the name of its own. */
+export function drawCopies(states: readonly CopyState[], size: ViewSize, now: number): readonly string[] {
+  const [only = new CopyState(now), ...others] = states;
+  if (others.length === 0) return drawCopy(only, size, now);
+  const { columns, rows } = size;
+  const share = Math.floor((rows - 1) / states.length) + 1;
+  const lines = states.flatMap((state, index) => {
+    const [headline = '', ...blobs] = drawCopy(state, { columns, rows: share }, now);
+    const width = Math.max(1, columns - MARGIN - (index === 0 ? SPINNER_WIDTH : 0));
+    const room = Math.max(LEAST_NAME, width - stringWidth(headline) - 2);
+    const name = cliTruncate(printable(state.destination ?? ''), room, { position: 'start' });
+    return [cliTruncate(`${name}  ${headline}`, width), ...blobs];
+  });
+  return lines.slice(0, Math.max(1, rows - 1));
+}
 
 /** The lines that show a copy. None is wider than the terminal, and there are not more than it has room for; the first goes beside a spinner. */
 export function drawCopy(state: CopyState, { columns, rows }: ViewSize, now: number): readonly string[] {

@@ -3,7 +3,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { test } from 'node:test';
 import { chalkStderr } from 'chalk';
 import { CopyState } from '../../../src/cli/progress/copy-state.ts';
-import { drawCopy } from '../../../src/cli/progress/terminal-view.ts';
+import { drawCopies, drawCopy } from '../../../src/cli/progress/terminal-view.ts';
 import { blobDone, blobStarted } from './events.ts';
 
 const started = { type: 'started', source: 'docker://a.test/app:1', destination: 'dir:app' } as const;
@@ -29,6 +29,19 @@ test('a copy is a line for the whole, one for each blob under way, and what beca
     '  layer  d4735e3a265e  ━━━━━━━━━━━━━━━╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌    5.0 MB of  10.0 MB   2.5 MB/s',
     '  layer  4e07408562be  ╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌       0 B of  10.0 MB      0 B/s',
     '✓ layer  6b86b273ff34  10.0 MB partly reused: 9.0 MB (90 %) reused, 1.0 MB downloaded',
+  ]);
+});
+
+test('of several destinations each has its name, its line, and as many blobs as there is room for', () => {
+  const other = new CopyState(0);
+  other.apply({ ...started, destination: 'docker://registry.test/some/long/name:v1' }, 0);
+  for (const number of [1, 2]) other.apply(blobStarted(number, 10_000_000), 0);
+  const shown = plain(drawCopies([midway(), other], { columns: 60, rows: 6 }, 2000));
+  assert.deepEqual(shown, [
+    'dir:app  1 of 3 blobs  15.0 MB of 30.0 MB  2.5 MB/s  (…',
+    '  layer  d4735e3a265e    5.0 MB of  10.0 MB   2.5 MB/s',
+    '…me/long/name:v1  0 of 2 blobs  0 B of 20.0 MB  0 B/s  (…',
+    '  layer  6b86b273ff34       0 B of  10.0 MB      0 B/s',
   ]);
 });
 

@@ -1,0 +1,102 @@
+import { copyImage, ImgcopyError, printableJson, type DestinationOutcome } from '../index.ts';
+import type { CommandContext } from './command-context.ts';
+import { duringCopy, FORMATS, openCopy, writeDigest, type CopyFlags, type OutputForm } from './copy-command.ts';
+import { exitStatusOf, formatError, isReaderGone, ReportedFailure, reportError } from './error-report.ts';
+import { forTerminal } from './format.ts';
+import { within } from './time-limit.ts';
+
+/** Some of the destinations have the image, and others have not. */
+const SOME_FAILED = 7;
+
+/** imgcopy SRC DST DST2 …: a line on standard output for each destination, in the order given, and a report for each that failed. */
+export async function runCopyToSeveral(
+  source: string,
+  destinations: readonly string[],
+  flags: CopyFlags,
+  context: CommandContext,
+): Promise<void> {
+  using copy = await openCopy(source, destinations, flags, context);
+  const { progress, output, options, out } = copy;
+  let outcomes: readonly DestinationOutcome[];
+  try {
+    outcomes = await within(flags, context.signal, (signal) => copyImage(source, destinations, { ...options, signal }));
+  } catch (error) {
+    progress.fail(error);
+    throw error;
+  }
+  for (const { destinationId, result, error } of outcomes) {
+    if (result !== undefined) progress.finish(result);
+    else if (!isReaderGone(error)) progress.fail(error, destinationId);
+  }
+  out.write(outcomes.map((outcome) => `${forTerminal(lineOf(outcome, source, output))}\n`).join(''));
+  const failed = outcomes.flatMap(({ destinationId, error }) =>
+    error === undefined ? [] : [{ destinationIds: [destinationId], error }],
+  );
+  const { debug = false } = flags;
+  for (const { destinationIds, error } of once(failed))
+    reportError(duringCopy(error, source, destinationIds.join(', ')), { stack: debug, sides: true });
+  const wasWritten = flags.digestfile === undefined || (await writeCommonDigest(flags.digestfile, outcomes, debug));
+  if (failed.length > 0) throw new ReportedFailure(statusOf(failed, outcomes.length));
+  if (!wasWritten) throw new ReportedFailure(2);
+}
+
+function lineOf({ destinationId, result, error }: DestinationOutcome, source: string, output: OutputForm): string {
+  if (result !== undefined) return FORMATS[output](result);
+  return output === 'json' ? printableJson({ source, destination: destinationId, error: errorOf(error) }) : '';
+}
+
+function errorOf(error: Error): object {
+  const [message] = messagesOf(error);
+  if (!(error instanceof ImgcopyError)) return { code: 'ERR_FAILED', kind: 'failed', message };
+  const { code, kind, side, request, hint } = error;
+  return { code, kind, message, side, request, hint };
+}
+
+/** A failure's message, then those of its causes. */
+function messagesOf(error: unknown): readonly string[] {
+  return error instanceof Error ? [error.message, ...messagesOf(error.cause)] : [];
+}
+
+interface Failure {
+  readonly destinationIds: readonly string[];
+  readonly error: Error;
+}
+
+/** Failures that are one: what is wrong with the source fails for every destination. */
+function once(failures: readonly Failure[]): readonly Failure[] {
+  const different = new Map<string, Failure>();
+  for (const failure of failures) {
+    const text = formatError(failure.error, { stack: false, sides: true });
+    const before = different.get(text)?.destinationIds ?? [];
+    different.set(text, { ...failure, destinationIds: [...before, ...failure.destinationIds] });
+  }
+  return [...different.values()];
+}
+
+/** @returns the status that all failures have, where there is nothing else; else 1. */
+function statusOf(failed: readonly Failure[], destinations: number): number {
+  if (failed.length < destinations) return SOME_FAILED;
+  const [status = 1, ...others] = new Set(failed.map(({ error }) => exitStatusOf(error)));
+  return others.length === 0 ? status : 1;
+}
+
+/** Writes the digest that all copies have. @returns false where they differ, which was reported. */
+async function writeCommonDigest(
+  file: string,
+  outcomes: readonly DestinationOutcome[],
+  debug: boolean,
+): Promise<boolean> {
+  const [digest, ...others] = new Set(outcomes.flatMap(({ result }) => result?.digest ?? []));
+  if (digest === undefined) return true;
+  if (others.length === 0) {
+    await writeDigest(file, digest);
+    return true;
+  }
+  const error = new ImgcopyError(`the copies have different digests, so none was written to ${file}`, {
+    code: 'ERR_DIGESTFILE',
+    kind: 'usage',
+    hint: 'take the digests from --json; they differ with --substitute, and where a destination has a place for one platform',
+  });
+  reportError(error, { stack: debug, sides: false });
+  return false;
+}
