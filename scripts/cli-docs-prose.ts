@@ -56,6 +56,11 @@ Standard output holds the result and nothing else, so that \`img=$(imgcopy a b)\
 \`skipped\` is \`"same"\` where the destination had this image already, and \`"exists"\` where \`--no-clobber\` left every name unchanged.
 \`--digestfile\` writes the digest without a trailing newline.
 
+With several destinations, standard output has a line for each, in the order given: an empty one where the copy failed, or with \`--json\` an object with \`source\`,
+\`destination\` and \`error\` (\`code\`, \`kind\`, \`message\`, \`side\`, \`request\`, \`hint\`). The requests to the source count for all of them together. One that fails does not stop
+the others. \`--digestfile\` gets the digest that all copies have; where they differ, it is not written, and the exit status is 2. Credentials and client certificates for the
+destination are refused with exit status 2 where there is more than one registry to send them to; \`imgcopy login\` and auth files know one for each.
+
 On a terminal, progress is one overall line plus one per active blob; they are replaced by a summary at the end.
 Elsewhere, and where \`CI\` is set, it is plain lines: one when each blob finishes, and one every few seconds. \`--progress json\` prints the
 events of the library, one JSON object per line. A second Ctrl-C stops the run immediately.
@@ -78,6 +83,7 @@ export const statuses: string = `## Exit statuses
 | 4 | denied (401, 403); Docker Hub and GHCR also answer like this for what does not exist |
 | 5 | what arrived is not what its digest says; \`verify\`: something is missing or wrong |
 | 6 | still rate limited after all retries |
+| 7 | of several destinations, some failed. Where all failed: the status that they share, else 1 |
 | 130, 143 | interrupted, terminated |
 | 141 | the program that reads standard output, or a named pipe, has stopped reading |`;
 

@@ -64,8 +64,7 @@ describe('a copy to several destinations', () => {
       .map((line) => JSON.parse(line) as Record<string, unknown>);
     assert.equal(run.status, 7);
     assert.deepEqual([failed?.['source'], failed?.['destination']], [from, `docker://${one.host}/denied:1`]);
-    const { code, kind, side } = failed?.['error'] as Record<string, unknown>;
-    assert.deepEqual([code, kind, side], ['ERR_DENIED', 'denied', 'destination']);
+    assert.partialDeepStrictEqual(failed, { error: { code: 'ERR_DENIED', kind: 'denied', side: 'destination' } });
     assert.deepEqual([copied?.['destination'], copied?.['digest']], [`docker://${two.host}/json:1`, digest]);
     assert.equal('destinationId' in (copied ?? {}), false);
   });
@@ -168,10 +167,8 @@ describe('a copy to several destinations', () => {
       .map((line) => JSON.parse(line) as Record<string, string>);
     for (const type of ['started', 'blob-started'])
       assert.deepEqual(
-        [
-          ...new Set(events.filter((event) => event['type'] === type).map((event) => event['destinationId'])),
-        ].toSorted(),
-        [`docker://${one.host}/progress:1`, `docker://${two.host}/denied:1`].toSorted(),
+        new Set(events.filter((event) => event['type'] === type).map((event) => event['destinationId'])),
+        new Set([`docker://${one.host}/progress:1`, `docker://${two.host}/denied:1`]),
       );
     assert.deepEqual(
       events.filter(({ type }) => type === 'failed').map(({ destinationId, code }) => [destinationId, code]),

@@ -33,6 +33,10 @@ const examples: Readonly<Record<string, Expected | undefined>> = {
     copied: ['mirror/gzip:v1', 'mirror/gzip:v2'],
   },
   'A dry run': { printed: /^(\d+) of \1 bytes would be downloaded, 3 blobs looked at$/ },
+  'Several destinations': {
+    printed: /^docker:\/\/HOST\/first\/gzip:v1 \d+\ndocker:\/\/HOST\/second\/gzip:latest 0\ndir:gzip \d+$/,
+    copied: ['first/gzip:v1', 'second/gzip:latest'],
+  },
   Events: { printed: /^$/ },
   Questions: { printed: new RegExp(`^v1 ${image.manifest.digest}\nv2 ${image.manifest.digest}\n2 layers$`) },
   'Whether an image is whole': { printed: new RegExp(`^${image.manifest.digest} is whole: 3 blobs$`) },

@@ -70,6 +70,10 @@ const recipes: Readonly<Record<string, Expected | undefined>> = {
     seeded: ['staging.example.com/app:1.4.2', `staging.example.com/app:${signatureTag}`],
     copied: ['registry.example.com/app:1.4.2', `registry.example.com/app:${signatureTag}`],
   },
+  'To three registries at once': {
+    hosts: { ...local, 'eu.example.com': {}, 'us.example.com': {} },
+    copied: ['registry.example.com/alpine:3.20', 'eu.example.com/alpine:3.20', 'us.example.com/mirror/alpine:stable'],
+  },
   Retag: {
     hosts: local,
     seeded: ['registry.example.com/app:1.4.2'],
