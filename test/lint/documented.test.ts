@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { access, glob, readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { DEFAULT_RETRY_POLICY } from '../../src/retry/attempts.ts';
+import { transports } from '../../src/transports/table.ts';
 
 const root = new URL('../../', import.meta.url);
 
@@ -119,7 +120,7 @@ const window = {
 };
 const light = await mib('copy/copy-blob.ts', 'LIGHT_BLOB');
 const lightShare = inWords(await constant('copy/copy-blob.ts', 'LIGHT_WEIGHT'));
-const rangedMib = await mib('copy/copy-blob.ts', 'RANGED_BLOB');
+const rangedMib = await mib('partial/plan/plan-blob.ts', 'MIN_RANGED_BLOB');
 const segmentMib = await mib('partial/fetch/fetch-ranges.ts', 'SEGMENT_BYTES');
 const leastChunkKib = await kib('transports/registry/upload/upload-limits.ts', 'LEAST_CHUNK');
 const waits = await constant('retry/attempts.ts', 'MAX_WAITS');
@@ -225,3 +226,32 @@ test('the files that the pages name are there', async () => {
   }
   assert.deepEqual(missing, []);
 });
+
+test('README, docs/transports.md and docs/library.md have each transport of the table', async () => {
+  const [readme, page, library] = await Promise.all(['README.md', 'docs/transports.md', 'docs/library.md'].map(read));
+  const missing = transports.flatMap(({ prefix, form }) => [
+    ...(readme?.includes(`| \`${form}\``) ? [] : [`README.md: ${form}`]),
+    ...(page?.includes(`| \`${prefix}\` |`) ? [] : [`docs/transports.md: ${prefix}`]),
+    ...(library?.includes(`\`${prefix}\``) ? [] : [`docs/library.md: ${prefix}`]),
+  ]);
+  assert.deepEqual(missing, []);
+});
+
+/** The pages that say what who writes a transport has to know, and the interfaces that they are about. */
+const CONTRACTS = [
+  ['CONTRIBUTING.md', 'src/transports/transport.ts', 'Transport'],
+  ['CONTRIBUTING.md', 'src/transports/transport.ts', 'ImageName'],
+  ['docs/library.md', 'src/contract/image-source.ts', 'ImageSource'],
+  ['docs/library.md', 'src/contract/image-destination.ts', 'ImageDestination'],
+] as const;
+
+for (const [page, path, name] of CONTRACTS) {
+  test(`${page} has each member of ${name}`, async () => {
+    const body = new RegExp(`^export interface ${name} .*?^}`, 'ms').exec(await read(path))?.[0] ?? '';
+    const members = [...body.matchAll(/^ {2}(?:readonly )?(\w+)\??[(:]/gm)].map(([, member = '']) => member);
+    const text = await read(page);
+    const missing = members.filter((member) => !new RegExp(`\`${member}\\b`).test(text));
+    assert.ok(members.length > 3);
+    assert.deepEqual(missing, []);
+  });
+}
