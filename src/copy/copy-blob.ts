@@ -4,7 +4,7 @@ import { duringOperation, lacksFiles, type Side } from '../errors/imgcopy-error.
 import { isForeignLayer } from '../manifest/media-types.ts';
 import type { MemoryAccount } from '../io/memory.ts';
 import type { AcquireOptions, Keep, Pool, Release } from '../io/semaphore.ts';
-import { annotatedFormat, isAnnotatedChunked } from '../partial/plan/plan-blob.ts';
+import { annotatedFormat, isAnnotatedChunked, MIN_RANGED_BLOB } from '../partial/plan/plan-blob.ts';
 import { Attempts } from '../retry/attempts.ts';
 import type { BlobInfoCache } from '../contract/blob-info-cache.ts';
 import type { BlobChunkAccessor } from '../contract/blob-chunk-accessor.ts';
@@ -27,10 +27,8 @@ import { isInTurn, isSerial } from './serial.ts';
 import type { BlobShare } from './shared-reads.ts';
 
 /** Blobs below this size count a quarter in the pool: their time is round trips, not bytes. */
-const LIGHT_BLOB = 1024 * 1024;
-const LIGHT_WEIGHT = 0.25;
-/** From here on a blob is fetched by ranges where that can be done, so it is not opened before the destination was asked. */
-const RANGED_BLOB = 16 * 1024 * 1024;
+export const LIGHT_BLOB: number = 1024 * 1024;
+export const LIGHT_WEIGHT = 0.25;
 /** A destination counts as clearly farther away than the source when its round trip takes three times as long, and 100 ms more: less may be chance. */
 const FARTHER = 3;
 const FARTHER_MS = 100;
@@ -195,7 +193,8 @@ export function comesEarly(run: CopyRun, blob: BlobToCopy): boolean {
 
 function mayOpenEarly(run: CopyRun, { info }: BlobToCopy): boolean {
   const { source, destination, partial } = run;
-  if (isSerial(run) || info.size >= RANGED_BLOB || (partial !== 'never' && isAnnotatedChunked(info))) return false;
+  // From that size on it comes by ranges where that can be done, once the destination was asked.
+  if (isSerial(run) || info.size >= MIN_RANGED_BLOB || (partial !== 'never' && isAnnotatedChunked(info))) return false;
   return destination.expectsMissing?.(info, { srcRef: source.servedFrom?.(info.digest) }) ?? false;
 }
 

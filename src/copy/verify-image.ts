@@ -6,18 +6,14 @@ import type { Descriptor, Platform } from '../manifest/descriptor.ts';
 import { isForeignLayer, isManifestType } from '../manifest/media-types.ts';
 import { parseManifest, type Manifest } from '../manifest/parse-manifest.ts';
 import { fetchRanges } from '../partial/fetch/fetch-ranges.ts';
+import { MIN_RANGED_BLOB } from '../partial/plan/plan-blob.ts';
 import type { BlobInfo, RawManifest } from '../contract/blob-info.ts';
 import { explainMismatch, PartialBlobUnavailableError } from '../contract/errors.ts';
+import { LIGHT_BLOB, LIGHT_WEIGHT } from './copy-blob.ts';
 import { ManifestReader, type ReadableImage } from './manifest-reader.ts';
 import { partsOf } from './source-parts.ts';
 import { findReferrers, refersTo, type Referrer, type ReferrerSelection } from './referrers.ts';
 import { isSerialSource, SerialPool } from './serial.ts';
-
-/** Asking for a blob's size is a round trip; hashing a large one takes a whole place of the pool. */
-const LIGHT_BLOB = 1024 * 1024;
-const LIGHT_WEIGHT = 0.25;
-/** From here on a blob is read in parallel ranges, where that gains something. */
-const RANGED_BLOB = 16 * 1024 * 1024;
 
 export interface VerifyImageOptions {
   /** Blobs are read and hashed. Default: they are asked for, and their sizes compared. What comes in one stream is always hashed. */
@@ -213,6 +209,7 @@ class Verification {
   async #checkInTurn(blob: BlobToVerify, place: Place): Promise<void> {
     const { pool, signal } = this.#image;
     const { size = 0 } = blob;
+    // Asking for a blob's size is a round trip; hashing a large one takes a whole place of the pool.
     const weight = this.#isHashed && size >= LIGHT_BLOB ? 1 : LIGHT_WEIGHT;
     const release = await pool.acquire({ weight, priority: size, signal });
     try {
@@ -274,7 +271,7 @@ class Verification {
 
   async #readOnce(info: BlobInfo, { isFresh }: { readonly isFresh: boolean }): Promise<void> {
     const { source, signal } = this.#image;
-    if (!isFresh && info.size >= RANGED_BLOB && (await this.#readRanges(info))) return;
+    if (!isFresh && info.size >= MIN_RANGED_BLOB && (await this.#readRanges(info))) return;
     const { stream, contentEncoding } = await source.getBlob(info, { signal, isFresh });
     try {
       await hashAll(stream, info);
