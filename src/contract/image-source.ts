@@ -46,6 +46,8 @@ export interface ListReferrersOptions extends WaitOptions {
 export interface ImageSource extends AsyncDisposable {
   /** The image as the user names it, transport included: for messages and results. */
   readonly reference: string;
+  /** The name that the image has there, or its tag, where it was asked for without one. Absent where it has none. */
+  readonly tag?: string | undefined;
   readonly concurrency: Concurrency;
   /** The shortest answer so far, in ms; undefined until there was one. */
   readonly roundTripMs?: number | undefined;

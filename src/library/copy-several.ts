@@ -19,6 +19,7 @@ import {
   resolveDestination,
   resolveSource,
   Tally,
+  withOwnTag,
   type CopyJob,
   type Ends,
   type OpenEnd,
@@ -43,7 +44,8 @@ export async function copyToSeveral(
     const destinations = ends.map(({ destination }) => destination);
     await approach(job, source, destinations);
     await using open = await openSource(job, source, destinations);
-    const outcomes = await copyToAll(job, ends, open.end);
+    const named = ends.map((one) => withOwnTag(one, open.end));
+    const outcomes = await copyToAll(job, named, open.end);
     signal.throwIfAborted();
     if (source.name !== undefined && outcomes.some(({ result }) => result !== undefined))
       await finishSource(job, open.end);

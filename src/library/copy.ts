@@ -33,6 +33,8 @@ export type End<T> =
 export interface Ends {
   readonly source: End<ImageSource>;
   readonly destination: End<ImageDestination>;
+  /** The destination's name as it was given. */
+  readonly given?: ImageName | undefined;
 }
 
 /** See Copier.copy. */
@@ -46,9 +48,10 @@ export async function copyBetween(
   const tally = new Tally(options);
   return underOwnSignal(options.signal, async (signal) => {
     const job: CopyJob = { shared, options, tally, signal };
-    const ends = await resolveEnds(job, from, to);
-    await approach(job, ends.source, [ends.destination]);
-    await using source = await openSource(job, ends.source, [ends.destination]);
+    const resolved = await resolveEnds(job, from, to);
+    await approach(job, resolved.source, [resolved.destination]);
+    await using source = await openSource(job, resolved.source, [resolved.destination]);
+    const ends = withOwnTag(resolved, source.end);
     const copied = await forDestination(options.destinationId, () => copyTo(job, ends, source.end));
     if (ends.source.name !== undefined) await finishSource(job, source.end);
     return { ...copied, durationMs: Math.round(nowMs() - started) };
@@ -134,11 +137,21 @@ export async function resolveDestination(
     if (options.since !== undefined) refuseSince(to.reference, options.since);
     return { source, destination: handed(to) };
   }
-  const name = parseImageName(to, shared.transports).completedFrom(source.name);
+  const given = parseImageName(to, shared.transports);
+  const name = given.completedFrom(source.name);
   if (source.name !== undefined) await refuseSamePlace(source.name, name);
   if (options.additionalTags !== undefined) refuseTags(name, options.additionalTags);
   if (options.since !== undefined) refuseSince(name, options.since);
-  return { source, destination: named(name) };
+  return { source, destination: named(name), given };
+}
+
+/** Where the source's name has neither tag nor digest, the source may tell the tag once it is open. */
+export function withOwnTag(ends: Ends, { tag }: ImageSource): Ends {
+  const { given } = ends;
+  const { name } = ends.source;
+  if (tag === undefined || given === undefined || name === undefined) return ends;
+  if ((name.tag ?? name.digest) !== undefined) return ends;
+  return { ...ends, destination: named(given.completedFrom(name, tag)) };
 }
 
 function named(name: ImageName): { readonly name: ImageName } {
@@ -198,9 +211,9 @@ export async function openDestination(
 ): Promise<OpenEnd<ImageDestination>> {
   if (destination.name === undefined) return borrowed(destination.object);
   if (destination.name.openDestination === undefined) throw cannotBe('written', destination.name);
-  const { destination: endpoint = {}, force = false } = job.options;
+  const { destination: endpoint = {}, force = false, noClobber = false } = job.options;
   const { isDryRun } = job;
-  const options = { ...openOptions(job), endpoint, source: source.servedFrom?.(), force, leftOut, isDryRun };
+  const options = { ...openOptions(job), endpoint, source: source.servedFrom?.(), force, noClobber, leftOut, isDryRun };
   return opened(await destination.name.openDestination(options));
 }
 

@@ -10,6 +10,7 @@ import {
   openSource,
   prepareRun,
   resolveEnds,
+  withOwnTag,
   Tally,
   type CopyJob,
   type Ends,
@@ -40,9 +41,10 @@ export async function planBetween(
   const tally = new Tally({ ...options, onEvent: withoutEnds(options) });
   return underOwnSignal(options.signal, async (signal) => {
     const job: CopyJob = { shared, options, tally, signal, isDryRun: true };
-    const ends = await resolveEnds(job, from, to);
-    await approach(job, ends.source, [ends.destination]);
-    await using source = await openSource(job, ends.source, [ends.destination]);
+    const resolved = await resolveEnds(job, from, to);
+    await approach(job, resolved.source, [resolved.destination]);
+    await using source = await openSource(job, resolved.source, [resolved.destination]);
+    const ends = withOwnTag(resolved, source.end);
     return await forDestination(options.destinationId, () => planTo(job, ends, source.end));
   });
 }

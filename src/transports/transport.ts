@@ -47,9 +47,10 @@ export interface ImageName {
   /**
    * The name of an image to write: what is missing of it is taken from the source's name.
    * @param source  undefined where the source has no name, because it is an object of the caller's.
+   * @param ownTag  of the source, where its name has neither tag nor digest: see ImageSource.tag.
    * @throws ImgcopyError of kind `usage` for a place that nobody can write to.
    */
-  completedFrom(source: ImageName | undefined): ImageName;
+  completedFrom(source: ImageName | undefined, ownTag?: string): ImageName;
   /** Whether standard input is read, or standard output written: then nothing else reads or writes it. Default false. */
   readonly usesStandardStreams?: boolean | undefined;
   /** Whether blobs may be left out of what is written: see OpenDestinationOptions.leftOut. Default false. */
@@ -95,6 +96,8 @@ export interface OpenDestinationOptions extends OpenOptions {
   readonly source: RepositoryName | undefined;
   /** Whether blobs that are there are hashed before they are reused. */
   readonly force: boolean;
+  /** Whether names that exist are left unchanged. */
+  readonly noClobber: boolean;
   /** What is not written, for who imports the image has it. Given to names that may leave out blobs alone. */
   readonly leftOut?: LeftOutBlobs | undefined;
   /** Whether only questions will be asked: nothing is written, no file is made, and tokens are for reading. Default false. */

@@ -8,6 +8,7 @@ import { parseManifest } from '../../manifest/parse-manifest.ts';
 import { localPlatform, matchPlatform } from '../../manifest/platform.ts';
 import type { ArchiveForm } from './archive-form.ts';
 import { DELTA_FILE, formatDeltaMark } from './delta-mark.ts';
+import { tagInFullName } from './image-name.ts';
 import { MANIFEST_FILE } from './saved-image.ts';
 
 /** A small member. */
@@ -65,7 +66,7 @@ function indexOf({ form, name, manifests: [root] }: ArchiveContent): Buffer {
 function namesIn(form: ArchiveForm, name: string): Readonly<Record<string, string>> {
   const refName = 'org.opencontainers.image.ref.name';
   if (form === 'oci') return { [refName]: name };
-  return { 'io.containerd.image.name': name, [refName]: name.slice(name.lastIndexOf(':') + 1) };
+  return { 'io.containerd.image.name': name, [refName]: tagInFullName(name) };
 }
 
 /** What docker's loaders read, none where an OCI layout is wanted alone. Of an index, they take the image for this machine, or else the first. */

@@ -13,6 +13,8 @@ export interface ArchiveImage {
   readonly manifest: RawManifest;
   /** The name of the member that holds a manifest or blob; undefined for what the archive does not name. */
   readonly memberOf: (digest: Digest) => string | undefined;
+  /** Its name there, or its tag. Undefined where it has none. */
+  readonly tag?: string | undefined;
   /** Whether some of the images that its index names were left out of the archive. */
   readonly isSparse?: boolean | undefined;
   /** What the archive was made without. */

@@ -24,6 +24,7 @@ import { lacksManifest } from './layout-image.ts';
 /** An image in an archive. It owns the archive. */
 export class ArchiveSource implements ImageSource {
   readonly reference: string;
+  readonly tag: string | undefined;
   readonly concurrency: Concurrency;
   readonly roundTripMs = 0;
   readonly onePlatform: boolean;
@@ -37,6 +38,7 @@ export class ArchiveSource implements ImageSource {
   /** @param reference  as the user named the image. */
   constructor(archive: Archive, image: ArchiveImage, reference: string) {
     this.reference = reference;
+    this.tag = image.tag;
     this.concurrency = archive.isStream ? 'serial' : 'parallel';
     this.onePlatform = image.isSparse ?? false;
     this.leftOut = image.leftOut;

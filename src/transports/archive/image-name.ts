@@ -11,6 +11,11 @@ export function fullImageName(name: string, text: string = name): string {
   return `${registry}/${repository}:${tag}`;
 }
 
+/** The tag at the end of a full name. */
+export function tagInFullName(name: string): string {
+  return name.slice(name.lastIndexOf(':') + 1);
+}
+
 /** The full name of an image in a registry, where the name has a tag. */
 export function nameFromRegistry(name: ImageName | undefined): string | undefined {
   if (name?.transport !== 'docker' || name.tag === undefined) return undefined;

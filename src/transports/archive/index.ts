@@ -5,7 +5,7 @@ import { placeOfPath } from '../../local/local-path.ts';
 import { checkNewName, formatLayoutName, parseLayoutName } from '../../reference/layout-name.ts';
 import type { ImageName, OpenDestinationOptions, OpenOptions, Transport } from '../transport.ts';
 import type { ArchiveForm } from './archive-form.ts';
-import { fullImageName, nameFromRegistry } from './image-name.ts';
+import { fullImageName, nameFromRegistry, tagInFullName } from './image-name.ts';
 
 export { standardStreams } from './standard-streams.ts';
 
@@ -72,14 +72,19 @@ class ArchiveName implements ImageName {
     return String(new ArchiveName(this.#form, this.#path, { ...this.#image, digest }));
   }
 
+  get tag(): string | undefined {
+    const { name } = this.#image;
+    return this.#form === 'docker' ? name && tagInFullName(name) : name;
+  }
+
   withDefaultTag(): ImageName {
     return this;
   }
 
   /** It takes the source's tag, as oci: does; an archive of docker takes the whole name, so that who loads it has it under that name. */
-  completedFrom(source: ImageName | undefined): ImageName {
+  completedFrom(source: ImageName | undefined, ownTag?: string): ImageName {
     const { written } = this.#image;
-    const taken = written ?? (this.digest === undefined ? this.#nameFrom(source) : undefined);
+    const taken = written ?? (this.digest === undefined ? this.#nameFrom(source, ownTag) : undefined);
     if (taken === undefined) return this;
     const name = this.#form === 'oci' ? taken : fullImageName(taken);
     const completed = new ArchiveName(this.#form, this.#path, { ...this.#image, written: taken, name });
@@ -87,8 +92,8 @@ class ArchiveName implements ImageName {
     return completed;
   }
 
-  #nameFrom(source: ImageName | undefined): string | undefined {
-    return this.#form === 'oci' ? source?.tag : nameFromRegistry(source);
+  #nameFrom(source: ImageName | undefined, ownTag: string | undefined): string | undefined {
+    return this.#form === 'oci' ? (source?.tag ?? ownTag) : nameFromRegistry(source);
   }
 
   async place(): Promise<string> {

@@ -17,7 +17,7 @@ import { InvalidReferenceError } from '../../reference/reference-errors.ts';
 import { type Archive, MAX_SMALL_BYTES, readSmall } from './archive.ts';
 import type { ArchiveImage, WantedImage } from './archive-image.ts';
 import { InvalidArchiveError, quoteName } from './archive-error.ts';
-import { fullImageName } from './image-name.ts';
+import { fullImageName, tagInFullName } from './image-name.ts';
 
 /** What lists the images of an archive of docker. */
 export const MANIFEST_FILE = 'manifest.json';
@@ -61,10 +61,12 @@ export async function openSavedImage(
       layers: layers.map(({ mediaType, digest, size }) => ({ mediaType, digest, size })),
     }),
   );
+  const [firstName] = image.names;
   const members = new Map<Digest, string>(layers.map(({ digest, member }) => [digest, member]));
   members.set(digestOf(config), image.config);
   return {
     manifest: { bytes, mediaType: MediaType.ociManifest, digest: digestOf(bytes) },
+    tag: firstName === undefined ? undefined : tagInFullName(firstName),
     memberOf: (digest) => members.get(digest),
   };
 }

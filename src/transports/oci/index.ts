@@ -32,9 +32,12 @@ export const ociTransport: Transport = {
 class OciName implements ImageName {
   readonly transport = 'oci';
   readonly #name: LayoutName;
+  /** Whether the name of the image was taken from the source. */
+  readonly #isNameTaken: boolean;
 
-  constructor(name: LayoutName) {
+  constructor(name: LayoutName, { isNameTaken = false }: { readonly isNameTaken?: boolean } = {}) {
     this.#name = name;
+    this.#isNameTaken = isNameTaken;
   }
 
   get tag(): string | undefined {
@@ -58,10 +61,10 @@ class OciName implements ImageName {
   }
 
   /** It takes the source's tag. Without one, the image gets no name. */
-  completedFrom(source: ImageName | undefined): ImageName {
+  completedFrom(source: ImageName | undefined, ownTag?: string): ImageName {
     const isComplete = this.tag !== undefined || this.digest !== undefined;
-    const name = isComplete ? this.tag : source?.tag;
-    const completed = this.#with({ name });
+    const name = isComplete ? this.tag : (source?.tag ?? ownTag);
+    const completed = new OciName({ ...this.#name, name }, { isNameTaken: !isComplete });
     if (name !== undefined) checkNewName(name, String(completed));
     return completed;
   }
@@ -75,9 +78,9 @@ class OciName implements ImageName {
     return openOciSource(this.#name);
   }
 
-  async openDestination({ force }: OpenDestinationOptions): Promise<ImageDestination> {
+  async openDestination({ force, noClobber, onWarning }: OpenDestinationOptions): Promise<ImageDestination> {
     const { openOciDestination } = await import('./oci-destination.ts');
-    return openOciDestination(this.#name, { force });
+    return openOciDestination(this.#name, { force, noClobber, ...(this.#isNameTaken && { onNameMoved: onWarning }) });
   }
 
   async *listTags({ signal }: OpenOptions): AsyncGenerator<string> {

@@ -59,6 +59,10 @@ const MAX_OLD_IMAGES = 256;
 export interface OciDestinationOptions {
   /** Whether blobs that are there are hashed before they are reused. By default their size has to do. */
   readonly force?: boolean | undefined;
+  /** Whether a name that exists stays with its image. Default false. */
+  readonly noClobber?: boolean | undefined;
+  /** Hears that a name goes from another image to this one. Default: nobody asks. */
+  readonly onNameMoved?: ((message: string) => void) | undefined;
 }
 
 /**
@@ -75,6 +79,12 @@ interface ReadableLayout {
   readonly ladder: LocalBlobLadder;
 }
 
+/** A name, and the image that had it. */
+interface MovedName {
+  readonly name: string;
+  readonly digest: Digest;
+}
+
 export class OciDestination implements ImageDestination {
   readonly reference: string;
   readonly concurrency = 'parallel';
@@ -83,6 +93,8 @@ export class OciDestination implements ImageDestination {
   readonly #name: LayoutName;
   readonly #layoutReference: string;
   readonly #force: boolean;
+  readonly #noClobber: boolean;
+  readonly #onNameMoved: OciDestinationOptions['onNameMoved'];
   readonly #current = new Map<string | undefined, Promise<ManifestPresence>>();
   /** To be written by the commit. */
   readonly #manifests = new Map<Digest, RawManifest>();
@@ -96,11 +108,13 @@ export class OciDestination implements ImageDestination {
   #listedReferrers: LayoutReferrers | undefined;
   #place: string | undefined;
 
-  constructor(name: LayoutName, { force = false }: OciDestinationOptions) {
+  constructor(name: LayoutName, { force = false, noClobber = false, onNameMoved }: OciDestinationOptions) {
     this.reference = `oci:${formatLayoutName(name)}`;
     this.#layoutReference = `oci:${name.path}`;
     this.#name = name;
     this.#force = force;
+    this.#noClobber = noClobber;
+    this.#onNameMoved = onNameMoved;
   }
 
   /** Known once it was begun. */
@@ -212,16 +226,46 @@ export class OciDestination implements ImageDestination {
     await whileLocked(directory, { signal }, async () => {
       const before = await readIndexFile(directory, reference);
       const images = before === undefined ? [] : parseLayoutIndex(before, reference);
+      const moved = this.#movedNames(images);
+      if (this.#noClobber) await this.#refuseNewNames(moved);
       await this.#listReferrers({ directory, images });
       await writeManifests(directory, this.#manifests.values());
       await replaceFile(directory, INDEX_FILE, withImages(before, this.#listed));
       await syncDirectory(directory);
       await removeStaged(directory);
+      for (const { name, digest } of moved) this.#onNameMoved?.(this.#movedMessage(name, digest));
     });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#begun?.target[Symbol.asyncDispose]();
+  }
+
+  /** Names that other images have, which the commit takes from them. */
+  #movedNames(images: readonly LayoutImage[]): readonly MovedName[] {
+    const taken = new Map(this.#listed.map(({ name, descriptor }) => [name, descriptor.digest]));
+    return images.flatMap(({ name, descriptor: { digest } }) => {
+      const isMoved = name !== undefined && taken.has(name) && taken.get(name) !== digest;
+      return isMoved ? [{ name, digest }] : [];
+    });
+  }
+
+  /** Of the names that were free when the copy began, another copy may have taken some. */
+  async #refuseNewNames(moved: readonly MovedName[]): Promise<void> {
+    const known = await this.#listedImages();
+    const isNew = ({ name, digest }: MovedName): boolean =>
+      !known.some((image) => image.name === name && image.descriptor.digest === digest);
+    const [first] = moved.filter(isNew);
+    if (first === undefined) return;
+    throw new ImgcopyError(
+      `${this.#layoutReference}:${first.name} was written by another program during the copy; it is left unchanged`,
+      { code: 'ERR_DESTINATION_CHANGED', side: 'destination', hint: 'run the command again' },
+    );
+  }
+
+  #movedMessage(name: string, digest: Digest): string {
+    const layout = this.#layoutReference;
+    return `${layout}:${name} was another image, which is now ${layout}@${digest}; to keep several, name them: ${layout}:NAME`;
   }
 
   async #listReferrers(layout: ListedLayout): Promise<void> {

@@ -46,8 +46,9 @@ interface OpenLayout {
  */
 export async function openOciSource(name: LayoutName): Promise<OciSource> {
   const layout = await openLayout(name.path);
-  const manifest = await readManifest(layout, chosenManifest(layout, name), 'copy the image there again');
-  return new OciSource(formatLayoutName(name), layout, manifest);
+  const image = findImage(layout.images, name, layout.reference);
+  const manifest = await readManifest(layout, manifestOf(image, name), 'copy the image there again');
+  return new OciSource(formatLayoutName(name), layout, { manifest, tag: image?.name });
 }
 
 /**
@@ -61,6 +62,7 @@ export async function listLayoutNames(path: string): Promise<readonly string[]> 
 
 export class OciSource implements ImageSource {
   readonly reference: string;
+  readonly tag: string | undefined;
   readonly concurrency = 'parallel';
   readonly roundTripMs = 0;
   readonly rangeSupport: RangeSupport;
@@ -70,8 +72,9 @@ export class OciSource implements ImageSource {
   readonly #others = new Map<Digest, Promise<RawManifest>>();
   readonly #referrers: LayoutReferrers;
 
-  constructor(name: string, layout: OpenLayout, manifest: RawManifest) {
+  constructor(name: string, layout: OpenLayout, { manifest, tag }: { manifest: RawManifest; tag: string | undefined }) {
     this.reference = `oci:${name}`;
+    this.tag = tag;
     this.#layout = layout;
     const { directory } = layout;
     this.#blobs = new LocalBlobStore({ directory, fileOf: layoutBlobPath, reference: this.reference, side: 'source' });
@@ -86,7 +89,8 @@ export class OciSource implements ImageSource {
 
   async getManifest({ instanceDigest, tag, size, signal }: GetManifestOptions = {}): Promise<RawManifest> {
     signal?.throwIfAborted();
-    if (tag !== undefined) return await this.#readOther(chosenManifest(this.#layout, { name: tag }));
+    const { images, reference } = this.#layout;
+    if (tag !== undefined) return await this.#readOther(manifestOf(findImage(images, { name: tag }, reference), {}));
     if (instanceDigest === undefined) return this.#manifest;
     return await this.#readOther({ digest: instanceDigest, size });
   }
@@ -130,12 +134,11 @@ export class OciSource implements ImageSource {
   }
 }
 
-function chosenManifest({ images, reference }: OpenLayout, choice: LayoutChoice): KnownManifest {
-  const image = findImage(images, choice, reference);
+function manifestOf(image: LayoutImage | undefined, { digest }: LayoutChoice): KnownManifest {
   if (image !== undefined) return image.descriptor;
   // It may be that of an image which is not listed: an instance of an index, or one whose name went to another image.
-  if (choice.digest !== undefined) return { digest: choice.digest };
-  throw new Error(`no image of ${reference} was chosen`);
+  if (digest !== undefined) return { digest };
+  throw new Error('no image of the layout was chosen');
 }
 
 async function openLayout(path: string): Promise<OpenLayout> {

@@ -66,12 +66,12 @@ class RegistryName implements ImageName {
   }
 
   /** It takes the source's tag, or else its digest; the default tag where the source has no tags at all, or names one image without them. */
-  completedFrom(source: ImageName | undefined): ImageName {
+  completedFrom(source: ImageName | undefined, ownTag?: string): ImageName {
     if (this.#bare !== undefined) throw bareDestination(this.#bare, this.#reference);
     const isComplete = this.tag !== undefined || this.digest !== undefined;
-    if (isComplete || source?.listTags === undefined) return this.withDefaultTag();
-    const { tag, digest } = source.withDefaultTag();
-    if (tag === undefined) return this.#with({ digest }).withDefaultTag();
+    if (isComplete || source === undefined) return this.withDefaultTag();
+    const { tag = ownTag, digest } = source.withDefaultTag();
+    if (tag === undefined) return this.#with(source.listTags === undefined ? {} : { digest }).withDefaultTag();
     if (!isTag(tag)) throw notATag(tag, this.#reference);
     return this.#with({ tag });
   }
