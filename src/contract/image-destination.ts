@@ -153,6 +153,14 @@ export interface CurrentManifest {
   readonly isToBeReplaced?: boolean | undefined;
 }
 
+/** All manifests and blobs of an image that is to be copied. */
+export interface ExpectedImage {
+  /** Each before those that it names, the image's own first. */
+  readonly manifests: readonly RawManifest[];
+  /** Each once, in the order in which a serial copy puts them. */
+  readonly blobs: readonly UploadedBlob[];
+}
+
 /**
  * Where an image is written to. Named after ImageDestination of containers/image; the pipeline calls the three ways to store a blob in
  * the order of the ladder: reuse, partial, whole.
@@ -190,10 +198,10 @@ export interface ImageDestination extends AsyncDisposable {
   currentManifest(options?: CurrentManifestOptions): Promise<ManifestPresence>;
 
   /**
-   * Gives all manifests of the image, each before those that it names, its own first. Called once, after `begin`, where the image's content is copied:
-   * before the first blob. Not called where it is enough to write a name. Absent where the manifests need not be known before `putManifest`.
+   * Tells all that will come of the image. Called once, after `begin`, where the image's content is copied: before the first blob. Not called where it is
+   * enough to write a name. Absent where this need not be known before `putManifest`.
    */
-  expectManifests?(manifests: readonly RawManifest[], options?: WaitOptions): Promise<void>;
+  expectImage?(image: ExpectedImage, options?: WaitOptions): Promise<void>;
 
   /**
    * Whether to ask for this blob takes a round trip and the answer will most likely be no. The pipeline then opens the source's

@@ -17,7 +17,8 @@ import { copyManifestTree, putReadyManifest } from './copy-manifest.ts';
 import { copyReferrers, expectReferrers, type CopiedReferrers } from './copy-referrers.ts';
 import type { CopyRun, PreparedRun } from './copy-run.ts';
 import { refuseWithoutLeftOut } from './left-out.ts';
-import { blobDigestsOf, countManifests, manifestsOf, readManifestTree, type ManifestNode } from './manifest-tree.ts';
+import { blobsOfTree } from './image-blobs.ts';
+import { blobDigestsOf, countManifests, type ManifestNode, manifestsOf, readManifestTree } from './manifest-tree.ts';
 import type { Wanted } from './select-instances.ts';
 import { isInTurn, SerialPool } from './serial.ts';
 import type { SharingCopy } from './shared-reads.ts';
@@ -150,7 +151,7 @@ async function copyContent(
   return withBlobs(run, async (inner, blobs) => {
     const tree = readManifestTree(inner, wanted, { only: wanted.only });
     if (inner.sharing !== undefined) void expectBlobs(inner.sharing, tree);
-    await inner.destination.expectManifests?.(await manifestsOf(tree), { signal: inner.signal });
+    await expect(inner, tree);
     const ready = await copyManifestTree(inner, blobs, tree);
     const { digest } = ready.manifest;
     await duringPublishing(run, digest, () =>
@@ -172,6 +173,14 @@ async function expectBlobs(sharing: SharingCopy, tree: ManifestNode): Promise<vo
   } catch {
     // Whoever walks the tree reports it.
   }
+}
+
+/** What the destination has to know before the first blob. */
+async function expect(run: CopyRun, tree: ManifestNode): Promise<void> {
+  const { destination, signal } = run;
+  if (destination.expectImage === undefined) return;
+  const manifests = await manifestsOf(tree);
+  await destination.expectImage({ manifests, blobs: await blobsOfTree(run, tree) }, { signal });
 }
 
 /** Gives some work the blobs of its own. */

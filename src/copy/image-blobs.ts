@@ -7,11 +7,19 @@ import { isForeignLayer } from '../manifest/media-types.ts';
 import type { BlobInfo } from '../contract/blob-info.ts';
 import type { BlobToCopy } from './blob-to-copy.ts';
 import type { CopyRun } from './copy-run.ts';
-import type { ImageNode } from './manifest-tree.ts';
+import { different, type ImageNode, type ManifestNode } from './manifest-tree.ts';
 
 /** The blobs that an image needs at the destination, its layers first. */
 export async function blobsOf(run: CopyRun, { parsed, entry }: ImageNode): Promise<readonly BlobToCopy[]> {
   return parsed.kind === 'schema1' ? schema1Blobs(run, parsed) : imageBlobs(run, parsed, entry?.platform);
+}
+
+/** All blobs below a manifest, each once, in the order in which a serial copy puts them. */
+export async function blobsOfTree(run: CopyRun, node: ManifestNode): Promise<readonly BlobInfo[]> {
+  if (!('instances' in node)) return different((await blobsOf(run, node)).map(({ info }) => info));
+  const below = [];
+  for (const instance of node.instances) below.push(...(await blobsOfTree(run, await instance)));
+  return different([...below, ...node.blobs]);
 }
 
 function imageBlobs(run: CopyRun, manifest: ImageManifest, platform: Platform | undefined): readonly BlobToCopy[] {

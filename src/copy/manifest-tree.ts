@@ -3,7 +3,7 @@ import type { Descriptor } from '../manifest/descriptor.ts';
 import type { ImageIndex, ImageManifest, Schema1Manifest } from '../manifest/manifest.ts';
 import { isManifestType } from '../manifest/media-types.ts';
 import { parseManifest } from '../manifest/parse-manifest.ts';
-import type { RawManifest } from '../contract/blob-info.ts';
+import type { BlobInfo, RawManifest } from '../contract/blob-info.ts';
 import { ManifestReader, type ReadableImage } from './manifest-reader.ts';
 
 /** A manifest, and the instances below it where it is an index. */
@@ -67,7 +67,7 @@ function readNode(
 }
 
 /** One entry for each digest. */
-function different(entries: readonly Descriptor[]): readonly Descriptor[] {
+export function different<T extends BlobInfo>(entries: readonly T[]): readonly T[] {
   return [...new Map(entries.map((entry) => [entry.digest, entry])).values()];
 }
 

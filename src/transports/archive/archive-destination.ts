@@ -1,52 +1,73 @@
 import type { Readable } from 'node:stream';
+import type { BlobChunkAccessor } from '../../contract/blob-chunk-accessor.ts';
 import type { BlobInfo, LeftOutBlobs, RawManifest, WaitOptions } from '../../contract/blob-info.ts';
-import { refuseTag } from '../../contract/errors.ts';
+import { brokenContract, refuseTag } from '../../contract/errors.ts';
 import type {
   CurrentManifestOptions,
+  ExpectedImage,
   ImageDestination,
   ManifestPresence,
+  PartialBlob,
+  PartialPlan,
   PutBlobInfo,
   PutBlobOptions,
+  PutBlobPartialOptions,
   PutManifestOptions,
   ReusedBlob,
   UploadedBlob,
 } from '../../contract/image-destination.ts';
+import type { Concurrency } from '../../contract/image-source.ts';
 import type { Digest } from '../../digest/digest.ts';
 import { ImgcopyError, systemErrorCode } from '../../errors/imgcopy-error.ts';
 import { layoutBlobPath } from '../../manifest/image-layout.ts';
 import type { ArchiveToWrite } from './archive-form.ts';
 import { headOf, type SmallMember } from './archive-head.ts';
 import { leftOutOf } from './delta-mark.ts';
+import { openPlacedBlobs, type PlacedBlobs, planRanges } from './placed-blobs.ts';
+import { planOrNone } from '../../partial/plan/partial-plan.ts';
 import { presentArchive } from './present-archive.ts';
-import { findTarget, openTarget, type OpenTarget, type TargetFile } from './target-file.ts';
+import { findTarget, isOnePass, openTarget, type OpenTarget, type TargetFile } from './target-file.ts';
 import { TarWriter } from './tar-writer.ts';
 
-/** An archive that is written in one pass: what lists the image and its manifests, then the blobs as they come. */
+/**
+ * Looks at what is there, and changes nothing.
+ * @throws ImgcopyError ERR_NOT_A_FILE, ERR_NO_DIRECTORY
+ */
+export async function openArchiveDestination(options: ArchiveToWrite): Promise<ArchiveDestination> {
+  return new ArchiveDestination(await findTarget(options.path, options.reference), options);
+}
+
+/**
+ * An archive that is being written: what lists the image and its manifests, then the blobs. In one pass, these are taken as they come; in a file, their
+ * places are known before the first of them, and each is written at its own. The bytes are the same.
+ */
 export class ArchiveDestination implements ImageDestination {
   readonly reference: string;
-  readonly concurrency = 'serial';
+  readonly concurrency: Concurrency;
   readonly roundTripMs = 0;
   readonly acceptsForeignLayerUrls = false;
   readonly onePlatform: boolean;
+  readonly #found: TargetFile;
   readonly #options: ArchiveToWrite;
+  /** Those that are in the archive, manifests included. */
   readonly #blobs = new Set<Digest>();
+  /** Those that have a place in the file, and are not there yet. */
+  readonly #awaited = new Set<Digest>();
   /** Once the manifests are known, what is left out of the blobs that they name. */
   #leftOut: LeftOutBlobs | undefined;
-  #found: Promise<TargetFile> | undefined;
   #presence: Promise<ManifestPresence> | undefined;
   #target: OpenTarget | undefined;
   #writer: TarWriter | undefined;
+  /** In a file, once all but the blobs is written. */
+  #places: PlacedBlobs | undefined;
 
-  constructor(options: ArchiveToWrite) {
+  constructor(found: TargetFile, options: ArchiveToWrite) {
     this.reference = options.reference;
     this.onePlatform = options.form === 'docker';
+    this.concurrency = isOnePass(found) ? 'serial' : 'parallel';
+    this.#found = found;
     this.#options = options;
     this.#leftOut = options.known;
-  }
-
-  /** @throws ImgcopyError ERR_NOT_A_FILE, ERR_NO_DIRECTORY */
-  async begin(): Promise<void> {
-    await this.#find();
   }
 
   async currentManifest({ instanceDigest, tag, signal }: CurrentManifestOptions = {}): Promise<ManifestPresence> {
@@ -54,18 +75,29 @@ export class ArchiveDestination implements ImageDestination {
     refuseTag(this.reference, tag, 'destination');
     // The new archive takes nothing from the one that is there.
     if (instanceDigest !== undefined) return { state: 'absent' };
-    this.#presence ??= this.#find().then((target) => presentArchive(target, this.#options));
+    this.#presence ??= presentArchive(this.#found, this.#options);
     return await this.#presence;
   }
 
-  async expectManifests(manifests: readonly RawManifest[], { signal }: WaitOptions = {}): Promise<void> {
+  async expectImage({ manifests, blobs }: ExpectedImage, { signal }: WaitOptions = {}): Promise<void> {
     const { form, name, known } = this.#options;
-    this.#leftOut = leftOutOf(manifests, known);
-    const head = headOf({ form, name, manifests, leftOut: this.#leftOut });
-    this.#target = await this.#unlessGone(openTarget(await this.#find(), { signal }));
-    const writer = new TarWriter(this.#target.output, { signal });
+    const leftOut = leftOutOf(manifests, known);
+    this.#leftOut = leftOut;
+    const head = headOf({ form, name, manifests, leftOut });
+    this.#target = await this.#unlessGone(openTarget(this.#found, { signal }));
+    const { output, file } = this.#target;
+    const writer = new TarWriter(output, { signal });
     this.#writer = writer;
     await this.#unlessGone(writeHead(writer, head));
+    for (const { digest } of manifests) this.#blobs.add(digest);
+    if (file === undefined) return;
+    for (const { digest, size } of blobs) {
+      if (this.#isNotToBeWritten(digest)) continue;
+      await writer.addGap(layoutBlobPath(digest), size);
+      this.#awaited.add(digest);
+    }
+    await writer.end();
+    this.#places = await openPlacedBlobs(file, this.reference, { signal });
   }
 
   /** A reader of a pipe that goes away before it has all ends the copy. */
@@ -83,8 +115,27 @@ export class ArchiveDestination implements ImageDestination {
   }
 
   tryReusingBlobWithOptions({ digest, size }: BlobInfo): Promise<ReusedBlob> {
-    const isNotToBeWritten = this.#blobs.has(digest) || this.#leftOut?.digests.has(digest) === true;
-    return Promise.resolve(isNotToBeWritten ? { reused: true, digest, size } : { reused: false });
+    return Promise.resolve(this.#isNotToBeWritten(digest) ? { reused: true, digest, size } : { reused: false });
+  }
+
+  /** Ranges are for a file: what goes through a pipe is fetched as one stream. */
+  async planBlobPartial(
+    accessor: BlobChunkAccessor,
+    info: BlobInfo,
+    options: PutBlobPartialOptions,
+  ): Promise<PartialPlan | undefined> {
+    options.signal?.throwIfAborted();
+    return isOnePass(this.#found) ? undefined : await planOrNone(planRanges(accessor, info, options));
+  }
+
+  async putBlobPartial(
+    accessor: BlobChunkAccessor,
+    info: BlobInfo,
+    options: PutBlobPartialOptions & { readonly plan?: PartialPlan | undefined },
+  ): Promise<PartialBlob> {
+    options.signal?.throwIfAborted();
+    await this.#written.assemble(accessor, info, options);
+    return { ...this.#note(info), bytesReused: 0 };
   }
 
   async putBlobWithOptions(
@@ -95,20 +146,26 @@ export class ArchiveDestination implements ImageDestination {
     const { digest, size } = info;
     if (this.#writer === undefined || digest === undefined || size === undefined)
       throw new Error('manifests come first');
+    const blob = { digest, size };
     signal?.throwIfAborted();
-    await this.#unlessGone(this.#writer.addBlob(layoutBlobPath(digest), stream, { digest, size }));
-    this.#blobs.add(digest);
-    return { digest, size };
+    if (isOnePass(this.#found)) {
+      await this.#unlessGone(this.#writer.addBlob(layoutBlobPath(digest), stream, blob));
+    } else {
+      await this.#written.write(stream, blob, { signal });
+    }
+    return this.#note(blob);
   }
 
-  /** They are there already: see expectManifests. */
+  /** They are there already: see expectImage. */
   async putManifest(_manifest: RawManifest, { tag, signal }: PutManifestOptions = {}): Promise<void> {
     signal?.throwIfAborted();
     refuseTag(this.reference, tag, 'destination');
   }
 
   async commit(): Promise<void> {
-    if (this.#writer !== undefined) await this.#unlessGone(this.#writer.end());
+    const [lacking] = this.#awaited;
+    if (lacking !== undefined) throw brokenContract(`blob ${lacking} was announced, and not written`);
+    if (this.#writer !== undefined && isOnePass(this.#found)) await this.#unlessGone(this.#writer.end());
     await this.#target?.publish();
   }
 
@@ -117,9 +174,19 @@ export class ArchiveDestination implements ImageDestination {
     await this.#target?.[Symbol.asyncDispose]();
   }
 
-  #find(): Promise<TargetFile> {
-    this.#found ??= findTarget(this.#options.path, this.reference);
-    return this.#found;
+  get #written(): PlacedBlobs {
+    if (this.#places === undefined) throw new Error('manifests come first');
+    return this.#places;
+  }
+
+  #isNotToBeWritten(digest: Digest): boolean {
+    return this.#blobs.has(digest) || this.#leftOut?.digests.has(digest) === true;
+  }
+
+  #note({ digest, size }: UploadedBlob): UploadedBlob {
+    this.#awaited.delete(digest);
+    this.#blobs.add(digest);
+    return { digest, size };
   }
 }
 

@@ -117,9 +117,9 @@ class ArchiveName implements ImageName {
   }
 
   async openDestination({ leftOut: known }: OpenDestinationOptions): Promise<ImageDestination> {
-    const { ArchiveDestination } = await import('./archive-destination.ts');
+    const { openArchiveDestination } = await import('./archive-destination.ts');
     const { name } = this.#image;
-    return new ArchiveDestination({ form: this.#form, name, path: this.#path, reference: String(this), known });
+    return await openArchiveDestination({ form: this.#form, name, path: this.#path, reference: String(this), known });
   }
 
   get usesStandardStreams(): boolean {

@@ -3,13 +3,12 @@ import { addAbortSignal, Readable } from 'node:stream';
 import type { WaitOptions } from '../../contract/blob-info.ts';
 import { onRead } from '../../local/disk-error.ts';
 import { InvalidArchiveError, quoteName } from './archive-error.ts';
+import { gapOf } from './gap.ts';
 import { MemberIndex } from './member-index.ts';
 import { endOfMember, readMembers } from './read-members.ts';
 
 /** How much is read at a time where headers are, in bytes. */
 const READ_BYTES = 32 * 1024;
-/** Goes to the parser in the place of members' bytes, which it drops. Nobody writes to it, so it takes no memory. */
-const GAP = Buffer.alloc(4 * 1024 * 1024);
 
 export interface FileToScan extends WaitOptions {
   readonly handle: FileHandle;
@@ -31,7 +30,8 @@ export async function scanFile({ handle, path, reference, signal }: FileToScan):
     for (let position = 0; position < size;) {
       const gap = Math.min(skipTo, size) - position;
       if (gap > 0) {
-        const bytes = GAP.subarray(0, Math.min(gap, GAP.length));
+        // The parser drops the bytes of members.
+        const bytes = gapOf(gap);
         position += bytes.length;
         yield bytes;
       } else {

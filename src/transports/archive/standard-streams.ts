@@ -78,9 +78,9 @@ class StandardStream implements ImageName {
 
   async openDestination({ leftOut: known }: OpenDestinationOptions): Promise<ImageDestination> {
     if (process.stdout.isTTY) throw isTerminal();
-    const { ArchiveDestination } = await import('./archive-destination.ts');
+    const { openArchiveDestination } = await import('./archive-destination.ts');
     const name = this.#name;
-    return new ArchiveDestination({ form: 'stream', name, path: undefined, reference: String(this), known });
+    return await openArchiveDestination({ form: 'stream', name, path: undefined, reference: String(this), known });
   }
 }
 

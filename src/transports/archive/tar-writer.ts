@@ -3,6 +3,7 @@ import { pipeline } from 'node:stream/promises';
 import { pack } from 'tar-stream';
 import type { BlobInfo, WaitOptions } from '../../contract/blob-info.ts';
 import { verifiedStream } from '../../digest/verified-stream.ts';
+import { gapOf } from './gap.ts';
 
 /** Writes a tar archive in one pass, to anything. The same members make the same bytes. */
 export class TarWriter {
@@ -32,9 +33,13 @@ export class TarWriter {
    */
   async addBlob(name: string, stream: Readable, { digest, size }: Pick<BlobInfo, 'digest' | 'size'>): Promise<void> {
     await this.#refuseIfBroken();
-    const sink = this.#pack.entry({ ...HEADER, name, size });
-    const verified = verifiedStream({ digest, size });
-    await this.#unlessBroken(pipeline(stream, verified, sink as unknown as Writable));
+    await this.#unlessBroken(pipeline(stream, verifiedStream({ digest, size }), this.#openEntry(name, size)));
+  }
+
+  /** Leaves room for a member whose bytes are written otherwise: the output gets gaps in their place. */
+  async addGap(name: string, size: number): Promise<void> {
+    await this.#refuseIfBroken();
+    await this.#unlessBroken(pipeline(gaps(size), this.#openEntry(name, size)));
   }
 
   /** Ends the archive. Resolves when the output has all of it. */
@@ -48,6 +53,10 @@ export class TarWriter {
   async destroy(): Promise<void> {
     this.#pack.destroy();
     await this.#written.catch(() => undefined);
+  }
+
+  #openEntry(name: string, size: number): Writable {
+    return this.#pack.entry({ ...HEADER, name, size }) as unknown as Writable;
   }
 
   #entry(
@@ -68,6 +77,14 @@ export class TarWriter {
   async #unlessBroken(writing: Promise<void>): Promise<void> {
     writing.catch(() => undefined);
     await Promise.race([writing, this.#written.then(() => writing)]);
+  }
+}
+
+function* gaps(size: number): Generator<Buffer> {
+  for (let rest = size; rest > 0;) {
+    const gap = gapOf(rest);
+    rest -= gap.length;
+    yield gap;
   }
 }
 

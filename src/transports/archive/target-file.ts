@@ -11,6 +11,7 @@ import { onDisk } from '../../local/disk-error.ts';
 import { syncDirectory } from '../../local/durable-files.ts';
 import { refuseReplacedBytes, resolveLocalPath } from '../../local/local-path.ts';
 import { writeFully } from '../../local/write-in-batches.ts';
+import { isGap } from './gap.ts';
 
 /** What an archive is written to. */
 export interface TargetFile {
@@ -25,9 +26,23 @@ const STANDARD_OUTPUT: TargetFile = { found: undefined, path: undefined };
 
 /** A target that is being written. Disposing of it removes what was not published. */
 export interface OpenTarget extends AsyncDisposable {
+  /** From the first byte on. Gaps are left out of a file. */
   readonly output: Writable;
+  /** Open for reading and writing; undefined where all bytes have to go through the output. */
+  readonly file: NewFile | undefined;
   /** Gives the file its name, in place of what has that name now. To be called when the output has ended. */
   publish(): Promise<void>;
+}
+
+export interface NewFile {
+  readonly handle: FileHandle;
+  /** Of the file that it will be. */
+  readonly path: string;
+}
+
+/** Whether an archive is written through a pipe or into a device, from its first byte to its last. */
+export function isOnePass({ found, path }: TargetFile): boolean {
+  return path === undefined || (found !== undefined && !found.isFile());
 }
 
 /**
@@ -75,7 +90,7 @@ export async function openTarget({ found, path }: TargetFile, options: WaitOptio
 }
 
 function direct(output: Writable): OpenTarget {
-  return { output, publish: noWork, [Symbol.asyncDispose]: noWork };
+  return { output, file: undefined, publish: noWork, [Symbol.asyncDispose]: noWork };
 }
 
 async function noWork(): Promise<void> {}
@@ -90,9 +105,10 @@ async function openPlain(path: string, found: Stats, options: WaitOptions): Prom
 async function openNewFile(path: string): Promise<OpenTarget> {
   const directory = dirname(path);
   const temporary = join(directory, `.imgcopy-${basename(path)}-${randomBytes(4).toString('hex')}.new`);
-  const handle = await onDisk(path, () => open(temporary, 'wx', 0o644));
+  const handle = await onDisk(path, () => open(temporary, 'wx+', 0o644));
   return {
     output: fileOutput(handle, path),
+    file: { handle, path },
     async publish() {
       await onDisk(path, async () => {
         await handle.sync();
@@ -146,15 +162,11 @@ function standardOutput(): Writable {
 /** Writes from the file's beginning on. */
 function fileOutput(handle: FileHandle, path: string): Writable {
   let end = 0;
-  const writeNext = async (chunks: readonly Uint8Array[]): Promise<void> => {
-    await onDisk(path, () => writeFully(handle, chunks, end));
-    end += chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+  const writeNext = async (bytes: Buffer): Promise<void> => {
+    if (!isGap(bytes)) await onDisk(path, () => writeFully(handle, [bytes], end));
+    end += bytes.length;
   };
-  return new Writable({
-    highWaterMark: BUFFER_BYTES,
-    write: (chunk: Buffer, _encoding, done) => void writeNext([chunk]).then(() => done(), done),
-    writev: (chunks, done) => void writeNext(chunks.map(({ chunk }) => chunk as Buffer)).then(() => done(), done),
-  });
+  return new Writable({ write: (bytes: Buffer, _encoding, done) => void writeNext(bytes).then(() => done(), done) });
 }
 
 function isDirectory(reference: string, path: string): ImgcopyError {

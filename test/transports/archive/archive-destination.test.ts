@@ -9,7 +9,7 @@ import { test } from 'node:test';
 import { digestOf } from '../../../src/digest/digest.ts';
 import { layoutBlobPath } from '../../../src/manifest/image-layout.ts';
 import { formatPlatform, localPlatform } from '../../../src/manifest/platform.ts';
-import { ArchiveDestination } from '../../../src/transports/archive/archive-destination.ts';
+import { openArchiveDestination } from '../../../src/transports/archive/archive-destination.ts';
 import { readMembers } from '../../../src/transports/archive/read-members.ts';
 import { buildArtifact, buildImage, buildIndex, randomBytes, tarGzLayer } from '../../support/images.ts';
 import { startRegistry } from '../../support/registry.ts';
@@ -127,9 +127,9 @@ test('a blob with other bytes than its digest ends the copy, and no archive is t
   const path = join(folder, 'app.tar');
   const options = { form: 'oci', name: 'v1', path, reference: `oci-archive:${path}:v1` } as const;
   {
-    await using destination = new ArchiveDestination(options);
-    await destination.begin();
-    await destination.expectManifests([image.manifest]);
+    await using destination = await openArchiveDestination(options);
+    const blobs = [...image.blobs].map(([digest, { length: size }]) => ({ digest, size }));
+    await destination.expectImage({ manifests: [image.manifest], blobs });
     const wrong = Readable.from([Buffer.alloc(shared.length)]);
     const put = destination.putBlobWithOptions(wrong, { digest: digestOf(shared), size: shared.length });
     await assert.rejects(put, { code: 'ERR_CONTENT_MISMATCH', kind: 'integrity' });
