@@ -48,7 +48,10 @@ export function optionsOf(command: Command, copy: Command): CommandOptions {
 }
 
 export function usageOf(command: Command): string {
-  const operands = command.registeredArguments.map((argument) => argument.name().toUpperCase());
+  const operands = command.registeredArguments.map((argument) => {
+    const name = argument.name().toUpperCase();
+    return argument.variadic ? `${name} [${name}2 ...]` : name;
+  });
   return ['imgcopy', command.name() === 'copy' ? '[copy]' : command.name(), ...operands, '[options]'].join(' ');
 }
 
