@@ -26,7 +26,7 @@ import {
 } from './endpoint-flags.ts';
 import { openProgress } from './progress/open-progress.ts';
 import type { Progress, ProgressMode } from './progress/progress.ts';
-import { within } from './time-limit.ts';
+import { withTimeLimit } from './time-limit.ts';
 import { keepYoungGenerationSmall, MarkingControl, OptimizingControl } from './v8-flags.ts';
 
 /** What a copy prints on standard output. */
@@ -76,7 +76,9 @@ export async function runCopy(
   const { progress, output, options, out } = copy;
   let result: CopyResult;
   try {
-    result = await within(flags, context.signal, (signal) => copyImage(source, destination, { ...options, signal }));
+    result = await withTimeLimit(flags, context.signal, (signal) =>
+      copyImage(source, destination, { ...options, signal }),
+    );
   } catch (error) {
     const failure = duringCopy(error, source, destination);
     if (!isReaderGone(failure)) progress.fail(failure);

@@ -3,7 +3,7 @@ import type { CommandContext } from './command-context.ts';
 import { duringCopy, FORMATS, openCopy, writeDigest, type CopyFlags, type OutputForm } from './copy-command.ts';
 import { exitStatusOf, formatError, isReaderGone, ReportedFailure, reportError } from './error-report.ts';
 import { forTerminal } from './format.ts';
-import { within } from './time-limit.ts';
+import { withTimeLimit } from './time-limit.ts';
 
 /** Some of the destinations have the image, and others have not. */
 const SOME_FAILED = 7;
@@ -19,7 +19,9 @@ export async function runCopyToSeveral(
   const { progress, output, options, out } = copy;
   let outcomes: readonly DestinationOutcome[];
   try {
-    outcomes = await within(flags, context.signal, (signal) => copyImage(source, destinations, { ...options, signal }));
+    outcomes = await withTimeLimit(flags, context.signal, (signal) =>
+      copyImage(source, destinations, { ...options, signal }),
+    );
   } catch (error) {
     progress.fail(error);
     throw error;

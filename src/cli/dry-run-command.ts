@@ -15,7 +15,7 @@ import { endpointsOf } from './endpoint-flags.ts';
 import { count, formatBytes, formatDuration, forTerminal, shortDigest } from './format.ts';
 import { openProgress } from './progress/open-progress.ts';
 import { drawTable } from './table.ts';
-import { within } from './time-limit.ts';
+import { withTimeLimit } from './time-limit.ts';
 
 /** imgcopy --dry-run SRC DST: what a copy would do, on standard output. */
 export async function runDryRun(
@@ -31,7 +31,7 @@ export async function runDryRun(
   const progress = await openProgress(progressMode(flags), { verbose, debug });
   let plan: CopyPlan;
   try {
-    plan = await within(flags, signal, (limited) =>
+    plan = await withTimeLimit(flags, signal, (limited) =>
       planCopy(source, destination, {
         ...endpoints,
         ...optionsOf(flags),

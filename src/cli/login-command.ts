@@ -21,7 +21,7 @@ import {
   type RegistriesFlags,
 } from './endpoint-flags.ts';
 import { ask, askSecret, canAsk } from './prompt.ts';
-import { within } from './time-limit.ts';
+import { withTimeLimit } from './time-limit.ts';
 
 /** What commander makes of the options of login and logout. */
 export interface LoginFlags extends EndpointFlags, PatienceFlags, RegistriesFlags {
@@ -35,7 +35,7 @@ export async function runLogin(registry: string, flags: LoginFlags, signal: Abor
   if (flags.check) return await runCheck(registry, flags, signal);
   if (flags.json) throw usage('--json goes with --check', 'leave out --json');
   const user = await readUser(flags, signal);
-  const result = await within(flags, signal, (limited) => login(registry, user, queryOptions(flags, limited)));
+  const result = await withTimeLimit(flags, signal, (limited) => login(registry, user, queryOptions(flags, limited)));
   if (!result.checked) warn(`${result.registry} does not require a login; the password was not checked`);
   say(`logged in to ${result.registry} as ${user.username}; the credentials are in ${result.storedIn}`);
 }
@@ -43,7 +43,9 @@ export async function runLogin(registry: string, flags: LoginFlags, signal: Abor
 /** imgcopy login --check REGISTRY: what would be sent there, and whether the registry takes it. A refusal ends with status 4. */
 async function runCheck(registry: string, flags: LoginFlags, signal: AbortSignal): Promise<void> {
   const endpoint = await endpointOf(flags, signal);
-  const check = await within(flags, signal, (limited) => checkLogin(registry, queryOptions(flags, limited, endpoint)));
+  const check = await withTimeLimit(flags, signal, (limited) =>
+    checkLogin(registry, queryOptions(flags, limited, endpoint)),
+  );
   process.stdout.write(flags.json ? `${printableJson(toJson(check))}\n` : table(check));
   if (check.error !== undefined) throw duringOperation(`checking the credentials for ${registry}`, check.error);
 }

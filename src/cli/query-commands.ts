@@ -22,7 +22,7 @@ import {
   type RegistriesFlags,
 } from './endpoint-flags.ts';
 import { drawImage, drawReferrers } from './inspect-tree.ts';
-import { within } from './time-limit.ts';
+import { withTimeLimit } from './time-limit.ts';
 
 /** What commander makes of the options of tags and digest. */
 export interface QueryFlags extends BothEndpointsFlags, PatienceFlags, RegistriesFlags {
@@ -96,7 +96,7 @@ async function query(
   ask: (options: ImageQueryOptions) => Promise<void>,
 ): Promise<void> {
   const endpoint = await endpointOf(flags, signal);
-  await within(flags, signal, (limited) =>
+  await withTimeLimit(flags, signal, (limited) =>
     ask({
       ...patienceOf(flags),
       ...registriesOf(flags),

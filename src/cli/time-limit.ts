@@ -4,7 +4,7 @@ import { ImgcopyError } from '../index.ts';
  * Runs something under the user's signal and, where --command-timeout sets one, a time limit.
  * @throws ImgcopyError ERR_COMMAND_TIMEOUT once the time is up; else what the work throws.
  */
-export async function within<T>(
+export async function withTimeLimit<T>(
   { commandTimeout }: { readonly commandTimeout?: number | undefined },
   signal: AbortSignal,
   work: (signal: AbortSignal) => Promise<T>,

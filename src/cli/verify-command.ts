@@ -23,7 +23,7 @@ import {
   type RegistriesFlags,
 } from './endpoint-flags.ts';
 import { count, formatBytes, forTerminal } from './format.ts';
-import { within } from './time-limit.ts';
+import { withTimeLimit } from './time-limit.ts';
 
 /** What commander makes of the options of verify. */
 export interface VerifyFlags extends BothEndpointsFlags, PatienceFlags, RegistriesFlags {
@@ -46,7 +46,7 @@ export async function runVerify(
 ): Promise<void> {
   const endpoint = await endpointOf(flags, signal);
   const { sameAs } = flags;
-  const result = await within(flags, signal, (limited) =>
+  const result = await withTimeLimit(flags, signal, (limited) =>
     verifyImage(reference, {
       ...patienceOf(flags),
       ...registriesOf(flags),
