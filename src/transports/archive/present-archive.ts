@@ -1,3 +1,4 @@
+import { buffer } from 'node:stream/consumers';
 import { ImgcopyError } from '../../errors/imgcopy-error.ts';
 import type { RawManifest } from '../../contract/blob-info.ts';
 import type { ManifestPresence } from '../../contract/image-destination.ts';
@@ -6,7 +7,7 @@ import { MAX_INDEX_DEPTH } from '../../manifest/manifest.ts';
 import { isManifestType } from '../../manifest/media-types.ts';
 import { parseManifest } from '../../manifest/parse-manifest.ts';
 import { openRegularFile } from '../../local/regular-file.ts';
-import { type Archive, readSmall } from './archive.ts';
+import type { Archive } from './archive.ts';
 import { openImage, type ArchiveToWrite } from './archive-form.ts';
 import { type ArchiveContent, blobsOf, headOf } from './archive-head.ts';
 import { readManifest } from './archive-image.ts';
@@ -58,8 +59,9 @@ async function allManifests(
 async function isWhole(archive: Archive, content: ArchiveContent): Promise<boolean> {
   const { manifests, leftOut } = content;
   for (const { name: member, bytes } of headOf(content)) {
-    const found = await readSmall(archive, member, { tooLarge: () => new Error('unreachable') });
-    if (found?.equals(bytes) !== true) return false;
+    if ((await archive.sizeOf(member)) !== bytes.length) return false;
+    const opened = await archive.open(member);
+    if (opened === undefined || !bytes.equals(await buffer(opened.stream))) return false;
   }
   for (const { digest, size } of manifests.flatMap(blobsOf)) {
     if (leftOut?.digests.has(digest) === true) continue;
