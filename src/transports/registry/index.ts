@@ -98,9 +98,10 @@ class RegistryName implements ImageName {
     ]);
     const endpoints = resolved.filter((endpoint) => !isMirrorAt(endpoint, options.destinations));
     const [only = resolved[0], ...others] = endpoints;
-    if (others.length === 0) return openRegistrySource(access, this.#reference, only, options);
+    if (others.length === 0 && only.resolvesTags !== false)
+      return openRegistrySource(access, this.#reference, only, options);
     const { openMirroredSource } = await import('./read/mirrored-source.ts');
-    return openMirroredSource(access, this.#reference, endpoints, options);
+    return openMirroredSource(access, this.#reference, [only, ...others], options);
   }
 
   /** Whether it is a name of this repository. */
