@@ -21,7 +21,10 @@ export interface FanOutOptions {
  * One that leaves is not waited for any more. Where the source fails, so does the stream of each taker that still wants something.
  */
 export function fanOut(source: AsyncIterable<Buffer>, options: FanOutOptions): readonly Readable[] {
-  const takers = options.takers.map((wanted, index) => new Taker(wanted, () => options.onTaken?.(index)));
+  const end = endOf(options.ranges);
+  const takers = options.takers.map(
+    (wanted, index) => new Taker(wanted, { end, onTaken: () => options.onTaken?.(index) }),
+  );
   void pass(source, takers, options);
   return takers.map(({ stream }) => stream);
 }
@@ -87,14 +90,22 @@ class Position {
   }
 }
 
+function endOf(ranges: readonly BlobRange[]): number {
+  const last = ranges.at(-1);
+  return last === undefined ? 0 : last.offset + last.length;
+}
+
 class Taker {
   readonly stream: PassThrough = new PassThrough({ highWaterMark: TAKER_BUFFER });
   readonly #wanted: readonly BlobRange[];
   readonly #onTaken: () => void;
+  /** Whether it wants the last byte of the read: only the end shows that there is no more. */
+  readonly #takesEnd: boolean;
   #index = 0;
 
-  constructor(wanted: readonly BlobRange[], onTaken: () => void) {
+  constructor(wanted: readonly BlobRange[], { end, onTaken }: { readonly end: number; readonly onTaken: () => void }) {
     this.#wanted = wanted;
+    this.#takesEnd = endOf(wanted) === end;
     this.#onTaken = onTaken;
   }
 
@@ -119,6 +130,8 @@ class Taker {
       this.#index += 1;
       range = this.#wanted[this.#index];
     }
+    // It need not wait for what others want further on.
+    if (this.#index === this.#wanted.length && !this.#takesEnd) this.end();
   }
 
   async #write(bytes: Buffer): Promise<void> {

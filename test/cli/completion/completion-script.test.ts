@@ -39,6 +39,8 @@ const completions: readonly (readonly [typed: string, offered: string])[] = [
   ['imgcopy --creds ', ''],
   ['imgcopy a dir:/us', 'nospace /usr/'],
   ['imgcopy a oci-archive:/etc/hostnam', 'filenames /etc/hostname'],
+  ['imgcopy a b docker:', 'nospace //'],
+  ['imgcopy a b dir:c dir:/us', 'nospace /usr/'],
 ];
 
 for (const [typed, offered] of completions) {
