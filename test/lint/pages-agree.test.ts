@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { glob, readFile } from 'node:fs/promises';
+import { posix } from 'node:path';
 import { test } from 'node:test';
 import { withoutAliases } from '../../src/cli/aliases.ts';
 import { exitStatusOf } from '../../src/cli/error-report.ts';
@@ -7,7 +8,7 @@ import { createProgram } from '../../src/cli/program.ts';
 import { ImgcopyError } from '../../src/index.ts';
 
 const root = new URL('../../', import.meta.url);
-const names = ['README.md', 'SECURITY.md', 'CONTRIBUTING.md'];
+const names = ['README.md', 'SECURITY.md', 'CONTRIBUTING.md', 'CHANGELOG.md'];
 for await (const page of glob('docs/*.md', { cwd: root })) names.push(page);
 const pages = await Promise.all(
   names.map(async (name) => ({ name, text: await readFile(new URL(name, root), 'utf8') })),
@@ -54,6 +55,34 @@ test('where a page gives the exit status of an error, docs/errors.md has the cod
   assert.deepEqual(wrong, []);
 });
 
+test('links lead to files and headings that are there', async () => {
+  const dead: string[] = [];
+  for (const { name, text } of pages) {
+    for (const [, link = ''] of withoutBlocks(text).matchAll(/\]\((?!https?:|mailto:)([^)\s]+)\)/g)) {
+      const [path = '', heading] = link.split('#');
+      const target = path === '' ? name : posix.join(posix.dirname(name), path);
+      const linked = await readFile(new URL(target, root), 'utf8').catch(() => undefined);
+      if (linked === undefined || (heading !== undefined && !headingsIn(linked).includes(heading)))
+        dead.push(`${name}: ${link}`);
+    }
+  }
+  assert.deepEqual(dead, []);
+});
+
+/** The headings of a page, as GitHub makes anchors of them. */
+function headingsIn(text: string): readonly string[] {
+  return [...withoutBlocks(text).matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N}_ -]/gu, '')
+      .replaceAll(' ', '-'),
+  );
+}
+
+function withoutBlocks(text: string): string {
+  return text.replaceAll(/^```.*?^```/gms, '');
+}
+
 test('options that the pages name are there', () => {
   const known = new Set(
     createProgram(new AbortController().signal).commands.flatMap(({ options }) =>
@@ -70,7 +99,7 @@ test('options that the pages name are there', () => {
 
 /** In code that is about imgcopy: what begins with its name or with an option, in a line or in a block. */
 function optionsIn(text: string): readonly string[] {
-  const spans = [...text.replaceAll(/^```.*?^```/gms, '').matchAll(/`([^`\n]+)`/g)].map(([, span = '']) => span);
+  const spans = [...withoutBlocks(text).matchAll(/`([^`\n]+)`/g)].map(([, span = '']) => span);
   const blocks = [...text.matchAll(/^```(?:sh|console)\n(.*?)^```/gms)].flatMap(([, block = '']) =>
     block.replaceAll('\\\n', ' ').split(/\n|\|/),
   );
