@@ -295,7 +295,12 @@ class SharedBlob {
       if (!isHeld) return;
       isHeld = false;
       this.#holders -= 1;
-      if (this.#holders === 0) void place.then((giveBack) => giveBack());
+      if (this.#holders > 0) return;
+      // Whoever waited for a place that never came was told.
+      place.then(
+        (giveBack) => giveBack(),
+        () => undefined,
+      );
     };
     try {
       await orAborted(place, options.signal);

@@ -328,6 +328,20 @@ test('destinations that cannot go together are refused before anything is asked 
   assert.deepEqual(ends(outcomes), [small.manifest.digest, small.manifest.digest]);
 });
 
+test('a copy that is aborted while blobs wait for a place rejects, and nothing else does', async (t) => {
+  await using source = await startRegistry();
+  await using one = await startRegistry();
+  await using two = await startRegistry();
+  source.seed('app', 'v1', buildImage({ layers: { count: 12, size: 2000 } }));
+  const controller = new AbortController();
+  source.behave({ match: { ...isBlobRead, times: 1 }, call: () => controller.abort(new Error('enough')) });
+  const copier = await openCopier(t, { jobs: 1 });
+  const options = { ...http, signal: controller.signal };
+  await assert.rejects(copier.copy(at(source, 'app:v1'), [at(one, 'app:v1'), at(two, 'app:v1')], options), {
+    message: 'enough',
+  });
+});
+
 test('a copy that is aborted rejects, and leaves no upload open', async (t) => {
   await using source = await startRegistry();
   await using one = await startRegistry();
