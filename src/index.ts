@@ -54,7 +54,7 @@ export { parseImageName, transports } from './transports/table.ts';
 export type { ImageName, Transport } from './transports/transport.ts';
 export { parsePlatform, formatPlatform } from './manifest/platform.ts';
 export type { Descriptor, Platform } from './manifest/descriptor.ts';
-export { ContentMismatchError, type Digest } from './digest/digest.ts';
+export { ContentMismatchError, isDigest, type Digest } from './digest/digest.ts';
 export { InvalidReferenceError, UnknownTransportError } from './reference/reference-errors.ts';
 export { PlatformNotFoundError } from './manifest/platform.ts';
 export type { BlobOutcome, CopyEvent, OnCopyEvent } from './contract/progress.ts';

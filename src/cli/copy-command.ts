@@ -8,6 +8,7 @@ import {
   type CopierOptions,
   type CopyOptions,
   type CopyResult,
+  type Digest,
   type ImageName,
   type PartialMode,
   type Platform,
@@ -41,6 +42,10 @@ export interface CopyFlags extends BothEndpointsFlags, PatienceFlags, Registries
   readonly clobber: boolean;
   readonly force?: boolean;
   readonly additionalTag?: readonly string[];
+  /** In bytes. */
+  readonly maxBytes?: number;
+  readonly ifDigest?: Digest | 'none';
+  readonly requireReferrer?: readonly string[];
   readonly since?: readonly string[];
   readonly allowNondistributableArtifacts?: boolean;
   readonly removeSignatures?: boolean;
@@ -155,6 +160,9 @@ export function optionsOf(flags: CopyFlags): CopyOptions & CopierOptions {
     noClobber: !flags.clobber,
     force: flags.force,
     additionalTags: flags.additionalTag,
+    maxBytes: flags.maxBytes,
+    ifDigest: flags.ifDigest,
+    requiredReferrers: flags.requireReferrer,
     since: flags.since,
     allowNondistributableArtifacts: flags.allowNondistributableArtifacts,
     removeSignatures: flags.removeSignatures,

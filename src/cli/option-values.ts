@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from 'commander';
-import { parsePlatform, type Platform } from '../index.ts';
+import { isDigest, parsePlatform, type Digest, type Platform } from '../index.ts';
 
 const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, '': 1000 };
 /** Timers hold no more. */
@@ -24,12 +24,30 @@ export function parsePositiveDuration(text: string): number {
 
 /** `512K`, `10M`, `1.5G`, as curl takes them: K, M and G are powers of 1024. A bare number is bytes. */
 export function parseByteRate(text: string): number {
-  const [, amount, unit = ''] = /^(\d{1,15}(?:\.\d{1,6})?)([kmg]?)$/i.exec(text) ?? [];
-  const bytes = Math.floor(Number(amount) * 1024 ** ' KMG'.indexOf(unit.toUpperCase() || ' '));
-  if (!Number.isSafeInteger(bytes) || bytes < 1) {
+  const bytes = bytesIn(text);
+  if (bytes === undefined || bytes < 1) {
     throw new InvalidArgumentError('Expected bytes a second such as 10M, 512K or 100000.');
   }
   return bytes;
+}
+
+/** A size, which may be 0, with units as above. */
+export function parseBytes(text: string): number {
+  const bytes = bytesIn(text);
+  if (bytes === undefined) throw new InvalidArgumentError('Expected bytes such as 500M, 2G, 100000 or 0.');
+  return bytes;
+}
+
+function bytesIn(text: string): number | undefined {
+  const [, amount, unit = ''] = /^(\d{1,15}(?:\.\d{1,6})?)([kmg]?)$/i.exec(text) ?? [];
+  const bytes = Math.floor(Number(amount) * 1024 ** ' KMG'.indexOf(unit.toUpperCase() || ' '));
+  return Number.isSafeInteger(bytes) ? bytes : undefined;
+}
+
+/** What a tag has to be at. */
+export function parseDigestOrNone(text: string): Digest | 'none' {
+  if (text === 'none' || isDigest(text)) return text;
+  throw new InvalidArgumentError('Expected a digest, sha256: and 64 lower-case hex digits, or none.');
 }
 
 export function parseCount(text: string): number {

@@ -14,7 +14,7 @@ import {
   registriesOptions,
   tlsOptions,
 } from './options.ts';
-import { collect, collectPlatforms, parseByteRate } from './option-values.ts';
+import { collect, collectPlatforms, parseByteRate, parseBytes, parseDigestOrNone } from './option-values.ts';
 import type { CopyFlags } from './copy-command.ts';
 
 export interface ProgramOptions {
@@ -108,6 +108,20 @@ function imageOptions(): readonly Option[] {
     new Option(
       '--since <ref>',
       'with an archive as DST: leave out the layers of this image, which whoever imports the archive has (repeatable)',
+    ).argParser(collect),
+    new Option(
+      '--if-digest <digest>',
+      'replace the tag of DST only if it is at this digest now; none: create it only if it does not exist',
+    )
+      .argParser(parseDigestOrNone)
+      .conflicts('clobber'),
+    new Option(
+      '--max-bytes <bytes>',
+      'fail before anything is written if more bytes of layers and configs than this have to be uploaded, e.g. 500M or 0',
+    ).argParser(parseBytes),
+    new Option(
+      '--require-referrer <type>',
+      'fail before anything is written if no referrer of this type exists (repeatable; * and ? match): presence is checked, not trust',
     ).argParser(collect),
     new Option(
       '--allow-nondistributable-artifacts',

@@ -119,11 +119,16 @@ export interface PutBlobInfo {
   readonly mediaType?: string | undefined;
 }
 
+/** What a name has to hold to be written: this digest, or nothing. */
+export type IfDigest = Digest | 'none';
+
 export interface PutManifestOptions extends WaitOptions {
   /** Set for an instance of an index: it is stored by this digest, without a name. */
   readonly instanceDigest?: Digest | undefined;
   /** A further tag to store it under, instead of the destination's own name. */
   readonly tag?: string | undefined;
+  /** For the destination's own name: it is written only where it holds this at that moment. ERR_IF_DIGEST where not, with this or with the commit. */
+  readonly ifDigest?: IfDigest | undefined;
   /** A hint: the same manifest will be put under these tags next. A registry may write them with the same request. */
   readonly nextTags?: readonly string[] | undefined;
 }

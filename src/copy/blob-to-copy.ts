@@ -32,6 +32,11 @@ export interface CopiedBlob {
   readonly reused?: Extract<ReusedBlob, { reused: true }> | undefined;
 }
 
+/** How many bytes of a blob are sent or written: what an interrupted run left is not sent again. */
+export function bytesUploaded({ outcome, size, bytesResumed = 0 }: CopiedBlob): number {
+  return outcome === 'copied' || outcome === 'partial' ? size - bytesResumed : 0;
+}
+
 export interface CopyBlobOptions {
   readonly uses?: readonly BlobToCopy[];
   readonly isDoubted?: boolean;

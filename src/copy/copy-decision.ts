@@ -3,6 +3,7 @@ import { duringOperation, ImgcopyError } from '../errors/imgcopy-error.ts';
 import { isForeignLayer } from '../manifest/media-types.ts';
 import { parseManifest } from '../manifest/parse-manifest.ts';
 import type { RawManifest } from '../contract/blob-info.ts';
+import type { IfDigest } from '../contract/if-digest.ts';
 import type { CurrentManifest } from '../contract/image-destination.ts';
 import type { PreparedRun } from './copy-run.ts';
 import type { ReferrerSelection } from './referrers.ts';
@@ -19,6 +20,10 @@ export interface CopyImageOptions extends Selection {
   readonly destinationDigest?: Digest | undefined;
   /** The digest that the source's reference demands, or undefined; transports that look an image up by it have checked it too. */
   readonly sourceDigest?: Digest | undefined;
+  /** The destination's own name is written only where it holds this now. Default: whatever it holds. */
+  readonly ifDigest?: IfDigest | undefined;
+  /** Types, with `*` and `?`: of each, something has to refer to the image, or to each image of its index. */
+  readonly requiredReferrers?: readonly string[] | undefined;
   /** Which of the manifests that refer to the image, or to its instances, come along. Default: none. */
   readonly referrers?: ReferrerSelection | undefined;
 }

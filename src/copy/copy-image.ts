@@ -3,6 +3,7 @@ import { duringOperation, ImgcopyError } from '../errors/imgcopy-error.ts';
 import { parseManifest } from '../manifest/parse-manifest.ts';
 import { Semaphore, type Pool } from '../io/semaphore.ts';
 import type { RawManifest } from '../contract/blob-info.ts';
+import type { PutManifestOptions } from '../contract/image-destination.ts';
 import { BlobSet } from './blob-set.ts';
 import type { CopiedBlob } from './blob-to-copy.ts';
 import {
@@ -20,6 +21,7 @@ import { refuseWithoutLeftOut } from './left-out.ts';
 import { blobsOfTree } from './image-blobs.ts';
 import { blobDigestsOf, countManifests, type ManifestNode, manifestsOf, readManifestTree } from './manifest-tree.ts';
 import type { Wanted } from './select-instances.ts';
+import { checkPolicies, refuseMissing } from './policies.ts';
 import { isInTurn, SerialPool } from './serial.ts';
 import type { SharingCopy } from './shared-reads.ts';
 import { copySignatures, signaturesToCopy } from './signatures.ts';
@@ -46,6 +48,7 @@ export async function copyImage(prepared: PreparedRun, options: CopyImageOptions
   const run = isInTurn(prepared) ? { ...prepared, pool: turnsOf(prepared) } : prepared;
   if (options.referrers !== undefined) expectReferrers(run);
   if (run.source.leftOut !== undefined) await refuseWithoutLeftOut(run, run.source.leftOut, options);
+  await checkPolicies(run, options);
   await lookBeforeAll(run);
   await begin(run);
   const decision = await decide(run, options);
@@ -73,12 +76,14 @@ async function lookBeforeAll({ destination, sharing, signal }: PreparedRun): Pro
 type Follow = (run: CopyRun, blobs: BlobSet) => Promise<Pick<CopiedImage, 'referrers'>>;
 
 function following(options: CopyImageOptions, subject: ReferrersSubject | undefined): Follow | undefined {
-  const { referrers } = options;
+  const { referrers, requiredReferrers = [] } = options;
   if (referrers === undefined || subject === undefined) return undefined;
   const { wanted, root } = subject;
-  return async (inner, blobs) => ({
-    referrers: await copyReferrers(inner, blobs, wanted, root, { ...options, ...referrers }),
-  });
+  return async (inner, blobs) => {
+    const copied = await copyReferrers(inner, blobs, wanted, root, { ...options, ...referrers });
+    refuseMissing(requiredReferrers, copied);
+    return { referrers: copied };
+  };
 }
 
 async function copyWanted(
@@ -90,8 +95,9 @@ async function copyWanted(
   const signatures = await signaturesToCopy(run, signedAs);
   if (run.substitute)
     refuseSubstitution({ ...options, isSigned: signatures.length > 0, isReferredTo: options.referrers !== undefined });
-  const named = isNameEnough ? await nameOnly(run, wanted, names, signatures, follow) : undefined;
-  return named ?? copyContent(run, wanted, names, signatures, follow);
+  const naming = { names, ifDigest: options.ifDigest };
+  const named = isNameEnough ? await nameOnly(run, wanted, naming, signatures, follow) : undefined;
+  return named ?? copyContent(run, wanted, naming, signatures, follow);
 }
 
 /** What the destination makes or locks before all else is not made for an image that does not exist. */
@@ -101,6 +107,12 @@ async function begin({ source, destination, signal }: PreparedRun): Promise<void
   await destination.begin({ signal });
 }
 
+/** The names that are written, and on which condition. */
+interface Naming {
+  readonly names: readonly Name[];
+  readonly ifDigest: CopyImageOptions['ifDigest'];
+}
+
 /**
  * Names an image that the destination should have already, without a look at its blobs.
  * @returns undefined where the destination refuses the manifest, so that its blobs have to be looked at.
@@ -108,16 +120,16 @@ async function begin({ source, destination, signal }: PreparedRun): Promise<void
 async function nameOnly(
   run: PreparedRun,
   manifest: RawManifest,
-  names: readonly Name[],
+  naming: Naming,
   signatures: readonly Buffer[],
   follow: Follow | undefined,
 ): Promise<CopiedImage | undefined> {
   const { destination, signal } = run;
   const { digest } = manifest;
   // It knows whether the registry takes several tags with one request.
-  if (names.length > 1) await run.openCache();
+  if (naming.names.length > 1) await run.openCache();
   try {
-    await putNames(names, (tag, nextTags) => destination.putManifest(manifest, { tag, nextTags, signal }));
+    await putNames(naming, (name) => destination.putManifest(manifest, { ...name, signal }));
   } catch (error) {
     if (error instanceof ImgcopyError && REFUSALS.has(error.code)) return undefined;
     throw duringOperation(`writing manifest ${digest} to ${destination.reference}`, error);
@@ -133,18 +145,19 @@ const REFUSALS: ReadonlySet<string> = new Set(['ERR_MISSING_BLOBS', 'ERR_REGISTR
 
 /** The first name alone, for it tells whether the destination takes the manifest; then the others at once. */
 async function putNames(
-  [first, ...others]: readonly Name[],
-  put: (tag: Name, nextTags?: readonly string[]) => Promise<void>,
+  { names: [first, ...others], ifDigest }: Naming,
+  put: (options: PutManifestOptions) => Promise<void>,
 ): Promise<void> {
   const nextTags = others.filter((name) => name !== undefined);
-  await put(first, nextTags);
-  await Promise.all(others.map((name) => put(name)));
+  // One request for several tags could not have a condition for one of them.
+  await put(ifDigest === undefined ? { tag: first, nextTags } : { ifDigest });
+  await Promise.all(others.map((tag) => put({ tag })));
 }
 
 async function copyContent(
   run: PreparedRun,
   wanted: Wanted,
-  names: readonly Name[],
+  naming: Naming,
   signatures: readonly Buffer[],
   follow: Follow | undefined,
 ): Promise<CopiedImage> {
@@ -154,9 +167,7 @@ async function copyContent(
     await expect(inner, tree);
     const ready = await copyManifestTree(inner, blobs, tree);
     const { digest } = ready.manifest;
-    await duringPublishing(run, digest, () =>
-      putNames(names, (tag, nextTags) => putReadyManifest(inner, blobs, ready, { tag, nextTags })),
-    );
+    await duringPublishing(run, digest, () => putNames(naming, (name) => putReadyManifest(inner, blobs, ready, name)));
     const followed = await follow?.(inner, blobs);
     await duringPublishing(run, digest, () => finish(inner, signatures));
     run.emit({ type: 'done', digest });

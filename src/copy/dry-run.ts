@@ -1,11 +1,11 @@
 import type { Digest } from '../digest/digest.ts';
-import { duringOperation } from '../errors/imgcopy-error.ts';
+import { duringOperation, ImgcopyError } from '../errors/imgcopy-error.ts';
 import { repositoryText } from '../contract/image-source.ts';
 import type { RawManifest } from '../contract/blob-info.ts';
 import type { ImageDestination, ManifestPresence } from '../contract/image-destination.ts';
 import type { BlobOutcome } from '../contract/progress.ts';
 import { stepOf, type BlobStep } from './blob-step.ts';
-import type { BlobToCopy, CopiedBlob, CopyBlobOptions } from './blob-to-copy.ts';
+import { bytesUploaded, type BlobToCopy, type CopiedBlob, type CopyBlobOptions } from './blob-to-copy.ts';
 import { asUsed, placeFor } from './copy-blob.ts';
 import type { CopyImageOptions } from './copy-decision.ts';
 import { copyImage, type CopiedImage } from './copy-image.ts';
@@ -93,6 +93,18 @@ function withReferrers(
   const imageAt = put.findIndex(({ role }) => role === 'image');
   const isTag = ({ tag }: PlannedManifest): boolean => tag !== null && additionalTags.includes(tag);
   return put.map((one, at) => (at <= imageAt || isTag(one) ? one : { ...one, role: 'referrer' }));
+}
+
+/** @throws ImgcopyError ERR_MAX_BYTES where more would be sent or written than allowed. */
+export function refuseBytes(destination: string, maxBytes: number, { copied: { blobs } }: DryRun): void {
+  const bytes = blobs.reduce((sum, blob) => sum + bytesUploaded(blob), 0);
+  if (bytes <= maxBytes) return;
+  throw new ImgcopyError(`${bytes} bytes would go to ${destination}; at most ${maxBytes} are allowed`, {
+    code: 'ERR_MAX_BYTES',
+    kind: 'failed',
+    side: 'destination',
+    hint: 'raise --max-bytes; --dry-run lists what needs how much',
+  });
 }
 
 /** A blob as the copy will tell of it, and in detail. */

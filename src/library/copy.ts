@@ -1,5 +1,6 @@
 import { nowMs } from '../io/clock.ts';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { bytesUploaded } from '../copy/blob-to-copy.ts';
 import type { CopyImageOptions } from '../copy/copy-decision.ts';
 import type { CopiedImage } from '../copy/copy-image.ts';
 import type { PreparedRun } from '../copy/copy-run.ts';
@@ -75,6 +76,7 @@ export async function copyToOpen(
   const { reference } = destination;
   tally.emit({ type: 'started', source: source.reference, destination: reference });
   const { copyImage } = await import('../copy/copy-image.ts');
+  if (options.maxBytes !== undefined) await refuseMoreBytes(run, options.maxBytes, imageOptions(options, ends));
   const copied = await copyImage(run, imageOptions(options, ends));
   const result = tally.result(copied);
   if (leftOut !== undefined && copied.skipped === undefined && result.blobs.reused === 0)
@@ -85,6 +87,12 @@ export async function copyToOpen(
     destination: reference,
     reference: ends.destination.name?.pinned(copied.digest) ?? `${reference}@${copied.digest}`,
   };
+}
+
+async function refuseMoreBytes(run: PreparedRun, maxBytes: number, options: CopyImageOptions): Promise<void> {
+  const { dryRun, refuseBytes } = await import('../copy/dry-run.ts');
+  const quiet = { ...run, sharing: undefined, emit: () => undefined };
+  refuseBytes(run.destination.reference, maxBytes, await dryRun(quiet, options));
 }
 
 /** What the options say of the image itself. */
@@ -319,7 +327,7 @@ export class Tally {
         total: sum((blob) => blob.size),
         fetched: sum((blob) => blob.bytesFetched),
         reused: sum((blob) => blob.bytesReused),
-        uploaded: sum(uploadedOf),
+        uploaded: sum(bytesUploaded),
       },
       requests: this.requests,
       retries: this.#retries + (this.#source === this ? 0 : this.#source.#retries),
@@ -338,11 +346,6 @@ export class Tally {
       bytes: before.bytes + bytes,
     });
   }
-}
-
-/** A directory is written, too. What an interrupted run left is not sent again. */
-function uploadedOf({ outcome, size, bytesResumed = 0 }: CopiedImage['blobs'][number]): number {
-  return outcome === 'copied' || outcome === 'partial' ? size - bytesResumed : 0;
 }
 
 type ServedCounts = Omit<CopyResult['servedFrom'][number], 'address'>;

@@ -102,6 +102,20 @@ export interface CopyOptions {
    * the source. Default: none.
    */
   readonly since?: readonly string[] | undefined;
+  /**
+   * Fail before the first write where more bytes of blobs would have to be sent or written than this. Mounts count as granted. Default: no limit.
+   */
+  readonly maxBytes?: number | undefined;
+  /**
+   * Write the destination's own name only where it is at this digest, or with `none` does not exist. Checked before the first write, and right before the
+   * name is written. Default: whatever is there.
+   */
+  readonly ifDigest?: Digest | 'none' | undefined;
+  /**
+   * Fail before the first write where nothing of one of these types refers to the image, or to each image of its index; with `*` and `?`. Whether it is
+   * valid, or who made it, is not checked. Default: none is needed.
+   */
+  readonly requiredReferrers?: readonly string[] | undefined;
   /** Further tags for the destination, a registry. */
   readonly additionalTags?: readonly string[] | undefined;
   readonly signal?: AbortSignal | undefined;

@@ -59,8 +59,9 @@ async function planTo(job: CopyJob, ends: Ends, source: ImageSource): Promise<Co
   const leftOut = await leftOutOf(job);
   await using destination = await openDestination(job, ends, { source, leftOut });
   const { end } = destination;
-  const { dryRun } = await import('../copy/dry-run.ts');
+  const { dryRun, refuseBytes } = await import('../copy/dry-run.ts');
   const dry = await dryRun(prepareRun(job, source, end), imageOptions(options, ends));
+  if (options.maxBytes !== undefined) refuseBytes(end.reference, options.maxBytes, dry);
   const { copied, blobs, manifests } = dry;
   const { retries: _retries, servedFrom: _served, blobs: _counts, ...result } = tally.result(copied);
   return {

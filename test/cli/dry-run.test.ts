@@ -105,3 +105,31 @@ describe('--dry-run', () => {
     assert.match(stderr, /planning a copy of|not found/i);
   });
 });
+
+describe('policies', () => {
+  test('a policy that is not met ends the command with status 1, its code, and nothing written', async () => {
+    const cases = [
+      [['--max-bytes', '10K'], 'ERR_MAX_BYTES'],
+      [['--if-digest', 'none'], 'ERR_IF_DIGEST'],
+      [['--if-digest', image.manifest.digest], 'ERR_IF_DIGEST'],
+      [['--require-referrer', 'application/*'], 'ERR_REQUIRED_REFERRER'],
+    ] as const;
+    for (const [flags, code] of cases) {
+      const { status, stdout, stderr } = await home.run([...flags, `${registry.host}/app:1`, `${other.host}/copy:1`]);
+      assert.deepEqual([status, stdout], [1, '']);
+      assert.match(stderr, new RegExp(`\\[${code}\\]`));
+    }
+    assert.equal(other.manifest('copy', '1')?.digest, old.manifest.digest);
+  });
+
+  test('values that are none are refused', async () => {
+    for (const flags of [
+      ['--max-bytes', 'many'],
+      ['--if-digest', 'sha256:1'],
+      ['--if-digest', 'none', '--no-clobber'],
+    ]) {
+      const { status } = await home.run([...flags, `${registry.host}/app:1`, `${other.host}/copy:1`]);
+      assert.equal(status, 2);
+    }
+  });
+});

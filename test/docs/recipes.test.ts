@@ -60,11 +60,6 @@ const recipes: Readonly<Record<string, Expected | undefined>> = {
     seeded: ['staging.example.com/app:1.4.2', `staging.example.com/app:${signatureTag}`],
     copied: ['registry.example.com/app:1.4.2', `registry.example.com/app:${signatureTag}`],
   },
-  'What would it cost': {
-    hosts: { 'staging.example.com': {}, ...local },
-    seeded: ['staging.example.com/app:1.4.2'],
-    copied: [],
-  },
   'Check a copy': {
     hosts: { 'staging.example.com': {}, ...local },
     seeded: ['staging.example.com/app:1.4.2', `staging.example.com/app:${signatureTag}`],
@@ -82,6 +77,16 @@ const recipes: Readonly<Record<string, Expected | undefined>> = {
   'One platform': {
     hosts: local,
     copied: ['registry.example.com/alpine:3.20-arm64', 'registry.example.com/alpine:3.20'],
+  },
+  'What would it cost': {
+    hosts: { 'staging.example.com': {}, ...local },
+    seeded: ['staging.example.com/app:1.4.2'],
+    copied: ['registry.example.com/app:1.4.2'],
+  },
+  'Replace a tag only if nobody else has': {
+    hosts: local,
+    seeded: ['registry.example.com/app:1.4.2', 'registry.example.com/app:stable'],
+    copied: ['registry.example.com/app:stable', 'registry.example.com/app:1.4'],
   },
   'Mirror a list': {
     hosts: local,

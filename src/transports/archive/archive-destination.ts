@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import type { BlobChunkAccessor } from '../../contract/blob-chunk-accessor.ts';
 import type { BlobInfo, LeftOutBlobs, RawManifest, WaitOptions } from '../../contract/blob-info.ts';
 import { brokenContract, refuseTag } from '../../contract/errors.ts';
+import { checkIfDigest, type IfDigest } from '../../contract/if-digest.ts';
 import type {
   CurrentManifestOptions,
   ExpectedImage,
@@ -56,6 +57,7 @@ export class ArchiveDestination implements ImageDestination {
   /** Once the manifests are known, what is left out of the blobs that they name. */
   #leftOut: LeftOutBlobs | undefined;
   #presence: Promise<ManifestPresence> | undefined;
+  #ifDigest: IfDigest | undefined;
   #target: OpenTarget | undefined;
   #writer: TarWriter | undefined;
   /** In a file, once all but the blobs is written. */
@@ -157,8 +159,9 @@ export class ArchiveDestination implements ImageDestination {
   }
 
   /** They are there already: see expectImage. */
-  async putManifest(_manifest: RawManifest, { tag, signal }: PutManifestOptions = {}): Promise<void> {
+  async putManifest(_manifest: RawManifest, { tag, ifDigest, signal }: PutManifestOptions = {}): Promise<void> {
     signal?.throwIfAborted();
+    this.#ifDigest ??= ifDigest;
     refuseTag(this.reference, tag, 'destination');
   }
 
@@ -166,12 +169,19 @@ export class ArchiveDestination implements ImageDestination {
     const [lacking] = this.#awaited;
     if (lacking !== undefined) throw brokenContract(`blob ${lacking} was announced, and not written`);
     if (this.#writer !== undefined && isOnePass(this.#found)) await this.#unlessGone(this.#writer.end());
+    if (this.#ifDigest !== undefined) await this.#checkIfDigest(this.#ifDigest);
     await this.#target?.publish();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#writer?.destroy();
     await this.#target?.[Symbol.asyncDispose]();
+  }
+
+  async #checkIfDigest(ifDigest: IfDigest): Promise<void> {
+    const { path, reference } = this.#options;
+    const now = await presentArchive(await findTarget(path, reference), this.#options);
+    checkIfDigest(reference, ifDigest, now);
   }
 
   get #written(): PlacedBlobs {

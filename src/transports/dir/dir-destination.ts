@@ -8,6 +8,7 @@ import { manifestDigest } from '../../manifest/parse-manifest.ts';
 import { OldLayers } from '../../partial/plan/old-layers.ts';
 import type { BlobChunkAccessor } from '../../contract/blob-chunk-accessor.ts';
 import { refuseTag } from '../../contract/errors.ts';
+import { checkIfDigest } from '../../contract/if-digest.ts';
 import type { BlobInfo, RawManifest, WaitOptions } from '../../contract/blob-info.ts';
 import type {
   CurrentManifestOptions,
@@ -102,6 +103,7 @@ export class DirDestination implements ImageDestination {
   async begin({ signal }: WaitOptions = {}): Promise<void> {
     signal?.throwIfAborted();
     const { reference } = this;
+    this.#current = undefined;
     const target = await openTargetDirectory(this.#path, { ...LAYOUT, reference });
     const { path } = target;
     try {
@@ -156,9 +158,12 @@ export class DirDestination implements ImageDestination {
     return await ladder.putBlobWithOptions(stream, info, options);
   }
 
-  async putManifest(manifest: RawManifest, { instanceDigest, tag, signal }: PutManifestOptions = {}): Promise<void> {
+  async putManifest(manifest: RawManifest, options: PutManifestOptions = {}): Promise<void> {
+    const { instanceDigest, tag, ifDigest, signal } = options;
     signal?.throwIfAborted();
     refuseTag(this.reference, tag, 'destination');
+    // Nobody else writes while the directory is locked.
+    if (ifDigest !== undefined) checkIfDigest(this.reference, ifDigest, await this.#presence({ digestOnly: true }));
     if (instanceDigest === undefined) {
       this.#manifest = manifest;
       return;

@@ -27,6 +27,7 @@ import { manifestDigest, parseManifest } from '../../manifest/parse-manifest.ts'
 import { asReferrer, type Referrer, referrersTag } from '../../manifest/referrers-index.ts';
 import { OldLayers } from '../../partial/plan/old-layers.ts';
 import type { BlobChunkAccessor } from '../../contract/blob-chunk-accessor.ts';
+import { checkIfDigest, type IfDigest } from '../../contract/if-digest.ts';
 import type { BlobInfo, RawManifest, WaitOptions } from '../../contract/blob-info.ts';
 import type {
   CurrentManifestOptions,
@@ -99,6 +100,8 @@ export class OciDestination implements ImageDestination {
   /** To be written by the commit. */
   readonly #manifests = new Map<Digest, RawManifest>();
   readonly #listed: ImageToList[] = [];
+  /** What the name has to hold when the image gets it. */
+  #ifDigest: IfDigest | undefined;
   /** To be listed by the commit among what refers to their subjects. */
   readonly #referrers = new Map<Digest, Referrer[]>();
   #unbegun: ReadableLayout | undefined;
@@ -129,6 +132,7 @@ export class OciDestination implements ImageDestination {
    */
   async begin({ signal }: WaitOptions = {}): Promise<void> {
     signal?.throwIfAborted();
+    this.#current.clear();
     const target = await prepareTargetDirectory(this.#name.path, { ...LAYOUT, reference: this.#layoutReference });
     try {
       this.#images = Promise.resolve(await this.#beginLayout(target.path, signal));
@@ -178,8 +182,10 @@ export class OciDestination implements ImageDestination {
     return this.#written.ladder.putBlobWithOptions(stream, info, options);
   }
 
-  async putManifest(manifest: RawManifest, { instanceDigest, tag, signal }: PutManifestOptions = {}): Promise<void> {
+  async putManifest(manifest: RawManifest, options: PutManifestOptions = {}): Promise<void> {
+    const { instanceDigest, tag, ifDigest, signal } = options;
     signal?.throwIfAborted();
+    this.#ifDigest ??= ifDigest;
     if (tag !== undefined) checkNewName(tag, `${this.#layoutReference}:${tag}`);
     const { bytes, mediaType, digest } = manifest;
     const found = manifestDigest(bytes, mediaType, digestAlgorithm(instanceDigest ?? digest));
@@ -226,6 +232,10 @@ export class OciDestination implements ImageDestination {
     await whileLocked(directory, { signal }, async () => {
       const before = await readIndexFile(directory, reference);
       const images = before === undefined ? [] : parseLayoutIndex(before, reference);
+      if (this.#ifDigest !== undefined) {
+        this.#images = Promise.resolve(images);
+        checkIfDigest(this.reference, this.#ifDigest, await this.#presence(undefined, { digestOnly: true }));
+      }
       const moved = this.#movedNames(images);
       if (this.#noClobber) await this.#refuseNewNames(moved);
       await this.#listReferrers({ directory, images });

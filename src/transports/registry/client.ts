@@ -28,6 +28,8 @@ import { nowMs } from '../../io/clock.ts';
 /** What a HEAD says of a manifest; a registry may leave each of them out. */
 export interface ManifestHead {
   readonly digest: Digest | undefined;
+  /** One that a condition can name: not a weak one. */
+  readonly etag?: string | undefined;
   readonly mediaType: string | undefined;
 }
 
@@ -157,13 +159,21 @@ export class RegistryClient {
   async putManifest(
     reference: string,
     { bytes, mediaType }: Pick<RawManifest, 'bytes' | 'mediaType'>,
-    { tags = [], ...options }: WaitOptions & { readonly tags?: readonly string[] | undefined } = {},
+    {
+      tags = [],
+      condition,
+      ...options
+    }: WaitOptions & {
+      readonly tags?: readonly string[] | undefined;
+      /** Headers that say when to refuse by 412. Not every registry reads them. */
+      readonly condition?: Readonly<Record<string, string>> | undefined;
+    } = {},
   ): Promise<{ readonly subject: string | undefined; readonly tags: readonly string[] }> {
     const query = tags.map((tag) => `tag=${encodeURIComponent(tag)}`).join('&');
     const request = this.#request('PUT', `manifests/${reference}${query && `?${query}`}`, {
       ...options,
       body: bytes,
-      headers: { 'content-type': mediaType },
+      headers: { 'content-type': mediaType, ...condition },
     });
     const response = await this.#expect(request, [200, 201, 202, 204]);
     await dumpBody(response);
@@ -407,5 +417,10 @@ function kindOf(method: HttpRequest['method'], path: string): RequestKind {
 function manifestHead(response: HttpResponse): ManifestHead {
   const digest = header(response, 'docker-content-digest');
   const mediaType = header(response, 'content-type')?.split(';')[0]?.trim();
-  return { digest: digest !== undefined && isDigest(digest) ? digest : undefined, mediaType };
+  const etag = header(response, 'etag');
+  return {
+    digest: digest !== undefined && isDigest(digest) ? digest : undefined,
+    mediaType,
+    ...(etag?.startsWith('"') && { etag }),
+  };
 }

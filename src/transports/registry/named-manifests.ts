@@ -3,7 +3,8 @@ import { ImgcopyError } from '../../errors/imgcopy-error.ts';
 import { isForeignLayer } from '../../manifest/media-types.ts';
 import { manifestDigest, parseManifest } from '../../manifest/parse-manifest.ts';
 import type { RawManifest, WaitOptions } from '../../contract/blob-info.ts';
-import type { CurrentManifest, ManifestPresence } from '../../contract/image-destination.ts';
+import { checkIfDigest, ifDigestNotMet, type IfDigest } from '../../contract/if-digest.ts';
+import type { CurrentManifest, ManifestPresence, PutManifestOptions } from '../../contract/image-destination.ts';
 import { MissingBlobsError } from '../../contract/errors.ts';
 import type { BlobInfoCache } from '../../contract/blob-info-cache.ts';
 import type { RegistryClient } from './client.ts';
@@ -53,8 +54,9 @@ export class NamedManifests {
   async put(
     name: string,
     manifest: RawManifest,
-    { nextTags = [], signal }: WaitOptions & { readonly nextTags?: readonly string[] | undefined } = {},
+    { nextTags = [], ifDigest, signal }: Pick<PutManifestOptions, 'nextTags' | 'ifDigest' | 'signal'> = {},
   ): Promise<Listing> {
+    if (ifDigest !== undefined) return this.#putIf(name, manifest, ifDigest, signal);
     const lacking = await this.#lacking([name, ...nextTags], manifest);
     const listing = await this.#putTags(lacking, manifest, signal);
     if (listing === undefined) return lacking.includes(name) ? this.#putOne(name, manifest, signal) : 'unknown';
@@ -62,6 +64,40 @@ export class NamedManifests {
     const left = await this.#lacking(lacking, manifest);
     await Promise.all(left.map((other) => this.#putOne(other, manifest, signal)));
     return listing;
+  }
+
+  /** Looks right before the PUT, and tells the registry the condition too: it alone can see that nobody writes in between. */
+  async #putIf(
+    name: string,
+    manifest: RawManifest,
+    ifDigest: IfDigest,
+    signal: AbortSignal | undefined,
+  ): Promise<Listing> {
+    const head = await this.#lookNow(name, signal);
+    checkIfDigest(`tag ${name}`, ifDigest, head.presence);
+    if (ifDigest === manifest.digest) return 'unknown';
+    const condition = ifDigest === 'none' ? { 'if-none-match': '*' } : head.etag && { 'if-match': head.etag };
+    try {
+      return await this.#putOne(name, manifest, signal, condition || undefined);
+    } catch (error) {
+      if (!isPreconditionFailed(error)) throw error;
+      const now = await this.#askDigest(name, signal);
+      throw now?.digest === ifDigest ? error : ifDigestNotMet(`tag ${name}`, ifDigest, now?.digest, error);
+    }
+  }
+
+  async #lookNow(
+    name: string,
+    signal: AbortSignal | undefined,
+  ): Promise<{ readonly presence: ManifestPresence; readonly etag?: string | undefined }> {
+    let etag: string | undefined;
+    const presence = await presenceOf(async () => {
+      const head = await this.#client.headManifest(name, { signal });
+      etag = head?.etag;
+      if (head?.digest === undefined) return this.#manifestOf(name, signal);
+      return { digest: head.digest, mediaType: head.mediaType, bytes: undefined };
+    });
+    return { presence, etag };
   }
 
   /**
@@ -93,15 +129,24 @@ export class NamedManifests {
    * Registries with immutable tags refuse to write even the same again, so a refusal may only mean that an earlier request, whose answer was lost, has
    * stored it.
    */
-  async #putOne(name: string, manifest: RawManifest, signal: AbortSignal | undefined): Promise<Listing> {
-    const listing = await this.#write(name, manifest, signal);
+  async #putOne(
+    name: string,
+    manifest: RawManifest,
+    signal: AbortSignal | undefined,
+    condition?: Readonly<Record<string, string>>,
+  ): Promise<Listing> {
+    const listing = await this.#write(name, manifest, { signal, condition });
     this.#hold(name, manifest);
     return listing;
   }
 
-  async #write(name: string, manifest: RawManifest, signal: AbortSignal | undefined): Promise<Listing> {
+  async #write(
+    name: string,
+    manifest: RawManifest,
+    { condition, signal }: WaitOptions & { readonly condition: Readonly<Record<string, string>> | undefined },
+  ): Promise<Listing> {
     try {
-      return listingOf(await this.#client.putManifest(name, manifest, { signal }));
+      return listingOf(await this.#client.putManifest(name, manifest, { condition, signal }));
     } catch (error) {
       const reason = explained(error, manifest);
       if (reason !== error || !isRefusal(error)) throw reason;
@@ -244,6 +289,12 @@ export function isTagImmutable(error: unknown): error is RegistryError {
   if (!(error instanceof RegistryError)) return false;
   const { status, message } = error;
   return status === 409 || status === 412 || /immutable|already exists/i.test(message);
+}
+
+/** Also Harbor's answer for a tag that is immutable. */
+function isPreconditionFailed(error: unknown): boolean {
+  const reason = error instanceof ImgcopyError && error.code === 'ERR_TAG_IMMUTABLE' ? error.cause : error;
+  return reason instanceof RegistryError && reason.status === 412;
 }
 
 function notReplaced(name: string, { digest }: CurrentManifest, cause: RegistryError): ImgcopyError {

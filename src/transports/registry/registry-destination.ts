@@ -219,8 +219,8 @@ export class RegistryDestination implements ImageDestination {
   }
 
   async putManifest(manifest: RawManifest, options: PutManifestOptions = {}): Promise<void> {
-    const { instanceDigest, tag, nextTags, signal } = options;
-    const listing = await this.#manifests.put(instanceDigest ?? tag ?? this.#name, manifest, { nextTags, signal });
+    const { instanceDigest, tag, ...others } = options;
+    const listing = await this.#manifests.put(instanceDigest ?? tag ?? this.#name, manifest, others);
     this.#referrersTags.note(manifest, listing);
   }
 

@@ -95,6 +95,10 @@ async function putManifest(
     const refusal = immutableTags === true ? { status: 400, code: 'TAG_INVALID' } : immutableTags;
     return await exchange.fail(refusal.status, refusal.code, message);
   }
+  const current = registry.store.find(name)?.tags.get(reference);
+  if (registry.settings.conditionalPuts && !holds(exchange, current)) {
+    return await exchange.fail(412, 'PRECONDITION_FAILED', 'the tag holds something else');
+  }
   const missing = missingContent(content, registry, registry.store.find(name));
   if (missing.length > 0) return await exchange.fail(400, 'MANIFEST_BLOB_UNKNOWN', 'blob unknown to registry', missing);
   const repository = registry.store.open(name);
@@ -108,6 +112,13 @@ async function putManifest(
     ...(tags.length > 0 ? { 'oci-tag': [tags.slice(0, 2).join(', '), ...tags.slice(2)] } : {}),
     ...(subject !== undefined && registry.settings.referrers ? { 'oci-subject': subject.digest } : {}),
   });
+}
+
+/** Whether the conditions of a request hold. @see https://www.rfc-editor.org/rfc/rfc9110#section-13.1 */
+function holds(exchange: Exchange, current: Digest | undefined): boolean {
+  const match = exchange.header('if-match');
+  if (exchange.header('if-none-match') === '*' && current !== undefined) return false;
+  return match === undefined || match === `"${current}"`;
 }
 
 /** What a manifest names, and the repository does not have. Foreign layers need not be there. */

@@ -110,6 +110,8 @@ export interface RegistrySettings {
   checkAccept: boolean;
   /** Whether a tag that exists can be written again, even with the manifest that it has. ECR refuses it with 400 TAG_INVALID. */
   immutableTags: boolean | Refusal;
+  /** Whether If-Match and If-None-Match of a manifest's PUT count: 412 where they do not hold. Few registries read them. */
+  conditionalPuts: boolean;
   /** How a GET or HEAD is answered for what is not there. Default: as the specification has it. */
   missing: Partial<Record<MissingThing, Refusal>>;
   /** Whether a repository is there only after `TestRegistry.create`: a push to any other is refused as a missing repository. */
@@ -197,6 +199,7 @@ export const defaultSettings: Readonly<RegistrySettings> = {
   sparseIndex: false,
   checkAccept: true,
   immutableTags: false,
+  conditionalPuts: false,
   missing: {},
   repositoriesPreexist: false,
   maxManifestBytes: 4 * 1024 * 1024,
