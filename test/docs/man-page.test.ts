@@ -12,11 +12,12 @@ const program = createProgram(new AbortController().signal);
 
 test('the man page in the package is the one made from the command line, and says which release it is for', async () => {
   const { man, files, version } = JSON.parse(await readFile(new URL('package.json', root), 'utf8')) as {
-    man: string;
+    man: string[];
     files: string[];
     version: string;
   };
-  assert.equal(man, 'man/imgcopy.1');
+  // npm 11 links no man page where this is a string.
+  assert.deepEqual(man, ['man/imgcopy.1']);
   assert.ok(files.includes('man'));
   const changelog = await readFile(new URL('CHANGELOG.md', root), 'utf8');
   const page = await readFile(file, 'utf8');
