@@ -240,8 +240,14 @@ class SharedBlob {
     const share = new BlobShare(this, copy, isLate);
     if (!isLate) this.#shares.set(copy, share);
     this.#watch();
-    this.shared.review();
+    this.changed();
     return share;
+  }
+
+  /** To be called whenever one of its shares has changed. */
+  changed(): void {
+    this.review();
+    this.shared.resolveStandstill();
   }
 
   /** Looks whether what others wait for has come. */
@@ -296,6 +302,8 @@ class SharedBlob {
       isHeld = false;
       this.#holders -= 1;
       if (this.#holders > 0) return;
+      // Whoever comes after that needs another one.
+      this.#place = undefined;
       // Whoever waited for a place that never came was told.
       place.then(
         (giveBack) => giveBack(),
@@ -474,7 +482,7 @@ export class BlobShare {
       if (leader === undefined) return undefined;
       this.state = 'following';
       this.leader = leader;
-      this.copy.shared.review();
+      this.#blob.changed();
       const isThere = await this.#waiting(leader.#end.promise, signal);
       if (isThere) return { repository: leader.copy.destination.repository };
     }
@@ -525,7 +533,7 @@ export class BlobShare {
     this.leader = undefined;
     this.copy.touch();
     this.#stopLeading(isThere);
-    this.copy.shared.review();
+    this.#blob.changed();
   }
 
   /** @internal It is not waited for any more. */
@@ -558,7 +566,7 @@ export class BlobShare {
     } else {
       this.demand = demand;
       this.state = 'asking';
-      this.copy.shared.review();
+      this.#blob.changed();
     }
     try {
       return await this.#waiting(demand.given.promise, signal ?? this.copy.shared.options.signal);
