@@ -38,12 +38,13 @@ export class PlacedBlobs {
   async write(stream: Readable, { digest, size }: BlobInfo, { signal }: WaitOptions): Promise<void> {
     const place = this.#index.find(layoutBlobPath(digest));
     if (place?.size !== size) throw brokenContract(`blob ${digest} of ${size} bytes was not announced`);
-    const { handle, path } = this.#file;
+    const { handle, path, sync } = this.#file;
     const verifier = new DigestVerifier({ digest, size });
     const write = async (pieces: readonly Uint8Array[]): Promise<void> => {
-      const offset = place.offset + verifier.bytes;
+      const { bytes: before } = verifier;
       for (const piece of pieces) verifier.update(piece);
-      await onDisk(path, () => writeFully(handle, pieces, offset));
+      await onDisk(path, () => writeFully(handle, pieces, place.offset + before));
+      sync.wrote(verifier.bytes - before);
     };
     await writeInBatches(stream, write, signal);
     verifier.finish();

@@ -9,6 +9,7 @@ import type { WaitOptions } from '../../contract/blob-info.ts';
 import { ImgcopyError, systemErrorCode } from '../../errors/imgcopy-error.ts';
 import { onDisk } from '../../local/disk-error.ts';
 import { syncDirectory } from '../../local/durable-files.ts';
+import { EarlySync } from '../../local/early-sync.ts';
 import { refuseReplacedBytes, resolveLocalPath } from '../../local/local-path.ts';
 import { writeFully } from '../../local/write-in-batches.ts';
 import { isGap } from './gap.ts';
@@ -38,6 +39,8 @@ export interface NewFile {
   readonly handle: FileHandle;
   /** Of the file that it will be. */
   readonly path: string;
+  /** Is to hear of each blob's bytes that were written. */
+  readonly sync: EarlySync;
 }
 
 /** Whether an archive is written through a pipe or into a device, from its first byte to its last. */
@@ -106,12 +109,13 @@ async function openNewFile(path: string): Promise<OpenTarget> {
   const directory = dirname(path);
   const temporary = join(directory, `.imgcopy-${basename(path)}-${randomBytes(4).toString('hex')}.new`);
   const handle = await onDisk(path, () => open(temporary, 'wx+', 0o644));
+  const sync = new EarlySync(handle);
   return {
     output: fileOutput(handle, path),
-    file: { handle, path },
+    file: { handle, path, sync },
     async publish() {
       await onDisk(path, async () => {
-        await handle.sync();
+        await sync.end();
         await rename(temporary, path);
         await syncDirectory(directory);
       });
