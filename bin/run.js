@@ -1,17 +1,22 @@
-const { enableCompileCache } = require('node:module');
 const path = require('node:path');
+const { load } = require('./compiled-code.js');
 const { connectEarly } = require('./early-connections.js');
 
 // CommonJS, as the bundle is: Node's loader of ES modules takes 3 ms for these files.
 
-const { HOME, NODE_COMPILE_CACHE, XDG_CACHE_HOME } = process.env;
+const { HOME, NODE_COMPILE_CACHE, NODE_DISABLE_COMPILE_CACHE, XDG_CACHE_HOME } = process.env;
 const userCache = [XDG_CACHE_HOME, HOME && `${HOME}/.cache`].find((folder) => folder && path.isAbsolute(folder));
 // Not in the shared temporary directory, Node's default: whoever can write there could hand us compiled code.
-const compiled = NODE_COMPILE_CACHE || (userCache && `${userCache}/imgcopy/compiled`);
-if (compiled) enableCompileCache(compiled);
+const compiled = NODE_DISABLE_COMPILE_CACHE
+  ? undefined
+  : NODE_COMPILE_CACHE || (userCache && `${userCache}/imgcopy/compiled`);
 
 exports.run = async function run(argv) {
   await connectEarly(argv, process.env);
-  const { main } = require('../dist/imgcopy.cjs');
+  const program = load(path.join(__dirname, '../dist/imgcopy.cjs'), compiled);
+  const { main, restoreFlags } = program.exports;
   process.exitCode = await main(argv);
+  if (process.exitCode !== 0) return;
+  restoreFlags();
+  program.keep();
 };

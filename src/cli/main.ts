@@ -7,6 +7,8 @@ import { Interruption } from './interruption.ts';
 import { prepareForParser } from './v8-flags.ts';
 import { verbFirst } from './command-first.ts';
 
+export { restoreFlags } from './v8-flags.ts';
+
 /**
  * Runs the command line.
  * @param argv  the arguments after the program's name.

@@ -12,11 +12,12 @@ import { startRegistry } from '../support/registry.ts';
 const options = { timeout: 60_000 };
 /** Ends the process where it would load the program. */
 const withoutProgram = `
-  import { Module } from 'node:module';
-  const load = Module._load;
-  Module._load = function (request, ...rest) {
-    if (request.endsWith('imgcopy.cjs')) process.exit(99);
-    return load.call(this, request, ...rest);
+  const vm = process.getBuiltinModule('node:vm');
+  vm.Script = class extends vm.Script {
+    constructor(source, options) {
+      if (options.filename.endsWith('imgcopy.cjs')) process.exit(99);
+      super(source, options);
+    }
   };
 `;
 

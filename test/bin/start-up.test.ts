@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { chown, readdir, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { writeAuthority } from '../support/certificate-files.ts';
 import { selfSignedCertificate, type Certificate } from '../support/certificate.ts';
 import { buildImage } from '../support/images.ts';
-import { builtProgram, createCliHome, type ImgcopyOptions } from '../support/imgcopy-command.ts';
+import { builtProgram, createCliHome, type CliHome, type ImgcopyOptions } from '../support/imgcopy-command.ts';
 import { startRegistry } from '../support/registry.ts';
 
 const options = { timeout: 60_000 };
@@ -77,3 +79,87 @@ for (const tls of [undefined, selfSignedCertificate()]) {
     );
   });
 }
+
+/** Tells whether V8 took the code that was kept of the bundle: undefined where there was none. */
+const tellVerdict = `
+  const vm = process.getBuiltinModule('node:vm');
+  vm.Script = class extends vm.Script {
+    constructor(...args) {
+      super(...args);
+      if (args[1].filename.endsWith('imgcopy.cjs')) process.stderr.write('verdict: ' + this.cachedDataRejected + ';');
+    }
+  };
+`;
+
+/** @returns what runs a copy with nothing to do, and tells V8's verdict. */
+async function nothingToCopy(t: TestContext, home: CliHome): Promise<() => Promise<string>> {
+  const registry = await startRegistry();
+  t.after(() => registry.close());
+  registry.seed('from', '1', image);
+  registry.seed('to', '1', image);
+  const args = ['-q', '--plain-http', `${registry.host}/from:1`, `${registry.host}/to:1`];
+  return async () => {
+    const { status, stderr } = await home.run(args, { file: builtProgram, preload: tellVerdict });
+    assert.equal(status, 0);
+    return stderr;
+  };
+}
+
+/** The files of compiled code that imgcopy itself keeps; Node.js has folders of its own beside them. */
+async function keptFiles(home: CliHome): Promise<string[]> {
+  const entries = await readdir(join(home.path, 'compiled'), { withFileTypes: true });
+  return entries.filter((entry) => entry.isFile()).map(({ name }) => join(home.path, 'compiled', name));
+}
+
+async function keptSizes(home: CliHome): Promise<number[]> {
+  return await Promise.all((await keptFiles(home)).map(async (file) => (await stat(file)).size));
+}
+
+test('the second run keeps compiled code, and later ones take it', options, async (t) => {
+  await using home = await createCliHome();
+  const copy = await nothingToCopy(t, home);
+  assert.deepEqual([await copy(), await keptSizes(home)], ['verdict: undefined;', [0]]);
+  assert.equal(await copy(), 'verdict: undefined;');
+  const [bytes = 0, ...others] = await keptSizes(home);
+  assert.ok(bytes > 500_000);
+  assert.deepEqual([others, await copy(), await keptSizes(home)], [[], 'verdict: false;', [bytes]]);
+});
+
+test('a copy adds its code to what a smaller command kept', options, async (t) => {
+  await using home = await createCliHome();
+  const copy = await nothingToCopy(t, home);
+  for (const _ of [1, 2]) await home.run(['--version'], { file: builtProgram });
+  const [before = 0] = await keptSizes(home);
+  assert.ok(before > 0);
+  await copy();
+  const [after = 0] = await keptSizes(home);
+  assert.ok(after > before + 200_000);
+});
+
+for (const [name, spoil] of [
+  ['is damaged', (path: string) => writeFile(path, 'damaged')],
+  ['another user wrote', (path: string) => chown(path, 12_345, 12_345)],
+] as const) {
+  const skip = process.geteuid?.() !== 0 && name !== 'is damaged' && 'only root can give a file away';
+  test(`compiled code that ${name} is not taken, but replaced`, { ...options, skip }, async (t) => {
+    await using home = await createCliHome();
+    const copy = await nothingToCopy(t, home);
+    await copy();
+    await copy();
+    const [path = ''] = await keptFiles(home);
+    assert.equal(await copy(), 'verdict: false;');
+    await spoil(path);
+    assert.notEqual(await copy(), 'verdict: false;');
+    await copy();
+    assert.equal(await copy(), 'verdict: false;');
+    const { uid, mode } = await stat(path);
+    assert.deepEqual([uid, mode & 0o777], [process.geteuid?.(), 0o600]);
+  });
+}
+
+test('a copy goes well where compiled code cannot be kept', options, async (t) => {
+  await using home = await createCliHome();
+  const copy = await nothingToCopy(t, home);
+  await writeFile(join(home.path, 'compiled'), 'not a folder');
+  assert.equal(await copy(), 'verdict: undefined;');
+});
