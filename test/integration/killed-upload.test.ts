@@ -3,6 +3,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { CopyPlan } from '../../src/index.ts';
 import { buildImage, randomBytes } from '../support/images.ts';
 import { runImgcopy, startImgcopy } from '../support/imgcopy-command.ts';
 import { startDistribution3 } from '../support/real-registries.ts';
@@ -37,8 +38,16 @@ async function killAndRunAgain(
   assert.equal((await result).signal, 'SIGKILL');
   source.behaveWell();
   source.reset();
-  const again = await runImgcopy(args, { env: { HOME: home } });
+  const before = await filesBelow(home);
+  const dry = await runImgcopy(['--dry-run', '--json', ...args], { env: { HOME: home } });
+  assert.equal(dry.status, 0, dry.stderr);
+  assert.deepEqual(await filesBelow(home), before, 'a dry run claims nothing, and makes no file');
+  const again = await runImgcopy(['--json', ...args], { env: { HOME: home } });
   assert.equal(again.status, 0, again.stderr);
+  // Whoever was killed has noted no byte: the dry run has asked the registry.
+  const [plan, copied] = [dry.stdout, again.stdout].map((text) => JSON.parse(text) as CopyPlan);
+  assert.ok((plan?.blobs.find((blob) => blob.digest === digest)?.bytesResumed ?? 0) > 0.5 * large.length);
+  assert.deepEqual(plan?.bytes, copied?.bytes);
   return bytesSentOf(source, digest) / large.length;
 }
 
@@ -85,6 +94,12 @@ test('an upload that is one stream continues as well: only the rest is sent', as
   assert.ok(sent > 0 && sent <= 4 * MB, `${sent}`);
   assert.ok(destination.blob('app', layer)?.equals(medium));
 });
+
+/** Names and sizes of files. */
+async function filesBelow(folder: string): Promise<readonly string[]> {
+  const names = await readdir(folder, { recursive: true });
+  return Promise.all(names.toSorted().map(async (name) => `${name} ${(await stat(join(folder, name))).size}`));
+}
 
 /** Of the files below a folder, the size of the largest that is an upload's data. */
 async function largestUpload(folder: string): Promise<number> {

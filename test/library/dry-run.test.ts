@@ -7,6 +7,7 @@ import type { CopyEvent, CopyPlan, PlannedBlob } from '../../src/index.ts';
 import { buildImage, buildIndex, randomBytes, type TestImage } from '../support/images.ts';
 import { loadFixture } from '../support/integration-images.ts';
 import { startRegistry, type TestRegistry } from '../support/registry.ts';
+import { seedSigned } from './signed-image.ts';
 import { at, openHome, TestCopier, type TestHome } from './test-copier.ts';
 
 const KiB = 1024;
@@ -200,4 +201,30 @@ test('what a cut run left in a directory is resumed by the copy, and only looked
   const plan = await planAndCopy(t, home, [from], [at(from, 'app:v1'), `dir:${directory}`]);
   const { outcome, bytesFetched, bytesResumed } = plan.blobs[0] ?? assert.fail();
   assert.deepEqual([outcome, bytesFetched, bytesResumed], ['partial', 14 * 1024 * KiB, 6 * 1024 * KiB]);
+});
+
+test('a dry run asks for tokens to read with, also where a blob would be mounted', async (t) => {
+  await using registry = await startRegistry({ auth: { kind: 'bearer' } });
+  await using copier = new TestCopier(await openHome(t));
+  registry.seed('app', 'v1', buildImage({ layers }));
+  const plan = await copier.plan(at(registry, 'app:v1'), at(registry, 'copy:v1'));
+  assert.deepEqual(new Set(plan.blobs.map(({ outcome }) => outcome)), new Set(['mounted']));
+  assert.deepEqual(new Set(plan.blobs.map(({ from }) => from)), new Set([`${registry.host}/app`]));
+  const scopes = registry.tokens.flatMap((token) => token.scopes);
+  assert.ok(scopes.length > 0);
+  assert.deepEqual(
+    scopes.filter((scope) => !scope.endsWith(':pull')),
+    [],
+  );
+});
+
+test('a dry run with referrers lists them, and writes none', async (t) => {
+  await using from = await startRegistry();
+  await using to = await startRegistry();
+  const home = await openHome(t);
+  seedSigned(from);
+  const { manifests } = await planAndCopy(t, home, [from, to], [at(from, 'app:v1'), at(to, 'copy:v1')], {
+    referrers: true,
+  });
+  assert.ok(manifests.filter(({ role }) => role === 'referrer').length > 3);
 });
