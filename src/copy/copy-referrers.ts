@@ -142,14 +142,19 @@ async function copyReferrer(
     return 'copied';
   } catch (error) {
     if (!isGone(error)) throw duringOperation(`copying ${what}`, error);
-    run.emit({ type: 'warning', message: `${what}, is not at the source any more` });
+    run.emit({ type: 'warning', message: `${what}, is not at the source any more: ${reasonOf(error)}` });
     return referrer;
   }
 }
 
 /** Somebody may delete it meanwhile, or a blob of it. */
-function isGone(error: unknown): boolean {
+function isGone(error: unknown): error is ImgcopyError {
   return error instanceof ImgcopyError && error.kind === 'not-found' && error.side === 'source';
+}
+
+/** What is missing: the manifest, or one of the blobs. */
+function reasonOf(error: ImgcopyError): string {
+  return error.cause instanceof ImgcopyError ? reasonOf(error.cause) : error.message;
 }
 
 async function isTagDone(
