@@ -109,6 +109,16 @@ test('a layer that is left out is mounted from where the registry has it', async
   assert.equal(other.manifest('app', 'v2')?.digest, v2.manifest.digest);
 });
 
+test('where the registry does not mount a layer that is left out, the copy says so, and no image is there', async (t) => {
+  await using stage = await setUp(t);
+  const { copier, registry, delta } = stage;
+  await using other = await startRegistry({ mount: 'always-202' });
+  await copier.copy(at(registry, 'app:v1'), at(other, 'team/app:v1'));
+  const copying = copier.copy(`oci-archive:${delta}`, at(other, 'app:v2'));
+  await assert.rejects(copying, { code: 'ERR_BLOB_NOT_FOUND', hint: /write the archive again without --since/ });
+  assert.equal(other.manifest('app', 'v2'), undefined);
+});
+
 test('a delta from a named pipe is imported in one pass', async (t) => {
   await using stage = await setUp(t);
   const { copier, registry, delta, folder } = stage;
