@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { before, test } from 'node:test';
@@ -114,6 +114,20 @@ for (const { from, statement } of accepted) {
 
 test('the linter refuses a circle of imports, of types too', () => {
   for (const { from } of circle) assert.ok(reported('import(no-cycle)').has(from));
+});
+
+test('each folder of src has its place in the rules, and in the table of docs/architecture.md', async () => {
+  const [rules, page] = await Promise.all(
+    ['.oxlintrc.json', 'docs/architecture.md'].map((path) => readFile(join(root, path), 'utf8')),
+  );
+  const entries = await readdir(join(root, 'src'), { withFileTypes: true });
+  const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  const missing = folders.flatMap((name) => [
+    ...(rules?.includes(`"src/${name}/*`) ? [] : [`.oxlintrc.json: ${name}`]),
+    ...(page?.includes(`\`src/${name}\``) || page?.includes(`\`${name}\``) ? [] : [`docs/architecture.md: ${name}`]),
+  ]);
+  assert.ok(folders.length > 10);
+  assert.deepEqual(missing, []);
 });
 
 /** Lints a tree of all the imports above, under the configuration of the project. */
