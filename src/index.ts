@@ -1,6 +1,7 @@
 /** imgcopy as a library: what the command line does, with typed options, cancellation and events. */
 export {
   copyImage,
+  copyTags,
   createCopier,
   getImageDigest,
   getImageManifest,
@@ -23,6 +24,8 @@ export type {
   QuestionOptions,
   ReferrersOptions,
 } from './library/options.ts';
+export type { CopyTagsOptions, TagOutcome } from './library/copy-tags.ts';
+export type { TagSelection } from './library/select-tags.ts';
 export type { VerifyOptions, VerifyResult } from './library/verify.ts';
 export type { ImageFault } from './copy/verify-image.ts';
 export type { CopyPlan } from './library/plan.ts';

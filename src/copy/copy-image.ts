@@ -80,7 +80,10 @@ function following(options: CopyImageOptions, subject: ReferrersSubject | undefi
   if (referrers === undefined || subject === undefined) return undefined;
   const { wanted, root } = subject;
   return async (inner, blobs) => {
-    const copied = await copyReferrers(inner, blobs, wanted, root, { ...options, ...referrers });
+    const copy = (): Promise<CopiedReferrers> =>
+      copyReferrers(inner, blobs, wanted, root, { ...options, ...referrers });
+    const { content } = inner;
+    const copied = await (content === undefined ? copy() : content.referrers(wanted.digest, copy));
     refuseMissing(requiredReferrers, copied);
     return { referrers: copied };
   };

@@ -114,7 +114,10 @@ async function putInstance(
   const { destination, signal } = run;
   const instanceDigest = ready.manifest.digest;
   try {
-    await putReadyManifest(run, blobs, ready, { instanceDigest });
+    const put = (): Promise<void> => putReadyManifest(run, blobs, ready, { instanceDigest });
+    // A directory has an instance's manifest only with its own image's commit.
+    const isThereAtOnce = destination.repository !== undefined;
+    await (isThereAtOnce && run.content !== undefined ? run.content.once(instanceDigest, put) : put());
     if (signatures.length > 0) await destination.putSignaturesWithFormat?.(signatures, { instanceDigest, signal });
   } catch (error) {
     throw duringOperation(`writing manifest ${instanceDigest} to ${destination.reference}`, error);

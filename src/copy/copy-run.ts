@@ -7,6 +7,7 @@ import type { ImageSource } from '../contract/image-source.ts';
 import type { OnCopyEvent } from '../contract/progress.ts';
 import type { BlobToCopy, CopiedBlob, CopyBlobOptions } from './blob-to-copy.ts';
 import type { SharingCopy } from './shared-reads.ts';
+import type { SharedContent } from './shared-content.ts';
 
 /** When blobs are built from pieces: where it pays, wherever it can be done, or not at all. */
 export type PartialMode = 'auto' | 'always' | 'never';
@@ -33,6 +34,8 @@ export interface CopyRun {
   readonly bringBlob?: ((run: CopyRun, blob: BlobToCopy, options: CopyBlobOptions) => Promise<CopiedBlob>) | undefined;
   /** The other destinations of the same image, where there are any. */
   readonly sharing?: SharingCopy | undefined;
+  /** What other copies between the same repositories have brought. Default: nothing is known of others. */
+  readonly content?: SharedContent | undefined;
   readonly emit: OnCopyEvent;
   readonly signal: AbortSignal;
 }

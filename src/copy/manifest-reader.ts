@@ -5,6 +5,7 @@ import type { Descriptor } from '../manifest/descriptor.ts';
 import { MAX_INDEX_DEPTH } from '../manifest/manifest.ts';
 import type { RawManifest } from '../contract/blob-info.ts';
 import type { ImageSource } from '../contract/image-source.ts';
+import type { SharedContent } from './shared-content.ts';
 
 /** How many manifests the indexes of one image may name; one that is named twice counts twice, for it may be an index itself. */
 const MAX_MANIFESTS = 3_000;
@@ -19,6 +20,8 @@ export interface ReadableImage {
   readonly signal: AbortSignal;
   /** Requests for manifests wait here for their turn, ahead of blobs. */
   readonly pool?: Pool | undefined;
+  /** Manifests that were read for other images of the repository. */
+  readonly content?: Pick<SharedContent, 'manifest'> | undefined;
 }
 
 /** Reads the manifests that the indexes of one image name, within limits on their number, sizes and depth. */
@@ -61,13 +64,20 @@ export class ManifestReader {
   }
 
   /** @throws ContentMismatchError, or an ImgcopyError of the same code, where the manifest's size is not that of its descriptor. */
-  async read({ digest, size }: Descriptor): Promise<RawManifest> {
+  async read(descriptor: Descriptor): Promise<RawManifest> {
+    const { content } = this.#image;
+    const read = (): Promise<RawManifest> => this.#fetch(descriptor);
+    const { digest, size } = descriptor;
+    const manifest = await (content === undefined ? read() : content.manifest(digest, read));
+    if (manifest.bytes.length !== size) throw wrongSize(digest, size, manifest.bytes.length);
+    return manifest;
+  }
+
+  async #fetch({ digest, size }: Descriptor): Promise<RawManifest> {
     const { source, signal, pool } = this.#image;
     const release = await pool?.acquire({ weight: POOL_WEIGHT, priority: Infinity, signal });
     try {
-      const manifest = await source.getManifest({ instanceDigest: digest, size, signal });
-      if (manifest.bytes.length === size) return manifest;
-      throw wrongSize(digest, size, manifest.bytes.length);
+      return await source.getManifest({ instanceDigest: digest, size, signal });
     } catch (error) {
       if (!(error instanceof ImgcopyError && error.code === 'ERR_ANSWER_TOO_LARGE')) throw error;
       throw new ImgcopyError(`manifest ${digest} has more than the ${size} bytes that its descriptor says`, {

@@ -101,7 +101,7 @@ class Finder {
 
   constructor(image: ReadableImage, { types }: ReferrerSelection) {
     this.#image = image;
-    this.#patterns = types?.map(globPattern);
+    this.#patterns = types?.map((type) => globPattern(type));
     const [only, ...others] = types ?? [];
     this.#artifactType = others.length === 0 && only !== undefined && !/[*?]/.test(only) ? only : undefined;
   }

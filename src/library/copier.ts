@@ -20,6 +20,7 @@ import type {
 } from './options.ts';
 import { askImage, findDigest, listTags as tagsOf } from './questions.ts';
 import { SharedResources } from './shared-resources.ts';
+import type { CopyTagsOptions, TagOutcome } from './copy-tags.ts';
 import type { VerifyOptions, VerifyResult } from './verify.ts';
 
 /**
@@ -57,6 +58,16 @@ export interface Copier extends AsyncDisposable {
    * @throws ImgcopyError as `copy` does, as far as that can be known before the first write.
    */
   plan(source: string | ImageSource, destination: string | ImageDestination, options?: CopyOptions): Promise<CopyPlan>;
+
+  /**
+   * Copies all tags of a repository, or those that are chosen: blobs and manifests once over all tags, some tags at a time. What became of each tag is
+   * told as it ends; a tag that fails does not stop the others. Leaving the loop ends what is under way. The tags `sha256-…` that belong to images are left
+   * out: with `referrers`, they come with their images.
+   * @param source  `docker://HOST[:PORT]/NAME`, a bare name, or `oci:PATH`; so is the destination.
+   * @throws ImgcopyError of kind `usage` where one of them is not a repository; of kind `not-found` where there is no such repository, or no tag of it
+   *   matches: once all is done.
+   */
+  copyTags(source: string, destination: string, options?: CopyTagsOptions): AsyncGenerator<TagOutcome>;
 
   /**
    * What an image is made of: its manifests and what these name. No layer is read. The instances of an index on Docker Hub are not read
@@ -122,6 +133,10 @@ export function createCopier(options: CopierOptions = {}): Copier {
     copy,
     plan: async (source, destination, copyOptions = {}) =>
       (await import('./plan.ts')).planBetween(shared, source, destination, copyOptions),
+    async *copyTags(source, destination, copyOptions = {}) {
+      const tags = await import('./copy-tags.ts');
+      yield* tags.copyTags(shared, source, destination, copyOptions);
+    },
     inspect: (reference, asked = {}) =>
       askImage(shared, reference, asked, (image) => describeImage(image, { withReferrers: asked.referrers ?? false })),
     referrers: (reference, asked = {}) => askImage(shared, reference, asked, (image) => referrersOf(image, asked)),
@@ -168,6 +183,16 @@ export async function planCopy(
 ): Promise<CopyPlan> {
   await using copier = createCopier(options);
   return await copier.plan(source, destination, options);
+}
+
+/** Copies the tags of one repository, with a copier of its own. See Copier.copyTags. */
+export async function* copyTags(
+  source: string,
+  destination: string,
+  options: CopyTagsOptions & CopierOptions = {},
+): AsyncGenerator<TagOutcome> {
+  await using copier = createCopier(options);
+  yield* copier.copyTags(source, destination, options);
 }
 
 /** Inspects one image, with a copier of its own. See Copier.inspect. */

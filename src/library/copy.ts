@@ -3,6 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { bytesUploaded } from '../copy/blob-to-copy.ts';
 import type { CopyImageOptions } from '../copy/copy-decision.ts';
 import type { CopiedImage } from '../copy/copy-image.ts';
+import type { SharedContent } from '../copy/shared-content.ts';
 import type { PreparedRun } from '../copy/copy-run.ts';
 import type { LeftOutBlobs } from '../contract/blob-info.ts';
 import type { ImageDestination } from '../contract/image-destination.ts';
@@ -20,11 +21,18 @@ import type { ImageName, OpenOptions } from '../transports/transport.ts';
 /** One copy, through its steps. */
 export interface CopyJob {
   readonly shared: SharedResources;
-  readonly options: CopyOptions;
+  readonly options: OneCopyOptions;
   readonly tally: Tally;
   readonly signal: AbortSignal;
   /** Whether the destination is only asked. Default false. */
   readonly isDryRun?: boolean | undefined;
+}
+
+/** Of a copy that is one of several. */
+export interface OneCopyOptions extends CopyOptions {
+  /** What the others have brought. */
+  readonly content?: SharedContent | undefined;
+  readonly bringBlob?: PreparedRun['bringBlob'];
 }
 
 /** A name, or an object that its owner has opened. */
@@ -43,7 +51,7 @@ export async function copyBetween(
   shared: SharedResources,
   from: string | ImageSource,
   to: string | ImageDestination,
-  options: CopyOptions,
+  options: OneCopyOptions,
 ): Promise<CopyResult> {
   const started = nowMs();
   const tally = new Tally(options);
@@ -253,6 +261,8 @@ export function prepareRun(
     substitute: options.substitute ?? false,
     includeForeign: options.allowNondistributableArtifacts ?? false,
     removeSignatures: options.removeSignatures ?? false,
+    content: options.content,
+    bringBlob: options.bringBlob,
     emit: tally.emit,
     signal,
   };

@@ -42,6 +42,11 @@ export interface ImageName {
   toString(): string;
   /** The image that is under this name now, by its digest. */
   pinned(digest: Digest): string;
+  /**
+   * The image of the same repository that has this tag. Absent where images have no tags.
+   * @throws InvalidReferenceError for what cannot be a tag there.
+   */
+  withTag?(tag: string): ImageName;
   /** The name of an image to read: with the default tag, where it has neither tag nor digest. */
   withDefaultTag(): ImageName;
   /**

@@ -38,6 +38,10 @@ const examples: Readonly<Record<string, Expected | undefined>> = {
     copied: ['first/gzip:v1', 'second/gzip:latest'],
   },
   Events: { printed: /^$/ },
+  'All tags of a repository': {
+    printed: new RegExp(`^(?=[^]*v1 ${image.manifest.digest})(?=[^]*v2 ${image.manifest.digest})`),
+    copied: ['mirror/gzip:v1', 'mirror/gzip:v2'],
+  },
   Questions: { printed: new RegExp(`^v1 ${image.manifest.digest}\nv2 ${image.manifest.digest}\n2 layers$`) },
   'Whether an image is whole': { printed: new RegExp(`^${image.manifest.digest} is whole: 3 blobs$`) },
   'A source or destination of your own': {

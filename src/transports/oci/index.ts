@@ -56,6 +56,10 @@ class OciName implements ImageName {
     return String(this.#with({ name: undefined, digest }));
   }
 
+  withTag(tag: string): ImageName {
+    return this.#with({ name: tag, digest: undefined });
+  }
+
   withDefaultTag(): ImageName {
     return this;
   }

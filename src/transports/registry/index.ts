@@ -7,6 +7,7 @@ import {
   parseRegistryReference,
   type RegistryReference,
 } from '../../reference/registry-reference.ts';
+import { InvalidReferenceError } from '../../reference/reference-errors.ts';
 import type { ImageDestination } from '../../contract/image-destination.ts';
 import type { ImageSource, RepositoryName } from '../../contract/image-source.ts';
 import type { ImageName, OpenDestinationOptions, OpenOptions, OpenSourceOptions, Transport } from '../transport.ts';
@@ -58,6 +59,13 @@ class RegistryName implements ImageName {
   pinned(digest: Digest): string {
     const { registry, repository } = this.#reference;
     return formatRegistryReference({ registry, repository, digest });
+  }
+
+  withTag(tag: string): ImageName {
+    const { registry, repository } = this.#reference;
+    const named = new RegistryName({ registry, repository, tag }, { bare: this.#bare });
+    if (isTag(tag)) return named;
+    throw new InvalidReferenceError(String(named), `${quote(tag)} is not a tag`);
   }
 
   withDefaultTag(): ImageName {
