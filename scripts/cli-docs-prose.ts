@@ -56,6 +56,9 @@ Standard output holds the result and nothing else, so that \`img=$(imgcopy a b)\
 \`skipped\` is \`"same"\` where the destination had this image already, and \`"exists"\` where \`--no-clobber\` left every name unchanged.
 \`--digestfile\` writes the digest without a trailing newline.
 
+With \`--all-tags\`, standard output has a line for each tag as it ends, with its tag and digest (\`docker://host/name:tag@sha256:…\`), and none for one that failed. With \`--json\` each line is an object with \`tag\`;
+one that failed has \`error\`, and \`gone\` is true where the tag was deleted after it was listed.
+
 With several destinations, standard output has a line for each, in the order given: an empty one where the copy failed, or with \`--json\` an object with \`source\`,
 \`destination\` and \`error\` (\`code\`, \`kind\`, \`message\`, \`side\`, \`request\`, \`hint\`). The requests to the source count for all of them together. One that fails does not stop
 the others. \`--digestfile\` gets the digest that all copies have; where they differ, it is not written, and the exit status is 2. Credentials and client certificates for the
@@ -83,7 +86,7 @@ export const statuses: string = `## Exit statuses
 | 4 | denied (401, 403); Docker Hub and GHCR also answer like this for what does not exist |
 | 5 | what arrived is not what its digest says; \`verify\`: something is missing or wrong |
 | 6 | still rate limited after all retries |
-| 7 | of several destinations, some failed. Where all failed: the status that they share, else 1 |
+| 7 | of several destinations or tags, some failed. Where all failed: the status that they share, else 1 |
 | 130, 143 | interrupted, terminated |
 | 141 | the program that reads standard output, or a named pipe, has stopped reading |`;
 

@@ -41,6 +41,10 @@ export interface CopyFlags extends BothEndpointsFlags, PatienceFlags, Registries
   /** False with --no-clobber. */
   readonly clobber: boolean;
   readonly force?: boolean;
+  readonly allTags?: boolean;
+  readonly tags?: readonly string[];
+  readonly exclude?: readonly string[];
+  readonly semver?: readonly string[];
   readonly additionalTag?: readonly string[];
   /** In bytes. */
   readonly maxBytes?: number;
@@ -69,6 +73,9 @@ export interface CopyFlags extends BothEndpointsFlags, PatienceFlags, Registries
   readonly quiet?: boolean;
   readonly verbose?: boolean;
 }
+
+/** The exit status where some of several copies were made, and others failed. */
+export const SOME_FAILED = 7;
 
 /** imgcopy SRC DST: flags to options, one call, and what is printed of its result. */
 export async function runCopy(
@@ -199,7 +206,23 @@ export const FORMATS: Readonly<Record<OutputForm, (result: CopyResult) => string
 /** For those who know `crane cp -a`, which copies all tags. */
 function warnOfOneTag(source: ImageName, progress: Progress): void {
   if (source.listTags === undefined || (source.tag ?? source.digest) !== undefined) return;
-  progress.show({ type: 'warning', message: '--all means all platforms, not all tags; only the tag latest is copied' });
+  progress.show({
+    type: 'warning',
+    message: '--all means all platforms, not all tags; only the tag latest is copied. --all-tags copies all',
+  });
+}
+
+/** A failure in JSON. */
+export function errorOf(error: unknown): object {
+  const [message = String(error)] = messagesOf(error);
+  if (!(error instanceof ImgcopyError)) return { code: 'ERR_FAILED', kind: 'failed', message };
+  const { code, kind, side, request, hint } = error;
+  return { code, kind, message, side, request, hint };
+}
+
+/** A failure's message, then those of its causes. */
+function messagesOf(error: unknown): readonly string[] {
+  return error instanceof Error ? [error.message, ...messagesOf(error.cause)] : [];
 }
 
 /** An error that does not say what was going on is told. */

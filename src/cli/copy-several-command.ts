@@ -1,12 +1,18 @@
 import { copyImage, ImgcopyError, printableJson, type DestinationOutcome } from '../index.ts';
 import type { CommandContext } from './command-context.ts';
-import { duringCopy, FORMATS, openCopy, writeDigest, type CopyFlags, type OutputForm } from './copy-command.ts';
+import {
+  duringCopy,
+  errorOf,
+  FORMATS,
+  openCopy,
+  SOME_FAILED,
+  writeDigest,
+  type CopyFlags,
+  type OutputForm,
+} from './copy-command.ts';
 import { exitStatusOf, formatError, isReaderGone, ReportedFailure, reportError } from './error-report.ts';
 import { forTerminal } from './format.ts';
 import { withTimeLimit } from './time-limit.ts';
-
-/** Some of the destinations have the image, and others have not. */
-const SOME_FAILED = 7;
 
 /** imgcopy SRC DST DST2 …: a line on standard output for each destination, in the order given, and a report for each that failed. */
 export async function runCopyToSeveral(
@@ -45,18 +51,6 @@ export async function runCopyToSeveral(
 function lineOf({ destinationId, result, error }: DestinationOutcome, source: string, output: OutputForm): string {
   if (result !== undefined) return FORMATS[output](result);
   return output === 'json' ? printableJson({ source, destination: destinationId, error: errorOf(error) }) : '';
-}
-
-function errorOf(error: Error): object {
-  const [message] = messagesOf(error);
-  if (!(error instanceof ImgcopyError)) return { code: 'ERR_FAILED', kind: 'failed', message };
-  const { code, kind, side, request, hint } = error;
-  return { code, kind, message, side, request, hint };
-}
-
-/** A failure's message, then those of its causes. */
-function messagesOf(error: unknown): readonly string[] {
-  return error instanceof Error ? [error.message, ...messagesOf(error.cause)] : [];
 }
 
 interface Failure {

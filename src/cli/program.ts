@@ -66,12 +66,17 @@ function addCopyCommand(program: Command, context: CommandContext): Command {
       "same forms; a registry destination without a tag gets the source's tag. Several: the source is read once",
     );
   addOptions(copy, 'What is copied:', imageOptions());
+  addOptions(copy, 'Several tags:', tagOptions());
   addOptions(copy, 'How it is copied:', transferOptions());
   addOptions(copy, 'Credentials:', credentialOptions(BOTH_SIDES));
   addOptions(copy, 'Connections:', [...tlsOptions(BOTH_SIDES), ...registriesOptions()]);
   addOptions(copy, 'Output:', outputOptions());
   return copy.action(async (source: string, destinations: readonly string[], flags: CopyFlags) => {
     const [destination = '', ...others] = destinations;
+    if (flags.allTags || (flags.tags ?? flags.exclude ?? flags.semver) !== undefined) {
+      const { runCopyTags } = await import('./copy-tags-command.ts');
+      return await runCopyTags(source, destinations, flags, context);
+    }
     if (flags.dryRun) {
       if (others.length > 0) throw dryRunOfSeveral();
       const { runDryRun } = await import('./dry-run-command.ts');
@@ -92,6 +97,26 @@ function dryRunOfSeveral(): ImgcopyError {
     kind: 'usage',
     hint: 'run it once for each destination',
   });
+}
+
+function tagOptions(): readonly Option[] {
+  return [
+    new Option(
+      '--all-tags',
+      'copy all tags of the repository SRC to the repository or layout DST; one line is printed for each. Tags sha256-… are left out; -r brings what they hold',
+    ),
+    new Option(
+      '--tags <glob>',
+      'copy only the tags that match (repeatable; * and ? match); implies --all-tags',
+    ).argParser(collect),
+    new Option('--exclude <glob>', 'copy all tags but those that match (repeatable); implies --all-tags').argParser(
+      collect,
+    ),
+    new Option(
+      '--semver <range>',
+      'copy only tags that are versions in this range, such as ^1.4 or ">=2 <4" (repeatable); implies --all-tags',
+    ).argParser(collect),
+  ];
 }
 
 function imageOptions(): readonly Option[] {

@@ -60,6 +60,11 @@ const recipes: Readonly<Record<string, Expected | undefined>> = {
     seeded: ['staging.example.com/app:1.4.2', `staging.example.com/app:${signatureTag}`],
     copied: ['registry.example.com/app:1.4.2', `registry.example.com/app:${signatureTag}`],
   },
+  'All tags': {
+    hosts: { 'staging.example.com': {}, ...local },
+    seeded: ['1.4.2', '1.5.0-rc1', '2.0', signatureTag].map((tag) => `staging.example.com/app:${tag}`),
+    copied: ['1.4.2', '1.5.0-rc1', '2.0', signatureTag].map((tag) => `registry.example.com/app:${tag}`),
+  },
   'Check a copy': {
     hosts: { 'staging.example.com': {}, ...local },
     seeded: ['staging.example.com/app:1.4.2', `staging.example.com/app:${signatureTag}`],
