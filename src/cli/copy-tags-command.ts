@@ -6,7 +6,7 @@ import { endpointsOf } from './endpoint-flags.ts';
 import { exitStatusOf, ReportedFailure, reportError } from './error-report.ts';
 import { forTerminal } from './format.ts';
 import { openTagsProgress } from './progress/tags-progress.ts';
-import { within } from './time-limit.ts';
+import { withTimeLimit } from './time-limit.ts';
 import { keepYoungGenerationSmall, MarkingControl } from './v8-flags.ts';
 
 /** imgcopy --all-tags SRC DST: a line on standard output for each tag as it ends, and a report for each that failed. */
@@ -26,7 +26,7 @@ export async function runCopyTags(
   using progress = openTagsProgress(flags.quiet ? 'none' : (flags.progress ?? 'auto'), { verbose });
   using marking = new MarkingControl();
   const failures = new Failures();
-  await within(flags, signal, async (limited) => {
+  await withTimeLimit(flags, signal, async (limited) => {
     const { additionalTags: _, since: __, ...options } = optionsOf(flags);
     const outcomes = copyTags(source, destination, {
       ...endpoints,

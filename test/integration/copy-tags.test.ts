@@ -30,7 +30,7 @@ for (const { from, to } of realPairs) {
     const signature = cosignTag(sample.manifest.digest, 'sig');
     await pushTestImage(repository, signature, cosignImage('signature'));
     const copy = (one: string, two: string, options: CopyTagsOptions = {}): Promise<readonly string[]> =>
-      statuses(copyTags(one, two, { cache: false, env: { HOME: folder }, ...options } as CopyTagsOptions));
+      statuses(copyTags(one, two, { cache: false, env: { HOME: folder }, ...options }));
 
     const all = ['1.0 copied', '1.1 copied', 'latest copied', 'other copied'];
     assert.deepEqual(await copy(referenceAt(source, 'app'), referenceAt(destination, 'app')), all);
