@@ -95,6 +95,7 @@ function refuseOtherOptions(flags: CopyFlags, destinations: readonly string[]): 
     ...(flags.additionalTag === undefined ? [] : ['--additional-tag']),
     ...(flags.digestfile === undefined ? [] : ['--digestfile']),
     ...(flags.since === undefined ? [] : ['--since']),
+    ...(flags.maxBytes === undefined ? [] : ['--max-bytes']),
   ];
   if (unusable.length === 0) return;
   const options = printable(unusable.join(', '));

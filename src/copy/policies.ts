@@ -80,7 +80,7 @@ function notReferredTo(image: string, type: string, instances: readonly Digest[]
 
 /** @throws ImgcopyError ERR_REQUIRED_REFERRER where one that was to come along went away during the copy. */
 export function refuseMissing(types: readonly string[], { missing }: CopiedReferrers): void {
-  const patterns = types.map(globPattern);
+  const patterns = types.map((type) => globPattern(type));
   const gone = missing.find(({ type }) => patterns.some((pattern) => pattern.test(type)));
   if (gone === undefined) return;
   throw new ImgcopyError(
