@@ -122,4 +122,4 @@ These are accepted as aliases:
 Options without a counterpart are usage errors, with a hint. These pages have every option and command of the other tools: [skopeo](coming-from-skopeo.md), [crane](coming-from-crane.md),
 [regctl](coming-from-regctl.md), [oras](coming-from-oras.md), [docker](coming-from-docker.md).
 
-crane's \`cp -a\` copies all tags. \`imgcopy -a\` copies all platforms of one tag, and warns where the source names no tag.`;
+crane's \`cp -a\` copies all tags. \`imgcopy -a\` copies all platforms of one tag, and warns where the source names no tag; \`--all-tags\` copies all.`;

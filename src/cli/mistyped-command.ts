@@ -73,6 +73,7 @@ const COUNTERPARTS: Readonly<Record<string, string>> = {
   resolve: 'digest',
   restore: 'oci:PATH DST',
   save: 'SRC docker-archive:FILE',
+  sync: '--all-tags SRC DST',
   tag: 'SRC DST',
   validate: 'verify',
   version: '--version',
@@ -83,7 +84,7 @@ const WITHOUT_COUNTERPART = `
   delete diff edit events exec experimental-image-proxy extension flatten gc generate-sigstore-key images
   index info init kill layers layout list logs model mutate network optimize pause plugin port ps rebase ref rename repo
   restart rm rmi run sbom scout search secret serve service stack standalone-sign standalone-verify start stats
-  stop sync system top trust unpause update volume wait`;
+  stop system top trust unpause update volume wait`;
 
 const OTHER_COMMANDS: ReadonlyMap<string, string> = new Map([
   ...WITHOUT_COUNTERPART.trim()

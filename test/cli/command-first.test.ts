@@ -46,7 +46,7 @@ const mistyped: readonly (readonly [typed: string, hint: RegExp])[] = [
   ['save', /did you mean imgcopy SRC docker-archive:FILE\?/],
   ['pull', /did you mean imgcopy SRC dir:PATH\?/],
   ['push', /docker:\/\/push/],
-  ['sync', /imgcopy --help lists the commands\. To copy.*docker:\/\/sync/],
+  ['sync', /did you mean imgcopy --all-tags SRC DST\? To copy.*docker:\/\/sync/],
   ['repo', /imgcopy --help/],
   ['standalone-sign', /imgcopy --help/],
   ['buildx', /imgcopy --help/],
