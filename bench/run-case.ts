@@ -51,6 +51,8 @@ export async function runCase(benchCase: BenchCase, options: CaseOptions): Promi
   const place = await storeOnDisk(undo, benchCase, reference);
   const source: Source = { reference, place, line, digest, names };
 
+  // The second run keeps its compiled code.
+  if (benchCase.warm) for (const tool of [...tools, ...tools]) await runOnce(benchCase, tool, source);
   const runs: Record<string, Run[]> = {};
   const rounds = Math.min(options.rounds, benchCase.maxRounds ?? Infinity);
   for (let round = 0; round < rounds; round += 1) {
