@@ -1,9 +1,7 @@
-import { readdir } from 'node:fs/promises';
 import { SharedReads, type SharingCopy } from '../copy/shared-reads.ts';
 import type { PreparedRun } from '../copy/copy-run.ts';
 import { isSerial } from '../copy/serial.ts';
 import type { LeftOutBlobs } from '../contract/blob-info.ts';
-import type { EndpointOptions } from '../contract/endpoint-options.ts';
 import type { ImageDestination } from '../contract/image-destination.ts';
 import type { ImageSource } from '../contract/image-source.ts';
 import { forDestination, ImgcopyError } from '../errors/imgcopy-error.ts';
@@ -21,11 +19,13 @@ import {
   Tally,
   withOwnTag,
   type CopyJob,
+  type End,
   type Ends,
   type OpenEnd,
 } from './copy.ts';
 import type { CopyOptions, DestinationOutcome } from './options.ts';
 import { underOwnSignal } from './own-signal.ts';
+import { refuseSecretForSeveral } from './secret-for-one.ts';
 import { DEFAULT_TIMEOUT_MS, type SharedResources } from './shared-resources.ts';
 
 /** See Copier.copy. */
@@ -45,7 +45,7 @@ export async function copyToSeveral(
     await approach(job, source, destinations);
     await using open = await openSource(job, source, destinations);
     const named = ends.map((one) => withOwnTag(one, open.end));
-    const outcomes = await copyToAll(job, named, open.end);
+    const outcomes = await copyToAll(job, named, source, open.end);
     signal.throwIfAborted();
     if (source.name !== undefined && outcomes.some(({ result }) => result !== undefined))
       await finishSource(job, open.end);
@@ -64,10 +64,11 @@ interface Branch {
 async function copyToAll(
   job: CopyJob,
   all: readonly Ends[],
+  from: End<ImageSource>,
   source: ImageSource,
 ): Promise<readonly DestinationOutcome[]> {
   const started = nowMs();
-  const leftOut = await leftOutOf(job);
+  const leftOut = await leftOutOf(job, from);
   const branches = all.map((ends): Branch => {
     const { name, object } = ends.destination;
     const id = name?.toString() ?? object?.reference ?? '';
@@ -78,7 +79,7 @@ async function copyToAll(
   const opened = await Promise.allSettled(branches.map(({ opening }) => opening));
   const open = opened.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
   try {
-    refuseSecretsForSeveral(registriesOf(open), await secretIn(job.options.destination));
+    await refuseSecretForSeveral(registriesOf(open), { side: 'destination', endpoint: job.options.destination });
     const sharing = shareSource(job, source, open);
     return await Promise.all(
       branches.map(async (branch, index): Promise<DestinationOutcome> => {
@@ -144,7 +145,7 @@ async function refuseTogether(all: readonly Ends[], options: CopyOptions): Promi
     seen.add(place);
   }
   const registries = all.flatMap(({ destination }) => destination.name?.registry ?? []);
-  refuseSecretsForSeveral(registries, await secretIn(options.destination));
+  await refuseSecretForSeveral(registries, { side: 'destination', endpoint: options.destination });
 }
 
 function sameDestination(name: string): ImgcopyError {
@@ -158,27 +159,4 @@ function sameDestination(name: string): ImgcopyError {
 
 function registriesOf(open: readonly OpenEnd<ImageDestination>[]): readonly string[] {
   return open.flatMap(({ end }) => end.repository?.registry ?? []);
-}
-
-/** What is secret between the user and one registry must not reach another. */
-function refuseSecretsForSeveral(registries: readonly string[], secret: string | undefined): void {
-  const different = [...new Set(registries)];
-  if (secret === undefined || different.length < 2) return;
-  throw new ImgcopyError(`${secret} would go to ${different.length} registries: ${different.join(', ')}`, {
-    code: 'ERR_SECRET_FOR_SEVERAL',
-    kind: 'usage',
-    side: 'destination',
-    hint: 'log in to each registry with imgcopy login, or copy to one registry at a time; client certificates per registry belong into certs.d',
-  });
-}
-
-/** What of the options is for one registry alone, in the user's words. */
-async function secretIn(endpoint: EndpointOptions = {}): Promise<string | undefined> {
-  const { username, password, registryToken, credentialsFrom, certDir, noCreds } = endpoint;
-  const isGiven = username !== undefined || password !== undefined || registryToken !== undefined;
-  if (isGiven && !noCreds) return `the credentials of ${credentialsFrom ?? 'the destination'}`;
-  if (certDir === undefined) return undefined;
-  // What cannot be read is told when it is opened.
-  const files = await readdir(certDir).catch((): string[] => []);
-  return files.some((file) => /\.(?:cert|key)$/.test(file)) ? `the client certificate in ${certDir}` : undefined;
 }

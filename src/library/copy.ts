@@ -68,7 +68,7 @@ export async function copyBetween(
 }
 
 async function copyTo(job: CopyJob, ends: Ends, source: ImageSource): Promise<Omit<CopyResult, 'durationMs'>> {
-  const leftOut = await leftOutOf(job);
+  const leftOut = await leftOutOf(job, ends.source);
   await using destination = await openDestination(job, ends, { source, leftOut });
   return await copyToOpen(job, ends, prepareRun(job, source, destination.end), leftOut);
 }
@@ -124,9 +124,18 @@ export async function finishSource({ shared, signal }: CopyJob, source: ImageSou
   }
 }
 
-export async function leftOutOf({ shared, options, signal }: CopyJob): Promise<LeftOutBlobs | undefined> {
+export async function leftOutOf(
+  { shared, options, signal }: CopyJob,
+  source: End<ImageSource>,
+): Promise<LeftOutBlobs | undefined> {
   const { since = [], platforms, source: endpoint, onRequest } = options;
   if (since.length === 0) return undefined;
+  const names = [source.name, ...since.map((reference) => parseImageName(reference, shared.transports))];
+  const { refuseSecretForSeveral } = await import('./secret-for-one.ts');
+  await refuseSecretForSeveral(
+    names.flatMap((name) => name?.registry ?? []),
+    { side: 'source', endpoint },
+  );
   const { layersOf } = await import('./since.ts');
   return await layersOf(shared, since, { platforms, endpoint, onRequest, signal });
 }

@@ -15,6 +15,7 @@ import {
   type CopyJob,
   type Ends,
 } from './copy.ts';
+import { MIN_RANGED_BLOB } from '../partial/plan/plan-blob.ts';
 import type { CopyOptions, CopyResult } from './options.ts';
 import { underOwnSignal } from './own-signal.ts';
 import type { SharedResources } from './shared-resources.ts';
@@ -56,7 +57,7 @@ function withoutEnds({ onEvent }: CopyOptions): CopyOptions['onEvent'] {
 
 async function planTo(job: CopyJob, ends: Ends, source: ImageSource): Promise<CopyPlan> {
   const { shared, options, tally } = job;
-  const leftOut = await leftOutOf(job);
+  const leftOut = await leftOutOf(job, ends.source);
   await using destination = await openDestination(job, ends, { source, leftOut });
   const { end } = destination;
   const { dryRun, refuseBytes } = await import('../copy/dry-run.ts');
@@ -79,7 +80,6 @@ async function planTo(job: CopyJob, ends: Ends, source: ImageSource): Promise<Co
 /** How much of a blob one request for ranges brings, in bytes: see docs/architecture.md, "Concurrency". */
 const RANGE_BYTES = 1024 * 1024;
 const STRIPE_BYTES = 10 * 1024 * 1024;
-const RANGED_BLOB = 16 * 1024 * 1024;
 const STRIPED_BLOB = 256 * 1024 * 1024;
 /** Up to here a blob is sent with the PUT that ends its upload. */
 const SMALL_BLOB = 4 * 1024 * 1024;
@@ -108,7 +108,7 @@ function requestsOfCopy(
 }
 
 function readsOf(size: number, bytes: number): number {
-  if (size < RANGED_BLOB) return Math.min(bytes, 1);
+  if (size < MIN_RANGED_BLOB) return Math.min(bytes, 1);
   return Math.ceil(bytes / (size < STRIPED_BLOB ? RANGE_BYTES : STRIPE_BYTES));
 }
 

@@ -272,6 +272,19 @@ test('of an index, the layers of all its images are left out, or of those that a
   );
 });
 
+test('credentials for the source are not sent to the registry of another image', async (t) => {
+  await using stage = await setUp(t);
+  const { copier, registry, delta } = stage;
+  await using other = await startRegistry();
+  other.seed('app', 'v1', v1);
+  const copying = copier.copy(at(registry, 'app:v2'), `oci-archive:${delta}`, {
+    since: [at(other, 'app:v1')],
+    source: { username: 'ann', password: 'secret' },
+  });
+  await assert.rejects(copying, { code: 'ERR_SECRET_FOR_SEVERAL', side: 'source' });
+  assert.equal(other.requests.length, 0);
+});
+
 test('-n leaves an image that exists, whether or not it has the layers', async (t) => {
   await using stage = await setUp(t);
   const { copier, delta } = stage;
