@@ -22,10 +22,6 @@ export interface TryReusingBlobOptions extends WaitOptions {
   readonly canSubstitute?: boolean | undefined;
   /** The media type of the manifest that will name the blob: what cannot be said in it is not substituted. */
   readonly manifestMediaType?: string | undefined;
-  /** The layer is one of schema 1's empty layers. */
-  readonly emptyLayer?: boolean | undefined;
-  /** Position among the layers, from 0; undefined for what is no layer. */
-  readonly layerIndex?: number | undefined;
   /** The destination was wrong about this blob: only what a look at the blob itself shows counts now. Default false. */
   readonly lookOnly?: boolean | undefined;
   /** Only ask: nothing is mounted, opened or written. Default false. */
@@ -70,6 +66,7 @@ export interface PutBlobPartialOptions extends WaitOptions {
   readonly reusePieces?: boolean | undefined;
   /** Of this blob: what is held of its bytes is taken from here. */
   readonly memory: MemoryAccount;
+  /** Position among the layers, from 0. */
   readonly layerIndex?: number | undefined;
   /** All places that are known by now, the one above included: images of an index may share a layer. */
   readonly places?: readonly LayerPlace[] | undefined;
@@ -106,9 +103,6 @@ export interface PutBlobOptions extends WaitOptions {
   readonly cache?: BlobInfoCache | undefined;
   /** Of this blob: what is held of its bytes is taken from here. */
   readonly memory?: MemoryAccount | undefined;
-  readonly isConfig?: boolean | undefined;
-  readonly emptyLayer?: boolean | undefined;
-  readonly layerIndex?: number | undefined;
 }
 
 /** What is promised of a stream that is put. */

@@ -11,7 +11,6 @@ export interface BlobToCopy {
   readonly name: string;
   readonly isConfig: boolean;
   readonly layerIndex: number | undefined;
-  readonly emptyLayer: boolean;
   /** Of the image, where an index says so. */
   readonly platform: Platform | undefined;
   /** Whether another compression of the same content will do, and the manifest that would have to name it. */

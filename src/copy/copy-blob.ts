@@ -171,7 +171,7 @@ async function tryReusing(
 /** How the destination is asked for a blob. @param options.from  another repository that has it. Default: where the source has it. */
 export function reuseOptions(
   { source, cache, signal }: CopyRun,
-  { info, emptyLayer, layerIndex, substitutable }: BlobToCopy,
+  { info, substitutable }: BlobToCopy,
   { lookOnly, from }: { readonly lookOnly: boolean; readonly from?: RepositoryName | undefined },
 ): TryReusingBlobOptions {
   return {
@@ -179,8 +179,6 @@ export function reuseOptions(
     canSubstitute: !lookOnly && substitutable !== undefined,
     ...(lookOnly && { lookOnly }),
     manifestMediaType: substitutable?.manifestMediaType,
-    emptyLayer,
-    layerIndex,
     srcRef: from ?? source.servedFrom?.(info.digest),
     signal,
   };
@@ -288,7 +286,7 @@ async function putWhole(
   { meter, memory, early, share }: PutOptions & { readonly early: Prefetch | undefined },
 ): Promise<CopiedBlob> {
   const { source, destination, policy, cache, signal } = run;
-  const { info, isConfig, emptyLayer, layerIndex } = blob;
+  const { info } = blob;
   const what = `${blob.name} ${info.digest}`;
   /** Set once the bytes were wrong: a cache on the way may hold others than the registry. */
   let isFresh = false;
@@ -306,7 +304,7 @@ async function putWhole(
       const { stream } = opened;
       let content: LayerContent | undefined;
       const body = isToBeLearnt(run, blob) ? await learning(stream, (learnt) => (content = learnt)) : stream;
-      const options = { cache, memory, isConfig, emptyLayer, layerIndex, signal };
+      const options = { cache, memory, signal };
       const put = await destination.putBlobWithOptions(meter.count(body), info, options);
       if (content !== undefined) record(cache, info, content);
       return { outcome: 'copied', digest: put.digest, size: info.size, bytesFetched: meter.bytes, bytesReused: 0 };

@@ -100,7 +100,6 @@ const PLAIN_BLOB = {
   name: 'blob',
   isConfig: false,
   layerIndex: undefined,
-  emptyLayer: false,
   platform: undefined,
   substitutable: undefined,
 };

@@ -27,10 +27,10 @@ function imageBlobs(run: CopyRun, manifest: ImageManifest, platform: Platform | 
   const substitutable = run.substitute && !isArtifact ? { manifestMediaType: mediaType } : undefined;
   const wanted = layers.flatMap((info, layerIndex) => {
     if (staysForeign(run, info)) return [];
-    return [{ info, name: 'layer', isConfig: false, layerIndex, emptyLayer: false, platform, substitutable }];
+    return [{ info, name: 'layer', isConfig: false, layerIndex, platform, substitutable }];
   });
   if (config === undefined) return wanted;
-  const plain = { layerIndex: undefined, emptyLayer: false, platform, substitutable: undefined };
+  const plain = { layerIndex: undefined, platform, substitutable: undefined };
   return [...wanted, { info: config, name: 'config', isConfig: true, ...plain }];
 }
 
@@ -43,14 +43,13 @@ async function schema1Blobs({ source, signal }: CopyRun, { layers }: Schema1Mani
     return size;
   };
   return Promise.all(
-    layers.map(async ({ digest, empty }, fromTop) => {
+    layers.map(async ({ digest }, fromTop) => {
       const info: BlobInfo = { digest, size: await sizeOf(digest) };
       return {
         info,
         name: 'layer',
         isConfig: false,
         layerIndex: layers.length - 1 - fromTop,
-        emptyLayer: empty,
         platform: undefined,
         substitutable: undefined,
       };

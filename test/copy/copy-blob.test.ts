@@ -181,34 +181,14 @@ test('tells the destination what it may want to know of the blob', async () => {
     },
   });
   const substitutable = { manifestMediaType: 'application/vnd.oci.image.manifest.v1+json' };
-  await copyBlob(run, { ...blob, layerIndex: 3, emptyLayer: true, platform });
+  await copyBlob(run, { ...blob, layerIndex: 3, platform });
   await copyBlob({ ...run, partial: 'never' }, { ...blob, substitutable });
   const { cache, signal } = run;
   const reuse = { cache, canSubstitute: false, manifestMediaType: undefined, srcRef: repository, signal };
   assert.deepEqual(asked, [
-    { ...reuse, emptyLayer: true, layerIndex: 3 },
+    reuse,
     { cache, layerIndex: 3, platform, places: [{ layerIndex: 3, platform }], reusePieces: true, signal },
-    { ...reuse, ...substitutable, canSubstitute: true, emptyLayer: false, layerIndex: 0 },
-  ]);
-});
-
-test('says which blob is the config, and which layer an empty one, when it is stored whole', async () => {
-  const seen: unknown[] = [];
-  const { run } = fakeRun({
-    blobs: [bytes],
-    destination: {
-      putBlobWithOptions: async (stream, info, { isConfig, emptyLayer, layerIndex }) => {
-        await stream.toArray();
-        seen.push({ isConfig, emptyLayer, layerIndex, digest: info.digest, size: info.size });
-        return { digest, size };
-      },
-    },
-  });
-  await copyBlob(run, { ...blob, isConfig: true, layerIndex: undefined });
-  await copyBlob(run, { ...blob, emptyLayer: true, layerIndex: 2 });
-  assert.deepEqual(seen, [
-    { isConfig: true, emptyLayer: false, layerIndex: undefined, digest, size },
-    { isConfig: false, emptyLayer: true, layerIndex: 2, digest, size },
+    { ...reuse, ...substitutable, canSubstitute: true },
   ]);
 });
 

@@ -41,7 +41,6 @@ test('names the layers in their order and the config last, each for what it is',
         name: 'layer',
         isConfig: false,
         layerIndex,
-        emptyLayer: false,
         platform,
         substitutable: undefined,
       })),
@@ -51,7 +50,6 @@ test('names the layers in their order and the config last, each for what it is',
         name: 'config',
         isConfig: true,
         layerIndex: undefined,
-        emptyLayer: false,
         platform,
         substitutable: undefined,
       },
@@ -73,16 +71,16 @@ test('lets layers of images be substituted where the user does, never configs an
   );
 });
 
-test('asks for the sizes of the layers of schema 1, and knows which are empty', async () => {
+test('asks for the sizes of the layers of schema 1', async () => {
   const { blobs, calls } = await blobsIn(buildSchema1({ layers: [first, null, first, null] }));
   assert.deepEqual(
-    blobs.map(({ info, layerIndex, emptyLayer }) => [info.digest, info.size, layerIndex, emptyLayer]),
+    blobs.map(({ info, layerIndex }) => [info.digest, info.size, layerIndex]),
     // Schema 1 begins with the topmost; positions are counted from the lowest, as in every other image.
     [
-      [digestOf(first), first.length, 3, false],
-      [digestOf(EMPTY_LAYER), EMPTY_LAYER.length, 2, true],
-      [digestOf(first), first.length, 1, false],
-      [digestOf(EMPTY_LAYER), EMPTY_LAYER.length, 0, true],
+      [digestOf(first), first.length, 3],
+      [digestOf(EMPTY_LAYER), EMPTY_LAYER.length, 2],
+      [digestOf(first), first.length, 1],
+      [digestOf(EMPTY_LAYER), EMPTY_LAYER.length, 0],
     ],
   );
   assert.deepEqual(calls, ['getBlobSize', 'getBlobSize']);

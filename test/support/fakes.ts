@@ -125,7 +125,6 @@ export function layerOf(bytes: Buffer, { info, ...others }: LayerOverrides = {})
     name: 'layer',
     isConfig: false,
     layerIndex: 0,
-    emptyLayer: false,
     platform: undefined,
     substitutable: undefined,
     ...others,
