@@ -56,11 +56,28 @@ test('crane reads our docker-archive, and we read what crane pulls', async (t) =
   const pulled = await copy(`docker-archive:${folder}/theirs.tar`, `dir:${folder}/back`);
   assert.equal(pulled.imageId, imageId);
   assert.equal(pulled.blobs.copied, image.blobs.size);
+  await runTool(crane, ['pull', '--insecure', '--format=oci', `${registry.host}/app:v1`, `${folder}/layout`]);
+  await runTool('tar', ['-cf', `${folder}/layout.tar`, '-C', `${folder}/layout`, '.']);
+  await copy(`oci-archive:${folder}/layout.tar`, `dir:${folder}/from-layout`);
+  await assertHoldsOnly(join(folder, 'from-layout'), image);
   await runTool(crane, ['push', '--insecure', `${folder}/ours.tar`, `${registry.host}/pushed:v1`]);
   const pushed = JSON.parse(String(registry.manifest('pushed', 'v1')?.bytes)) as {
     readonly config: { digest: string };
   };
   assert.equal(pushed.config.digest, imageId);
+});
+
+test('umoci reads our archive where it is unpacked, and we read what it writes', async (t) => {
+  const umoci = requireTool(t, 'umoci');
+  if (umoci === undefined) return;
+  const { folder, path } = await stage(t, image);
+  await copy(`dir:${path}`, `oci-archive:${folder}/ours.tar:v1`);
+  await mkdir(`${folder}/layout`);
+  await runTool('tar', ['-xf', `${folder}/ours.tar`, '-C', `${folder}/layout`]);
+  await runTool(umoci, ['tag', '--image', `${folder}/layout:v1`, 'v2']);
+  await runTool('tar', ['-cf', `${folder}/theirs.tar`, '-C', `${folder}/layout`, '.']);
+  await copy(`oci-archive:${folder}/theirs.tar:v2`, `dir:${folder}/back`);
+  await assertHoldsOnly(join(folder, 'back'), image);
 });
 
 test('regctl imports and exports our archives', async (t) => {
