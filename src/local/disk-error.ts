@@ -2,23 +2,28 @@ import { ImgcopyError, systemErrorCode } from '../errors/imgcopy-error.ts';
 
 /**
  * Runs a step that writes to the disk.
+ * @param whatToDo  where the disk is full.
  * @throws ImgcopyError ERR_DISK_FULL, ERR_NOT_WRITABLE or ERR_NOT_A_FILE, with a hint, where that is why it failed; else its own error.
  */
-export async function onDisk<T>(path: string, step: () => Promise<T>): Promise<T> {
+export async function onDisk<T>(
+  path: string,
+  step: () => Promise<T>,
+  whatToDo = 'free some space and run it again; finished layers are kept',
+): Promise<T> {
   try {
     return await step();
   } catch (error) {
-    throw diskError(error, path);
+    throw diskError(error, path, whatToDo);
   }
 }
 
-function diskError(error: unknown, path: string): unknown {
+function diskError(error: unknown, path: string, whatToDo: string): unknown {
   const code = systemErrorCode(error);
   if (code === 'ENOSPC' || code === 'EDQUOT') {
     return new ImgcopyError(`no space left to write ${path}`, {
       code: 'ERR_DISK_FULL',
       side: 'destination',
-      hint: 'free some space and run it again; finished layers are kept',
+      hint: whatToDo,
       cause: error,
     });
   }

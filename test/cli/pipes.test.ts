@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createReadStream } from 'node:fs';
-import { lstat, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buffer, text } from 'node:stream/consumers';
 import { test, type TestContext } from 'node:test';
@@ -90,6 +90,17 @@ test('a reader that goes away ends the copy quietly, with status 141', async (t)
   assert.equal((await readFile(join(folder, 'status'), 'utf8')).trim(), '141');
 });
 
+test('a reader that goes away is no error of what asks a question', async (t) => {
+  const folder = await stage(t);
+  await bash(folder, '$imgcopy -q dir:source oci:layout:v1');
+  const questions = ['tags oci:layout', 'referrers oci:layout'];
+  for (const verb of ['digest', 'inspect', 'inspect --raw', 'verify']) questions.push(`${verb} oci:layout:v1`);
+  for (const question of questions) {
+    const { stderr } = await bash(folder, `{ $imgcopy ${question}; echo $? >&2; } | true`);
+    assert.equal(stderr, '0\n', question);
+  }
+});
+
 test('the writer of a pipe succeeds although nothing of it is needed', async (t) => {
   const folder = await stage(t);
   await writeFile(join(folder, 'saved'), saved);
@@ -105,7 +116,47 @@ test('standard input is an archive or a password, not both', async (t) => {
   const folder = await stage(t);
   const { status, stderr } = await bash(folder, 'echo secret | $imgcopy - dir:out --username ann --password-stdin');
   assert.equal(status, 2);
-  assert.match(stderr, /standard input has either the archive or the password/);
+  assert.match(stderr, /standard input has either - or the password/);
+});
+
+test('standard output takes one archive, and standard input gives one', async (t) => {
+  const folder = await stage(t);
+  await writeFile(join(folder, 'saved'), saved);
+  const twice = [
+    ['$imgcopy dir:source - -', /two destinations are the same place: -\n/],
+    ['$imgcopy dir:source - oci-archive:/dev/stdout', /two destinations are the same place: oci-archive:\/dev\/stdout/],
+    ['$imgcopy - oci-archive:out.tar --since - < saved', /standard input has either - or -\n/],
+    ['$imgcopy - oci-archive:out.tar --since oci-archive:/dev/stdin < saved', /either - or oci-archive:\/dev\/stdin\n/],
+    ['$imgcopy verify - --same-as - < saved', /standard input has either - or -\n/],
+    ['$imgcopy verify - --username ann --password-stdin < saved', /has either - or the password\n/],
+    [
+      '$imgcopy verify dir:source --same-as - --username ann --password-stdin < saved',
+      /has either - or the password\n/,
+    ],
+    ['$imgcopy inspect - --username ann --password-stdin < saved', /has either - or the password\n/],
+  ] as const;
+  for (const [line, message] of twice) {
+    const { status, stdout, stderr } = await bash(folder, line);
+    assert.deepEqual([status, stdout.length], [2, 0], `${line}: ${stderr}`);
+    assert.match(stderr, message);
+  }
+  assert.deepEqual((await readdir(folder)).toSorted(), ['saved', 'source']);
+});
+
+test('a full disk behind standard output, or behind a device, is told as such', async (t) => {
+  const folder = await stage(t);
+  for (const line of ['$imgcopy -q dir:source - > /dev/full', '$imgcopy -q dir:source oci-archive:/dev/full']) {
+    const { status, stderr } = await bash(folder, line);
+    assert.equal(status, 1);
+    assert.match(stderr, /no space left to write .*\n.*\n +hint: free some space and run it again +\[ERR_DISK_FULL\]/);
+  }
+});
+
+test('empty standard input is told as such', async (t) => {
+  const folder = await stage(t);
+  const { status, stderr } = await bash(folder, '$imgcopy - dir:out < /dev/null');
+  assert.equal(status, 3);
+  assert.match(stderr, /standard input is empty\n +hint: .*the program before the pipe/);
 });
 
 test('a terminal gets no archive, and gives none', async (t) => {

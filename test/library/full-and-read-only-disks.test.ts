@@ -66,3 +66,17 @@ test('a disk that runs full fails the copy with a hint, leaves the old image who
   await copier.copy(at(registry, 'app:old'), `dir:${directory}`, { force: true });
   await assertHoldsOnly(directory, old);
 });
+
+test('an archive on a full disk leaves no file, and the hint promises no kept layers', async (t) => {
+  const path = await mountSmall(t, 5 * MiB);
+  if (path === undefined) return;
+  const home = await openHome(t);
+  await using registry = await startRegistry();
+  registry.seed('app', 'large', large);
+  await using copier = new TestCopier(home);
+  await assert.rejects(copier.copy(at(registry, 'app:large'), `oci-archive:${join(path, 'image.tar')}`), {
+    code: 'ERR_DISK_FULL',
+    hint: 'free some space and run it again',
+  });
+  assert.deepEqual(await readdir(path), []);
+});

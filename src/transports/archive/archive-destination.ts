@@ -20,6 +20,7 @@ import type {
 import type { Concurrency } from '../../contract/image-source.ts';
 import type { Digest } from '../../digest/digest.ts';
 import { ImgcopyError, systemErrorCode } from '../../errors/imgcopy-error.ts';
+import { onDisk } from '../../local/disk-error.ts';
 import { layoutBlobPath } from '../../manifest/image-layout.ts';
 import type { ArchiveToWrite } from './archive-form.ts';
 import { headOf, type SmallMember } from './archive-head.ts';
@@ -27,7 +28,7 @@ import { leftOutOf } from './delta-mark.ts';
 import { openPlacedBlobs, type PlacedBlobs, planRanges } from './placed-blobs.ts';
 import { planOrNone } from '../../partial/plan/partial-plan.ts';
 import { presentArchive } from './present-archive.ts';
-import { findTarget, isOnePass, openTarget, type OpenTarget, type TargetFile } from './target-file.ts';
+import { findTarget, isOnePass, openTarget, WITH_SPACE, type OpenTarget, type TargetFile } from './target-file.ts';
 import { TarWriter } from './tar-writer.ts';
 
 /**
@@ -102,10 +103,10 @@ export class ArchiveDestination implements ImageDestination {
     this.#places = await openPlacedBlobs(file, this.reference, { signal });
   }
 
-  /** A reader of a pipe that goes away before it has all ends the copy. */
+  /** A reader of a pipe that goes away before it has all ends the copy, and so does a full disk behind standard output. */
   async #unlessGone<T>(writing: Promise<T>): Promise<T> {
     try {
-      return await writing;
+      return await onDisk(this.reference, () => writing, WITH_SPACE);
     } catch (error) {
       if (systemErrorCode(error) !== 'EPIPE') throw error;
       throw new ImgcopyError(`what reads ${this.reference} has stopped reading`, {

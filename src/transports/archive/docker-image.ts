@@ -28,7 +28,7 @@ export async function openDockerImage(
 ): Promise<ArchiveImage> {
   const { reference } = archive;
   const file = await archive.firstOf([INDEX_FILE, MANIFEST_FILE], options);
-  if (file === undefined) throw notSaved(reference);
+  if (file === undefined) throw (await archive.names(options)).length === 0 ? isEmpty(archive) : notSaved(reference);
   if (file === MANIFEST_FILE) return await openSavedImage(archive, wanted, options);
   const image = await openLayoutImage(archive, wanted, options);
   return await withoutMissing(archive, image, { onWarning, ...options });
@@ -62,6 +62,17 @@ async function withoutMissing(
 /** Not an attestation. */
 function isImage({ platform, annotations }: Descriptor): boolean {
   return platform?.os !== 'unknown' && annotations?.['vnd.docker.reference.type'] === undefined;
+}
+
+function isEmpty({ reference, isStream }: Archive): ImgcopyError {
+  return new ImgcopyError(`${reference} is empty`, {
+    code: 'ERR_NOT_AN_IMAGE',
+    kind: 'not-found',
+    side: 'source',
+    hint: isStream
+      ? 'look at what the program before the pipe printed: it may have failed'
+      : 'give a file that docker save, podman save or crane pull wrote',
+  });
 }
 
 function notSaved(reference: string): ImgcopyError {

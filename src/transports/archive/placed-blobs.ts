@@ -12,7 +12,7 @@ import { planPartial, type PartialBlobPlan, withPlan } from '../../partial/plan/
 import type { PlanBlobInput } from '../../partial/plan/plan-blob.ts';
 import type { MemberIndex } from './member-index.ts';
 import { scanFile } from './scan-file.ts';
-import type { NewFile } from './target-file.ts';
+import { WITH_SPACE, type NewFile } from './target-file.ts';
 
 const STREAM_BUFFER = 256 * 1024;
 
@@ -43,7 +43,7 @@ export class PlacedBlobs {
     const write = async (pieces: readonly Uint8Array[]): Promise<void> => {
       const { bytes: before } = verifier;
       for (const piece of pieces) verifier.update(piece);
-      await onDisk(path, () => writeFully(handle, pieces, place.offset + before));
+      await onDisk(path, () => writeFully(handle, pieces, place.offset + before), WITH_SPACE);
       sync.wrote(verifier.bytes - before);
     };
     await writeInBatches(stream, write, signal);

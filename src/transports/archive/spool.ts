@@ -59,7 +59,7 @@ export class Spool implements AsyncDisposable {
     this.#file ??= await openNameless();
     const { handle, path } = this.#file;
     const write = async (pieces: readonly Uint8Array[]): Promise<void> => {
-      await onDisk(path, () => writeFully(handle, pieces, this.#end));
+      await onDisk(path, () => writeFully(handle, pieces, this.#end), WITH_SPACE);
       this.#end += pieces.reduce((sum, piece) => sum + piece.length, 0);
     };
     await writeInBatches(openMember(), write, signal);
@@ -81,9 +81,11 @@ export class Spool implements AsyncDisposable {
   }
 }
 
+const WITH_SPACE = 'free some space there, or set TMPDIR to a directory that has more';
+
 async function openNameless(): Promise<{ handle: FileHandle; path: string; stored: StoredMembers }> {
   const path = join(spoolDirectory(), `imgcopy-${randomBytes(8).toString('hex')}`);
-  const handle = await onDisk(path, () => open(path, 'wx+', 0o600));
+  const handle = await onDisk(path, () => open(path, 'wx+', 0o600), WITH_SPACE);
   try {
     await rm(path);
   } catch (error) {

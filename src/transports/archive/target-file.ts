@@ -108,17 +108,21 @@ async function openPlain(path: string, found: Stats, options: WaitOptions): Prom
 async function openNewFile(path: string): Promise<OpenTarget> {
   const directory = dirname(path);
   const temporary = join(directory, `.imgcopy-${basename(path)}-${randomBytes(4).toString('hex')}.new`);
-  const handle = await onDisk(path, () => open(temporary, 'wx+', 0o644));
+  const handle = await onDisk(path, () => open(temporary, 'wx+', 0o644), WITH_SPACE);
   const sync = new EarlySync(handle);
   return {
     output: fileOutput(handle, path),
     file: { handle, path, sync },
     async publish() {
-      await onDisk(path, async () => {
-        await sync.end();
-        await rename(temporary, path);
-        await syncDirectory(directory);
-      });
+      await onDisk(
+        path,
+        async () => {
+          await sync.end();
+          await rename(temporary, path);
+          await syncDirectory(directory);
+        },
+        WITH_SPACE,
+      );
     },
     async [Symbol.asyncDispose]() {
       await handle.close();
@@ -126,6 +130,9 @@ async function openNewFile(path: string): Promise<OpenTarget> {
     },
   };
 }
+
+/** What to do where the disk is full: nothing is kept of an archive that is not finished. */
+export const WITH_SPACE = 'free some space and run it again';
 
 const BUFFER_BYTES = 1024 * 1024;
 
@@ -167,7 +174,7 @@ function standardOutput(): Writable {
 function fileOutput(handle: FileHandle, path: string): Writable {
   let end = 0;
   const writeNext = async (bytes: Buffer): Promise<void> => {
-    if (!isGap(bytes)) await onDisk(path, () => writeFully(handle, [bytes], end));
+    if (!isGap(bytes)) await onDisk(path, () => writeFully(handle, [bytes], end), WITH_SPACE);
     end += bytes.length;
   };
   return new Writable({ write: (bytes: Buffer, _encoding, done) => void writeNext(bytes).then(() => done(), done) });
