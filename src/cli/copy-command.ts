@@ -16,6 +16,7 @@ import {
 import type { CommandContext } from './command-context.ts';
 import { logRequest } from './debug-log.ts';
 import { isReaderGone } from './error-report.ts';
+import { refuseSharedInput } from './standard-input.ts';
 import { forTerminal } from './format.ts';
 import {
   endpointsOf,
@@ -120,7 +121,7 @@ export async function openCopy(
   const output = flags.json ? 'json' : (flags.output ?? 'reference');
   const names = destinations.map((destination) => parseImageName(destination, transports));
   if (output === 'image') for (const name of names) refuseImageOutput(name);
-  if (flags.passwordStdin === true && parseImageName(source, transports).usesStandardStreams === true) refusePassword();
+  refuseSharedInput([source, ...(flags.since ?? [])], flags, transports);
   const endpoints = await endpointsOf(flags, signal);
   const { verbose = false, debug = false } = flags;
   const progress = await openProgress(flags.quiet ? 'none' : (flags.progress ?? 'auto'), { verbose, debug });
@@ -147,14 +148,6 @@ export async function openCopy(
     },
     [Symbol.dispose]: () => marking[Symbol.dispose](),
   };
-}
-
-function refusePassword(): never {
-  throw new ImgcopyError('standard input has either the archive or the password', {
-    code: 'ERR_USAGE',
-    kind: 'usage',
-    hint: 'give the password with --authfile, or store it with imgcopy login',
-  });
 }
 
 /** What the flags say of a copy, apart from how both ends are reached. */

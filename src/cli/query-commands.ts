@@ -13,6 +13,7 @@ import {
 } from '../index.ts';
 import type { CommandContext } from './command-context.ts';
 import { logRequest } from './debug-log.ts';
+import { refuseSharedInput } from './standard-input.ts';
 import {
   endpointOf,
   patienceOf,
@@ -42,7 +43,7 @@ export interface ReferrersFlags extends QueryFlags {
 
 /** imgcopy tags REPOSITORY: each page is printed as it comes. */
 export async function runTags(repository: string, flags: QueryFlags, context: CommandContext): Promise<void> {
-  await query(flags, context, async (options) => {
+  await query(repository, flags, context, async (options) => {
     let page = '';
     for await (const tag of listTags(repository, options)) {
       page += `${printable(tag)}\n`;
@@ -57,12 +58,12 @@ export async function runTags(repository: string, flags: QueryFlags, context: Co
 
 /** imgcopy digest REF */
 export async function runDigest(reference: string, flags: QueryFlags, context: CommandContext): Promise<void> {
-  await query(flags, context, async (options) => print(`${await getImageDigest(reference, options)}\n`));
+  await query(reference, flags, context, async (options) => print(`${await getImageDigest(reference, options)}\n`));
 }
 
 /** imgcopy inspect REF */
 export async function runInspect(reference: string, flags: InspectFlags, context: CommandContext): Promise<void> {
-  await query(flags, context, async (options) => {
+  await query(reference, flags, context, async (options) => {
     if (flags.raw) {
       const { bytes } = await getImageManifest(reference, options);
       await print(process.stdout.isTTY ? escapeUnprintable(bytes.toString('utf8')) : bytes);
@@ -75,7 +76,7 @@ export async function runInspect(reference: string, flags: InspectFlags, context
 
 /** imgcopy referrers REF */
 export async function runReferrers(reference: string, flags: ReferrersFlags, context: CommandContext): Promise<void> {
-  await query(flags, context, async (options) => {
+  await query(reference, flags, context, async (options) => {
     const referrers = await listReferrers(reference, { ...options, types: flags.referrersType });
     if (flags.json) return print(`${printableJson({ reference, referrers })}\n`);
     const lines = process.stdout.isTTY
@@ -91,10 +92,12 @@ function columns(): number | undefined {
 }
 
 async function query(
+  reference: string,
   flags: QueryFlags,
   { signal, transports }: CommandContext,
   ask: (options: ImageQueryOptions) => Promise<void>,
 ): Promise<void> {
+  refuseSharedInput([reference], flags, transports);
   const endpoint = await endpointOf(flags, signal);
   await withTimeLimit(flags, signal, (limited) =>
     ask({
@@ -113,5 +116,9 @@ async function query(
 /** Waits for a slow reader, so that what is printed does not pile up; that a reader has gone is not an error. */
 async function print(content: string | Buffer): Promise<void> {
   if (process.stdout.write(content)) return;
-  await Promise.race([once(process.stdout, 'drain'), once(process.stdout, 'close')]);
+  try {
+    await Promise.race([once(process.stdout, 'drain'), once(process.stdout, 'close')]);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EPIPE') throw error;
+  }
 }

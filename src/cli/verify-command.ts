@@ -14,6 +14,7 @@ import {
 } from '../index.ts';
 import type { CommandContext } from './command-context.ts';
 import { logRequest } from './debug-log.ts';
+import { refuseSharedInput } from './standard-input.ts';
 import {
   endpointOf,
   patienceOf,
@@ -44,8 +45,9 @@ export async function runVerify(
   flags: VerifyFlags,
   { signal, transports }: CommandContext,
 ): Promise<void> {
-  const endpoint = await endpointOf(flags, signal);
   const { sameAs } = flags;
+  refuseSharedInput(sameAs === undefined ? [reference] : [reference, sameAs], flags, transports);
+  const endpoint = await endpointOf(flags, signal);
   const result = await withTimeLimit(flags, signal, (limited) =>
     verifyImage(reference, {
       ...patienceOf(flags),

@@ -24,6 +24,7 @@ import {
   type OpenEnd,
 } from './copy.ts';
 import type { CopyOptions, DestinationOutcome } from './options.ts';
+import type { ImageName } from '../transports/transport.ts';
 import { underOwnSignal } from './own-signal.ts';
 import { refuseSecretForSeveral } from './secret-for-one.ts';
 import { DEFAULT_TIMEOUT_MS, type SharedResources } from './shared-resources.ts';
@@ -140,12 +141,17 @@ async function refuseTogether(all: readonly Ends[], options: CopyOptions): Promi
     throw new ImgcopyError('there is no destination', { code: 'ERR_USAGE', kind: 'usage', hint: 'give at least one' });
   const seen = new Set<unknown>();
   for (const { destination } of all) {
-    const place = destination.object ?? (await destination.name.place());
+    const place = destination.object ?? (await placeToWrite(destination.name));
     if (seen.has(place)) throw sameDestination(String(destination.name ?? destination.object?.reference));
     seen.add(place);
   }
   const registries = all.flatMap(({ destination }) => destination.name?.registry ?? []);
   await refuseSecretForSeveral(registries, { side: 'destination', endpoint: options.destination });
+}
+
+/** Where it is, or `standard output`, which takes one archive. */
+async function placeToWrite(name: ImageName): Promise<string> {
+  return name.usesStandardStreams === true ? 'standard output' : await name.place();
 }
 
 function sameDestination(name: string): ImgcopyError {
