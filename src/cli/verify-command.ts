@@ -70,7 +70,7 @@ export async function runVerify(
   );
   const lines = flags.json ? [printableJson(result)] : linesOf(result, transports);
   process.stdout.write(lines.map((line) => `${line}\n`).join(''));
-  if (result.faults.length > 0) throw failureOf(result);
+  if (result.faults.length > 0) throw failureOf(result, transports);
 }
 
 /** The secrets of one registry are not for another. */
@@ -112,7 +112,7 @@ function lineOf({ kind, part, digest, namedBy, platform, tag, message }: ImageFa
   return printable(`${[kind, part, digest, ...where].join(' ')}: ${message}`);
 }
 
-function failureOf({ reference, faults, sameAs }: VerifyResult): ImgcopyError {
+function failureOf({ reference, faults, sameAs }: VerifyResult, transports: readonly Transport[]): ImgcopyError {
   const isDifferent = faults.some(({ kind }) => kind === 'different');
   if (isDifferent && faults.length === 1) {
     return new ImgcopyError(`${reference} is not the same image as ${sameAs?.reference}`, {
@@ -123,6 +123,8 @@ function failureOf({ reference, faults, sameAs }: VerifyResult): ImgcopyError {
   return new ImgcopyError(`${reference} is not whole: ${count(faults.length, 'fault')}`, {
     code: 'ERR_NOT_WHOLE',
     kind: 'integrity',
-    hint: 'copy the image there again with --force, which checks every blob',
+    hint: parseImageName(reference, transports).mayLeaveOut
+      ? 'write the archive again; one that was written with --since lacks layers: import it, and verify what it was imported to'
+      : 'copy the image there again with --force, which checks every blob',
   });
 }

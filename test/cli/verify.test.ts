@@ -59,6 +59,15 @@ describe('verify on the command line', { concurrency: 2 }, () => {
     assert.match(stderr, /broken:v1 is not whole: 2 faults\n {2}hint: .*--force.* \[ERR_NOT_WHOLE\]\n$/);
   });
 
+  test('an archive that leaves out what another image has: the hint says where to verify it', async () => {
+    const image = `${registry.host}/app:v1`;
+    const archive = `oci-archive:${home.path}/delta.tar`;
+    await home.run(['--since', image, image, archive]);
+    const { status, stderr } = await home.run(['verify', archive]);
+    assert.equal(status, 5);
+    assert.match(stderr, /delta\.tar is not whole: 2 faults\n {2}hint: write the archive again; .*--since.*import it/);
+  });
+
   test('as JSON', async () => {
     const { status, stdout } = await home.run(['verify', '--json', broken]);
     assert.equal(status, 5);
