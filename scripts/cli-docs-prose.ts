@@ -88,7 +88,7 @@ export const statuses: string = `## Exit statuses
 | 6 | still rate limited after all retries |
 | 7 | of several destinations or tags, some failed. Where all failed: the status that they share, else 1 |
 | 130, 143 | interrupted, terminated |
-| 141 | the program that reads standard output, or a named pipe, has stopped reading |`;
+| 141 | the program that reads an archive from standard output, or from a named pipe, has stopped reading |`;
 
 export const aliases: string = `## Names from other tools
 
