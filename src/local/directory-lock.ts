@@ -1,3 +1,4 @@
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { WaitOptions } from '../contract/blob-info.ts';
@@ -60,6 +61,15 @@ export async function waitForLock(
     if (lock !== undefined) return { hasWaited, [Symbol.dispose]: () => lock[Symbol.dispose]() };
     await setTimeout(POLL_MS, undefined, { signal });
   }
+}
+
+/** Removes the files of locks of parts that nobody holds: a run that was killed left them. */
+export async function removeFreeLocks(directory: string): Promise<void> {
+  const names = (await readdir(directory)).filter((name) => /^\.imgcopy-[^.]+\.lock$/.test(name));
+  if (names.length === 0) return;
+  const sqlite = await loadSqlite();
+  for (const path of names.map((name) => join(directory, name)))
+    orExplain(path, () => tryLockFile(sqlite, path))?.[Symbol.dispose]();
 }
 
 /** Does some work while what all writers have in common is locked. See `waitForLock`. */

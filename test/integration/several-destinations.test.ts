@@ -122,6 +122,11 @@ test('a copy to several registries that is killed resumes at each of them', asyn
   );
   assert.equal(resumed.length, 3);
   for (const bytes of resumed) assert.ok(bytes > 20 * MB, `resumed at ${resumed.join(', ')}`);
-  assert.ok(bytesSentOf(source, digest) <= 20 * MB, `${bytesSentOf(source, digest)} bytes of the layer came again`);
+  // The rest is read once, and once more for a destination that has to try again.
+  const tries = 1 + Math.min(2, events.filter(({ type }) => type === 'retry').length);
+  assert.ok(
+    bytesSentOf(source, digest) <= tries * 20 * MB,
+    `${bytesSentOf(source, digest)} bytes of the layer came again`,
+  );
   for (const registry of [first, second]) assert.ok(registry.blob('app', digest)?.equals(large));
 });

@@ -6,7 +6,7 @@ import { ImgcopyError } from '../../errors/imgcopy-error.ts';
 import { makeDirectory } from '../../io/make-directory.ts';
 import { LocalBlobLadder } from '../../local/blob-ladder.ts';
 import { LocalBlobStore } from '../../local/blob-store.ts';
-import { waitForLock, whileLocked } from '../../local/directory-lock.ts';
+import { removeFreeLocks, waitForLock, whileLocked } from '../../local/directory-lock.ts';
 import { onDisk } from '../../local/disk-error.ts';
 import { isStagedName, replaceFile, syncDirectory } from '../../local/durable-files.ts';
 import { imagePresence, presenceOf } from '../../local/image-files.ts';
@@ -243,6 +243,7 @@ export class OciDestination implements ImageDestination {
       await replaceFile(directory, INDEX_FILE, withImages(before, this.#listed));
       await syncDirectory(directory);
       await removeStaged(directory);
+      await removeFreeLocks(directory);
       for (const { name, digest } of moved) this.#onNameMoved?.(this.#movedMessage(name, digest));
     });
   }

@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict';
-import { realpath } from 'node:fs/promises';
+import { readdir, realpath, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
+import { digestHex, digestOf } from '../../../src/digest/digest.ts';
+import { waitForLock } from '../../../src/local/directory-lock.ts';
 import { buildImage, randomBytes } from '../../support/images.ts';
 import { runImgcopy } from '../../support/imgcopy-command.ts';
 import { startRegistry, type TestRegistry } from '../../support/registry.ts';
 import { at, openHome, TestCopier } from '../../library/test-copier.ts';
-import { blobInfo, temporaryDirectory } from '../dir/image-directory.ts';
+import { blobInfo, putImage, temporaryDirectory } from '../dir/image-directory.ts';
 import { partialName, untilFileHas } from '../../integration/interruptions.ts';
 import {
   assertHolds,
@@ -89,4 +91,19 @@ test('a blob that somebody else is writing is waited for, and not written twice'
   assert.deepEqual(await writing, blobInfo(bytes));
   assert.deepEqual(await waiting, blobInfo(bytes));
   assert.equal(unread.readableDidRead, false);
+});
+
+test('locks of blobs that a killed run left are removed, those that somebody holds stay', async (t) => {
+  const directory = await realpath(await temporaryDirectory(t));
+  await writeLayout(directory);
+  const [free, held] = ['free', 'held'].map((name) => `sha256-${digestHex(digestOf(Buffer.from(name)))}`);
+  await writeFile(join(directory, `.imgcopy-${free}.lock`), '');
+  const lock = await waitForLock(directory, held);
+  t.after(() => lock[Symbol.dispose]());
+  {
+    await using destination = await beginOciDestination(directory, 'new');
+    await putImage(destination, buildImage({ layers: [randomBytes('new', 1000)] }));
+  }
+  const locks = (await readdir(directory)).filter((name) => name.endsWith('.lock'));
+  assert.deepEqual(locks, [`.imgcopy-${held}.lock`]);
 });

@@ -20,7 +20,7 @@ test('asks for a manifest of any format, and hands it back byte for byte', async
   await using access = openAccess();
   const client = await clientOf(access, registry, 'app');
   const manifest = await client.getManifest('v1');
-  assert.deepEqual(manifest, image.manifest);
+  assert.deepEqual(manifest, { ...image.manifest, etag: `"${image.manifest.digest}"` });
   assert.equal(MANIFEST_ACCEPT.length, 7);
   assert.deepEqual(registry.requests[0]?.accept?.split(', '), MANIFEST_ACCEPT);
   assert.equal(registry.requests[0]?.headers['user-agent'], 'imgcopy/test');
@@ -71,7 +71,7 @@ test('learns from HEAD what a registry says of a manifest, and does without the 
   ];
   for (const { rule, head } of cases) {
     const takeBack = registry.behave(rule);
-    assert.deepEqual(await client.headManifest('v1'), head);
+    assert.deepEqual(await client.headManifest('v1'), head && { ...head, etag: `"${found}"` });
     takeBack();
   }
 });
