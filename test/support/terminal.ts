@@ -85,7 +85,8 @@ export async function openTerminal(
     (await runTool(tool, ['-S', join(home.path, 'socket'), '-f', settings, ...words], { env })).stdout;
   t.after(async () => {
     await tmux('kill-server').catch(() => undefined);
-    await rm(home.path, { recursive: true, force: true });
+    // What ran in the terminal may still write as it ends.
+    await rm(home.path, { recursive: true, force: true, maxRetries: 10 });
   });
   const size = ['-x', `${columns}`, '-y', `${rows}`];
   // CI would switch the display off.

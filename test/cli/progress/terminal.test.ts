@@ -24,7 +24,7 @@ async function startStallingSource(): Promise<TestRegistry> {
 
 async function folder(t: TestContext): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), 'imgcopy-screen-'));
-  t.after(() => rm(path, { recursive: true, force: true }));
+  t.after(() => rm(path, { recursive: true, force: true, maxRetries: 10 }));
   return path;
 }
 
