@@ -52,7 +52,7 @@ export function authFileOptions(sides: readonly OptionSide[]): readonly Option[]
   );
 }
 
-/** How registries are spoken to. */
+/** Whether registries are reached by TLS, and what is trusted. */
 export function tlsOptions(sides: readonly OptionSide[]): readonly Option[] {
   return [
     ...sides.map(({ prefix, name }) =>

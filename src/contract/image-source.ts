@@ -60,7 +60,7 @@ export interface ImageSource extends AsyncDisposable {
 
   /**
    * The address of a registry that a blob or manifest came from, or else the one that would be asked for it first: which need not be the registry of
-   * the name. A destination on the same registry mounts from there. Absent where the source is no registry.
+   * the name. A destination on the same registry mounts from there. Absent where the source is not a registry.
    * @param digest  default: whatever would be asked for next.
    */
   servedFrom?(digest?: Digest): RepositoryName | undefined;
@@ -123,7 +123,7 @@ export function repositoryText({ registry, repository }: RepositoryName): string
   return `${registry}/${repository}`;
 }
 
-/** Where a blob or manifest was read, as `host[:port]/name`; undefined where that is no registry. */
+/** Where a blob or manifest was read, as `host[:port]/name`; undefined where the source is not a registry. */
 export function servedFrom(source: Pick<ImageSource, 'servedFrom'>, digest: Digest): string | undefined {
   const place = source.servedFrom?.(digest);
   return place && repositoryText(place);

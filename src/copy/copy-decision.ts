@@ -10,7 +10,7 @@ import type { ReferrerSelection } from './referrers.ts';
 import { selectInstances, type Selection, type Wanted } from './select-instances.ts';
 
 export interface CopyImageOptions extends Selection {
-  /** An image that is there under the destination's name is left alone, whichever it is. */
+  /** An image that exists under the destination's name is never overwritten. */
   readonly noClobber?: boolean | undefined;
   /** Every blob is checked, even where the destination has this very manifest. */
   readonly force?: boolean | undefined;

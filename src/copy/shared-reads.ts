@@ -395,7 +395,7 @@ class SharedBlob {
     }
   }
 
-  /** From time to time, those who are waited for and do nothing are left alone. */
+  /** From time to time, stops waiting for destinations that do nothing. */
   #watch(): void {
     if (this.#isClosed || this.#timer !== undefined) return;
     const { patienceMs } = this.shared.options;
