@@ -15,7 +15,9 @@ import {
   type CopyJob,
   type Ends,
 } from './copy.ts';
+import { SEGMENT_BYTES, STRIPED_BLOB } from '../partial/fetch/fetch-ranges.ts';
 import { MIN_RANGED_BLOB } from '../partial/plan/plan-blob.ts';
+import { SMALL_BLOB } from '../transports/registry/registry-destination.ts';
 import type { CopyOptions, CopyResult } from './options.ts';
 import { underOwnSignal } from './own-signal.ts';
 import type { SharedResources } from './shared-resources.ts';
@@ -77,12 +79,8 @@ async function planTo(job: CopyJob, ends: Ends, source: ImageSource): Promise<Co
   };
 }
 
-/** How much of a blob one request for ranges brings, in bytes: see docs/architecture.md, "Concurrency". */
-const RANGE_BYTES = 1024 * 1024;
+/** How much one request for stripes brings, on average, in bytes: see docs/architecture.md, "Concurrency". */
 const STRIPE_BYTES = 10 * 1024 * 1024;
-const STRIPED_BLOB = 256 * 1024 * 1024;
-/** Up to here a blob is sent with the PUT that ends its upload. */
-const SMALL_BLOB = 4 * 1024 * 1024;
 
 /**
  * A copy asks what the dry run has asked, and the requests for bytes come on top. In place of a look at an instance's manifest it is put, and in place
@@ -109,7 +107,7 @@ function requestsOfCopy(
 
 function readsOf(size: number, bytes: number): number {
   if (size < MIN_RANGED_BLOB) return Math.min(bytes, 1);
-  return Math.ceil(bytes / (size < STRIPED_BLOB ? RANGE_BYTES : STRIPE_BYTES));
+  return Math.ceil(bytes / (size < STRIPED_BLOB ? SEGMENT_BYTES : STRIPE_BYTES));
 }
 
 /** Registries alone are slowed down. Pieces of old blobs are read there, too. */

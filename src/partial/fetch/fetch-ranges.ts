@@ -19,7 +19,7 @@ export interface FetchRangesOptions {
 
 /** What a request asks for at the most, in bytes: with 80 ms of round trip and 12 MB/s, bytes move half of its time. Twice that took twice the memory
  * for a third more of throughput. */
-const SEGMENT_BYTES = 1024 * 1024;
+export const SEGMENT_BYTES: number = 1024 * 1024;
 /** A range as long as this is passed on as it comes where there is no room for it, or no need; then in so many bytes at a time. */
 const LONG_RANGE = 8 * 1024 * 1024;
 const STREAMED_BYTES = 2 * LONG_RANGE;
@@ -28,7 +28,7 @@ const STREAMED_BYTES = 2 * LONG_RANGE;
  * A blob as large as this is read in stripes where many ranges are answered by one request. Of a smaller one, single ranges are few enough,
  * and less of them is lost when the run is killed: what waits in the sockets' buffers of many long answers was up to 40 % of 200 MB.
  */
-const STRIPED_BLOB = 256 * 1024 * 1024;
+export const STRIPED_BLOB: number = 256 * 1024 * 1024;
 /** Shorter ranges of it are not worth stripes. */
 const STRIPED_RANGE = 32 * 1024 * 1024;
 const MOST_STRIPES = 8;
