@@ -41,7 +41,10 @@ test('begins a connection to each registry before the program is loaded', option
   const env = { HOME: await openHome(t) };
   const [from, to] = [await startCounter(t), await startCounter(t)];
   const args = ['--plain-http', `localhost:${from.port}/app:1`, '-q', `docker://0.0.0.0:${to.port}/app:1`];
-  const { status } = await runImgcopy(args, { env, file: builtProgram, preload: withoutProgram });
+  // On a busy machine, a name may take longer to resolve than the command waits for it.
+  const patient = 'const wait = setTimeout; globalThis.setTimeout = (callback, ms) => wait(callback, 1000 * ms);';
+  const preload = `${patient}${withoutProgram}`;
+  const { status } = await runImgcopy(args, { env, file: builtProgram, preload });
   assert.deepEqual([status, from.connections(), to.connections()], [99, 1, 1]);
 });
 
