@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import type { Digest } from '../digest/digest.ts';
 import type { BlobChunkAccessor, BlobStream } from './blob-chunk-accessor.ts';
 import type { BlobInfoCache } from './blob-info-cache.ts';
@@ -18,6 +19,17 @@ export interface RepositoryName {
   readonly registry: string;
   readonly repository: string;
 }
+
+/** A layer in a stream that comes before the manifest: nobody knows yet whether the image has it. */
+export interface BlobAhead extends Pick<BlobInfo, 'digest' | 'size'> {
+  /**
+   * Reads it from its first byte: what has come, and the rest as it comes. The next time, for a retry, it waits until all has come. It is not verified,
+   * and can be read until the source is disposed of.
+   */
+  open(options?: WaitOptions): Readable;
+}
+
+export type OnBlobAhead = (blob: BlobAhead) => void;
 
 export interface GetBlobOptions extends WaitOptions {
   /** Past any cache on the way, for the bytes were wrong the last time. Default false. */

@@ -1,13 +1,14 @@
 import { nowMs } from '../io/clock.ts';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { bytesUploaded } from '../copy/blob-to-copy.ts';
+import type { BlobsAhead, RunAhead } from '../copy/blobs-ahead.ts';
 import type { CopyImageOptions } from '../copy/copy-decision.ts';
 import type { CopiedImage } from '../copy/copy-image.ts';
 import type { SharedContent } from '../copy/shared-content.ts';
 import type { PreparedRun } from '../copy/copy-run.ts';
 import type { LeftOutBlobs } from '../contract/blob-info.ts';
 import type { ImageDestination } from '../contract/image-destination.ts';
-import type { ImageSource } from '../contract/image-source.ts';
+import type { BlobAhead, ImageSource, OnBlobAhead } from '../contract/image-source.ts';
 import type { CopyEvent } from '../contract/progress.ts';
 import { forDestination, ImgcopyError, isAbort } from '../errors/imgcopy-error.ts';
 import type { RequestObserver } from '../http/send/send.ts';
@@ -59,18 +60,76 @@ export async function copyBetween(
     const job: CopyJob = { shared, options, tally, signal };
     const resolved = await resolveEnds(job, from, to);
     await approach(job, resolved.source, [resolved.destination]);
-    await using source = await openSource(job, resolved.source, [resolved.destination]);
+    await using ahead = await prepareAhead(job, resolved);
+    await using source = await forDestination(options.destinationId, () => openForOne(job, resolved, ahead));
     const ends = withOwnTag(resolved, source.end);
-    const copied = await forDestination(options.destinationId, () => copyTo(job, ends, source.end));
+    const copied = await forDestination(options.destinationId, () => copyTo(job, ends, source.end, ahead));
     if (ends.source.name !== undefined) await finishSource(job, source.end);
     return { ...copied, durationMs: Math.round(nowMs() - started) };
   });
 }
 
-async function copyTo(job: CopyJob, ends: Ends, source: ImageSource): Promise<Omit<CopyResult, 'durationMs'>> {
+/** The part of a copy that comes before the manifest. The destination is opened for the first blob, and stays open until this is disposed of. */
+interface CopyAhead extends AsyncDisposable {
+  readonly blobs: BlobsAhead;
+  /** The destination, where it is open under this name. */
+  readonly destinationFor: (ends: Ends) => ImageDestination | undefined;
+}
+
+/** Undefined where all waits for the manifest. */
+async function prepareAhead(job: CopyJob, ends: Ends): Promise<CopyAhead | undefined> {
+  const { options, tally, signal } = job;
+  const { name } = ends.source;
+  if (name === undefined || name.registry !== undefined) return undefined;
+  if (ends.destination.name?.registry === undefined || mayLeaveOutLayers(options)) return undefined;
+  const reference = String(name);
+  const isNamed = isNameSettled(ends);
+  let target: OpenEnd<ImageDestination> | undefined;
+  const open = async (): Promise<RunAhead> => {
+    target = await openDestination(job, ends, { source: {}, leftOut: undefined });
+    tally.start(reference, isNamed ? target.end.reference : String(ends.given));
+    return prepareDestination(job, target.end);
+  };
+  const { BlobsAhead } = await import('../copy/blobs-ahead.ts');
+  const { noClobber, force } = options;
+  const blobs = new BlobsAhead({ open, isNamed, noClobber, force, reference, signal });
+  return {
+    blobs,
+    destinationFor: ({ destination }) =>
+      String(destination.name) === String(ends.destination.name) ? target?.end : undefined,
+    async [Symbol.asyncDispose](): Promise<void> {
+      await blobs[Symbol.asyncDispose]();
+      await target?.[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Whether the options may leave out layers that are in the source, or all of the copy, for what the manifest says. */
+function mayLeaveOutLayers(options: OneCopyOptions): boolean {
+  const { platforms, since, substitute, maxBytes, ifDigest, referrers, referrerTypes, requiredReferrers } = options;
+  const given = [platforms, since, maxBytes, ifDigest, referrerTypes, requiredReferrers, options.bringBlob];
+  return given.some((option) => option !== undefined) || substitute === true || referrers === true;
+}
+
+async function openForOne(job: CopyJob, ends: Ends, ahead: CopyAhead | undefined): Promise<OpenEnd<ImageSource>> {
+  const { source, destination } = ends;
+  if (ahead === undefined) return await openSource(job, source, [destination]);
+  const { blobs } = ahead;
+  const onBlobAhead = (blob: BlobAhead): void => blobs.add(blob);
+  return await blobs.whileOpening((signal) => openSource({ ...job, signal }, source, [destination], onBlobAhead));
+}
+
+async function copyTo(
+  job: CopyJob,
+  ends: Ends,
+  source: ImageSource,
+  ahead: CopyAhead | undefined,
+): Promise<Omit<CopyResult, 'durationMs'>> {
   const leftOut = await leftOutOf(job, ends.source);
-  await using destination = await openDestination(job, ends, { source, leftOut });
-  return await copyToOpen(job, ends, prepareRun(job, source, destination.end), leftOut);
+  const open = ahead?.destinationFor(ends);
+  await using destination = open === undefined ? await openDestination(job, ends, { source, leftOut }) : borrowed(open);
+  const run = prepareRun(job, source, destination.end);
+  return await copyToOpen(job, ends, ahead === undefined ? run : { ...run, bringBlob: ahead.blobs.bring }, leftOut);
 }
 
 /** Copies between ends that are open. */
@@ -82,7 +141,7 @@ export async function copyToOpen(
 ): Promise<Omit<CopyResult, 'durationMs'>> {
   const { source, destination } = run;
   const { reference } = destination;
-  tally.emit({ type: 'started', source: source.reference, destination: reference });
+  tally.start(source.reference, reference);
   const { copyImage } = await import('../copy/copy-image.ts');
   if (options.maxBytes !== undefined) await refuseMoreBytes(run, options.maxBytes, imageOptions(options, ends));
   const copied = await copyImage(run, imageOptions(options, ends));
@@ -170,12 +229,16 @@ export async function resolveDestination(
   return { source, destination: named(name), given };
 }
 
+/** Whether the destination's name is known before the source is open: that may tell the tag. */
+export function isNameSettled({ given, source: { name } }: Ends): boolean {
+  return (given?.tag ?? given?.digest ?? name?.tag ?? name?.digest) !== undefined;
+}
+
 /** Where the source's name has neither tag nor digest, the source may tell the tag once it is open. */
 export function withOwnTag(ends: Ends, { tag }: ImageSource): Ends {
   const { given } = ends;
   const { name } = ends.source;
-  if (tag === undefined || given === undefined || name === undefined) return ends;
-  if ((name.tag ?? name.digest) !== undefined) return ends;
+  if (tag === undefined || given === undefined || name === undefined || isNameSettled(ends)) return ends;
   return { ...ends, destination: named(given.completedFrom(name, tag)) };
 }
 
@@ -221,18 +284,19 @@ export async function openSource(
   job: CopyJob,
   source: End<ImageSource>,
   targets: readonly End<ImageDestination>[],
+  onBlobAhead?: OnBlobAhead,
 ): Promise<OpenEnd<ImageSource>> {
   if (source.name === undefined) return borrowed(source.object);
   if (source.name.openSource === undefined) throw cannotBe('read', source.name);
   const { source: endpoint = {} } = job.options;
   const destinations = targets.flatMap(({ name }) => (name === undefined ? [] : [name]));
-  return opened(await source.name.openSource({ ...openOptions(job), endpoint, destinations }));
+  return opened(await source.name.openSource({ ...openOptions(job), endpoint, destinations, onBlobAhead }));
 }
 
 export async function openDestination(
   job: CopyJob,
   { destination }: Ends,
-  { source, leftOut }: { readonly source: ImageSource; readonly leftOut: LeftOutBlobs | undefined },
+  { source, leftOut }: { readonly source: Pick<ImageSource, 'servedFrom'>; readonly leftOut: LeftOutBlobs | undefined },
 ): Promise<OpenEnd<ImageDestination>> {
   if (destination.name === undefined) return borrowed(destination.object);
   if (destination.name.openDestination === undefined) throw cannotBe('written', destination.name);
@@ -254,13 +318,15 @@ function openOptions({ shared, tally, signal }: CopyJob): Omit<OpenOptions, 'end
   };
 }
 
-export function prepareRun(
+export function prepareRun(job: CopyJob, source: ImageSource, destination: ImageDestination): PreparedRun {
+  return { ...prepareDestination(job, destination), source };
+}
+
+export function prepareDestination(
   { shared, options, tally, signal, isDryRun = false }: CopyJob,
-  source: ImageSource,
   destination: ImageDestination,
-): PreparedRun {
+): Omit<PreparedRun, 'source'> {
   return {
-    source,
     destination,
     openCache: () => (isDryRun ? shared.cacheToRead() : shared.cache()),
     pool: shared.pool,
@@ -282,6 +348,7 @@ export class Tally {
   readonly #options: CopyOptions;
   readonly #requests = { source: 0, destination: 0 };
   #retries = 0;
+  #hasStarted = false;
   readonly #served = new Map<string, ServedCounts>();
 
   readonly #source: Tally;
@@ -300,6 +367,13 @@ export class Tally {
     const { destinationId, onEvent } = this.#options;
     onEvent?.(destinationId === undefined ? event : { ...event, destinationId });
   };
+
+  /** Tells, the first time, that the copy has started. */
+  start(source: string, destination: string): void {
+    if (this.#hasStarted) return;
+    this.#hasStarted = true;
+    this.emit({ type: 'started', source, destination });
+  }
 
   readonly observer: RequestObserver = {
     onRequest: (request, outcome) => {

@@ -5,7 +5,7 @@ import type { BlobInfoCache } from '../contract/blob-info-cache.ts';
 import type { EndpointOptions } from '../contract/endpoint-options.ts';
 import type { ImageDestination } from '../contract/image-destination.ts';
 import type { RegistryConfiguration } from '../registries/configured-endpoint.ts';
-import type { ImageSource, RepositoryName } from '../contract/image-source.ts';
+import type { ImageSource, OnBlobAhead, RepositoryName } from '../contract/image-source.ts';
 import type { RegistryAccess } from './registry/registry-access.ts';
 
 /** A kind of place where images are: what `src/transports/NAME/index.ts` exports. Light, for it is loaded with every command. */
@@ -94,6 +94,8 @@ export interface OpenOptions {
 export interface OpenSourceOptions extends OpenOptions {
   /** Where the image goes, as far as that has a name: a mirror that is a destination itself is not read. Default: nowhere. */
   readonly destinations?: readonly ImageName[] | undefined;
+  /** Told of layers that come before the manifest, where the image is a stream and the only one in it. Default: they wait. */
+  readonly onBlobAhead?: OnBlobAhead | undefined;
 }
 
 export interface OpenDestinationOptions extends OpenOptions {

@@ -1,10 +1,17 @@
 import type { Readable } from 'node:stream';
 import type { WaitOptions } from '../../contract/blob-info.ts';
+import type { OnBlobAhead } from '../../contract/image-source.ts';
 import { OneAtATime } from '../../io/one-at-a-time.ts';
 import { MAX_SMALL_BYTES, type Archive, type OpenMember } from './archive.ts';
 import { InvalidArchiveError, quoteName } from './archive-error.ts';
 import { readMembers, type PassingMember } from './read-members.ts';
 import { Spool } from './spool.ts';
+import { type MemberWatch, watchLayer } from './watch-layer.ts';
+
+export interface ArchiveStreamOptions {
+  /** Told of the layers among the members that have to wait. Default: they just wait. */
+  readonly onBlobAhead?: OnBlobAhead | undefined;
+}
 
 /**
  * An archive that goes by once. What comes before it is asked for waits in a file without a name; small members do in any case, for they may be asked
@@ -16,6 +23,7 @@ export class ArchiveStream implements Archive {
   readonly #stream: Readable;
   readonly #members: AsyncGenerator<PassingMember>;
   readonly #spool: Spool;
+  readonly #onBlobAhead: OnBlobAhead | undefined;
   /** Large members that were handed out as they came. */
   readonly #gone = new Set<string>();
   readonly #turns = new OneAtATime<'turn'>();
@@ -23,11 +31,12 @@ export class ArchiveStream implements Archive {
   #current: Readable | undefined;
 
   /** @param stream  destroyed when the archive is disposed of. */
-  constructor(stream: Readable, reference: string) {
+  constructor(stream: Readable, reference: string, { onBlobAhead }: ArchiveStreamOptions = {}) {
     this.reference = reference;
     this.#stream = stream;
     this.#members = readMembers(stream, reference);
     this.#spool = new Spool(reference);
+    this.#onBlobAhead = onBlobAhead;
   }
 
   async firstOf(names: readonly string[], { signal }: WaitOptions = {}): Promise<string | undefined> {
@@ -69,7 +78,7 @@ export class ArchiveStream implements Archive {
           this.#current = member.open();
           return { stream: this.#current, size: member.size };
         }
-        await this.#spool.keep(member, { signal });
+        await this.#keep(member, signal);
       }
     });
   }
@@ -96,8 +105,26 @@ export class ArchiveStream implements Archive {
   async #keepNext(signal: AbortSignal | undefined): Promise<boolean> {
     const member = await this.#next(signal);
     if (member === undefined) return false;
-    await this.#spool.keep(member, { signal });
+    await this.#keep(member, signal);
     return true;
+  }
+
+  async #keep(member: PassingMember, signal: AbortSignal | undefined): Promise<void> {
+    await this.#spool.keep(member, { signal, watch: this.#watch(member) });
+  }
+
+  #watch({ name, size }: PassingMember): MemberWatch | undefined {
+    const onBlobAhead = this.#onBlobAhead;
+    if (onBlobAhead === undefined) return undefined;
+    return watchLayer(name, (digest) => {
+      let isWhole = false;
+      const open = ({ signal }: WaitOptions = {}): Readable => {
+        const stream = this.#spool.follow(name, { isWhole, signal });
+        isWhole = true;
+        return stream;
+      };
+      onBlobAhead({ digest, size, open });
+    });
   }
 
   async #next(signal: AbortSignal | undefined): Promise<PassingMember | undefined> {

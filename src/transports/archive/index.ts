@@ -3,7 +3,7 @@ import type { ImageSource } from '../../contract/image-source.ts';
 import type { Digest } from '../../digest/digest.ts';
 import { placeOfPath } from '../../local/local-path.ts';
 import { checkNewName, formatLayoutName, parseLayoutName } from '../../reference/layout-name.ts';
-import type { ImageName, OpenDestinationOptions, OpenOptions, Transport } from '../transport.ts';
+import type { ImageName, OpenDestinationOptions, OpenSourceOptions, Transport } from '../transport.ts';
 import type { ArchiveForm } from './archive-form.ts';
 import { fullImageName, nameFromRegistry, tagInFullName } from './image-name.ts';
 
@@ -100,13 +100,14 @@ class ArchiveName implements ImageName {
     return `file:${await placeOfPath(this.#path)}`;
   }
 
-  async openSource({ onWarning, signal }: OpenOptions): Promise<ImageSource> {
+  async openSource({ onWarning, onBlobAhead, signal }: OpenSourceOptions): Promise<ImageSource> {
     const [{ openArchive }, { openImage }, { ArchiveSource }] = await Promise.all([
       import('./open-archive.ts'),
       import('./archive-form.ts'),
       import('./archive-source.ts'),
     ]);
-    const archive = await openArchive(this.#path, this.#archive(), { signal });
+    const isOnly = (this.#image.name ?? this.digest) === undefined;
+    const archive = await openArchive(this.#path, this.#archive(), { signal, ...(isOnly && { onBlobAhead }) });
     try {
       const image = await openImage(this.#form, archive, this.#image, { onWarning, signal });
       return new ArchiveSource(archive, image, String(this));

@@ -7,7 +7,10 @@ import { onRead } from '../../local/disk-error.ts';
 import { resolveLocalPath } from '../../local/local-path.ts';
 import { openRegularFile } from '../../local/regular-file.ts';
 import type { Archive } from './archive.ts';
+import type { ArchiveStreamOptions } from './archive-stream.ts';
 import { ARCHIVE_MAGIC_BYTES, archiveCompression, decompressed } from './decompressed.ts';
+
+export interface OpenArchiveOptions extends WaitOptions, ArchiveStreamOptions {}
 
 /**
  * Opens what has an archive: a regular file, or what is read once (a named pipe, a device).
@@ -15,24 +18,24 @@ import { ARCHIVE_MAGIC_BYTES, archiveCompression, decompressed } from './decompr
  * @param reference  the archive, for messages.
  * @throws ImgcopyError of kind `not-found` where nothing is there, ERR_NOT_A_FILE for a directory, InvalidArchiveError.
  */
-export async function openArchive(path: string, reference: string, { signal }: WaitOptions = {}): Promise<Archive> {
+export async function openArchive(path: string, reference: string, options: OpenArchiveOptions = {}): Promise<Archive> {
   const absolute = resolveLocalPath(path);
   const found = await statSource(absolute, reference);
   if (found.isDirectory()) throw isDirectory(reference, path);
-  if (!found.isFile()) return await readStream(await openStream(absolute, found), reference, { signal });
+  if (!found.isFile()) return await readStream(await openStream(absolute, found), reference, options);
   const handle = await openRegularFile(absolute);
   if (await isCompressed(handle, reference)) {
-    return await readStream(handle.createReadStream({ start: 0, highWaterMark: READ_BYTES }), reference, { signal });
+    return await readStream(handle.createReadStream({ start: 0, highWaterMark: READ_BYTES }), reference, options);
   }
   const { openArchiveFile } = await import('./archive-file.ts');
-  return await openArchiveFile({ handle, path: absolute, reference, signal });
+  return await openArchiveFile({ handle, path: absolute, reference, signal: options.signal });
 }
 
 /**
  * Opens what comes by standard input.
  * @throws ImgcopyError ERR_USAGE where that is a terminal.
  */
-export async function openStandardInput(reference: string, options: WaitOptions = {}): Promise<Archive> {
+export async function openStandardInput(reference: string, options: OpenArchiveOptions = {}): Promise<Archive> {
   if (process.stdin.isTTY) {
     throw new ImgcopyError('standard input is a terminal, not an archive', {
       code: 'ERR_USAGE',
@@ -44,13 +47,17 @@ export async function openStandardInput(reference: string, options: WaitOptions 
   return await readStream(process.stdin, reference, options);
 }
 
-async function readStream(stream: Readable, reference: string, { signal }: WaitOptions): Promise<Archive> {
+async function readStream(
+  stream: Readable,
+  reference: string,
+  { signal, onBlobAhead }: OpenArchiveOptions,
+): Promise<Archive> {
   if (signal !== undefined) addAbortSignal(signal, stream);
   const [{ ArchiveStream }, archive] = await Promise.all([
     import('./archive-stream.ts'),
     decompressed(stream, reference),
   ]);
-  return new ArchiveStream(archive, reference);
+  return new ArchiveStream(archive, reference, { onBlobAhead });
 }
 
 async function isCompressed(handle: FileHandle, reference: string): Promise<boolean> {

@@ -3,17 +3,29 @@ import { existsSync } from 'node:fs';
 import { open, rm, type FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import type { WaitOptions } from '../../contract/blob-info.ts';
 import { ImgcopyError } from '../../errors/imgcopy-error.ts';
+import { orAborted } from '../../io/or-aborted.ts';
 import { onDisk } from '../../local/disk-error.ts';
 import { writeFully, writeInBatches } from '../../local/write-in-batches.ts';
 import type { OpenMember } from './archive.ts';
 import { MemberIndex, type Place } from './member-index.ts';
 import type { PassingMember } from './read-members.ts';
 import { StoredMembers } from './stored-members.ts';
+import type { MemberWatch } from './watch-layer.ts';
 
 /** How much of a stream may wait, in bytes. */
 export const MAX_SPOOLED_BYTES: number = 64 * 1024 ** 3;
+
+export interface KeepOptions extends WaitOptions {
+  readonly watch?: MemberWatch | undefined;
+}
+
+export interface FollowOptions extends WaitOptions {
+  /** Whether to begin only when all of it has come. Default false. */
+  readonly isWhole?: boolean | undefined;
+}
 
 /** Members of a stream that wait, one after the other in a file that has no name any more: it goes with the process. */
 export class Spool implements AsyncDisposable {
@@ -21,6 +33,8 @@ export class Spool implements AsyncDisposable {
   readonly #index: MemberIndex;
   #file: { readonly handle: FileHandle; readonly path: string; readonly stored: StoredMembers } | undefined;
   #end = 0;
+  #moved = Promise.withResolvers<void>();
+  #failure: { readonly error: unknown } | undefined;
 
   /** @param reference  the archive, for messages. */
   constructor(reference: string) {
@@ -46,10 +60,27 @@ export class Spool implements AsyncDisposable {
   }
 
   /**
+   * Reads a member that may still be coming.
+   * @throws (from the stream) the error that ended the member.
+   */
+  follow(name: string, options: FollowOptions = {}): Readable {
+    return Readable.from(this.#comingBytes(name, options), { objectMode: false });
+  }
+
+  /**
    * Keeps a member until the end. Of one that comes twice, the first is kept.
    * @throws ImgcopyError ERR_SPOOL_FULL, ERR_DISK_FULL
    */
-  async keep({ open: openMember, ...member }: PassingMember, { signal }: WaitOptions): Promise<void> {
+  async keep(member: PassingMember, options: KeepOptions): Promise<void> {
+    try {
+      await this.#keep(member, options);
+    } catch (error) {
+      this.#fail(error);
+      throw error;
+    }
+  }
+
+  async #keep({ open: openMember, ...member }: PassingMember, { signal, watch }: KeepOptions): Promise<void> {
     const { name, kind, size } = member;
     const isNew = !this.#index.has(name);
     const offset = this.#end;
@@ -61,12 +92,47 @@ export class Spool implements AsyncDisposable {
     const write = async (pieces: readonly Uint8Array[]): Promise<void> => {
       await onDisk(path, () => writeFully(handle, pieces, this.#end), WITH_SPACE);
       this.#end += pieces.reduce((sum, piece) => sum + piece.length, 0);
+      for (const piece of pieces) watch?.saw(piece);
+      this.#wake();
     };
     await writeInBatches(openMember(), write, signal);
+    watch?.ended();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#fail(new Error(`${this.#reference} was closed`));
     await this.#file?.handle.close();
+  }
+
+  async *#comingBytes(name: string, { isWhole = false, signal }: FollowOptions): AsyncGenerator<Buffer> {
+    const place = this.find(name);
+    if (place === undefined || this.#file === undefined) return;
+    const { stored } = this.#file;
+    const end = place.offset + place.size;
+    for (let offset = place.offset; offset < end;) {
+      await this.#hasCome(isWhole ? end : offset + 1, signal);
+      const size = Math.min(this.#end, end) - offset;
+      yield* stored.stream({ offset, size }, { signal }) as AsyncIterable<Buffer>;
+      offset += size;
+    }
+  }
+
+  /** Waits until so many bytes are in the file. */
+  async #hasCome(bytes: number, signal: AbortSignal | undefined): Promise<void> {
+    while (this.#end < bytes) {
+      if (this.#failure !== undefined) throw this.#failure.error;
+      await orAborted(this.#moved.promise, signal);
+    }
+  }
+
+  #fail(error: unknown): void {
+    this.#failure ??= { error };
+    this.#wake();
+  }
+
+  #wake(): void {
+    this.#moved.resolve();
+    this.#moved = Promise.withResolvers();
   }
 
   #full(): ImgcopyError {

@@ -3,7 +3,7 @@ import type { ImageSource } from '../../contract/image-source.ts';
 import { type Digest, isDigest } from '../../digest/digest.ts';
 import { ImgcopyError } from '../../errors/imgcopy-error.ts';
 import { InvalidReferenceError } from '../../reference/reference-errors.ts';
-import type { ImageName, OpenDestinationOptions, OpenOptions, Transport } from '../transport.ts';
+import type { ImageName, OpenDestinationOptions, OpenSourceOptions, Transport } from '../transport.ts';
 import { nameFromRegistry } from './image-name.ts';
 
 /** Archives in pipes: standard input, and standard output. */
@@ -60,13 +60,14 @@ class StandardStream implements ImageName {
     return Promise.resolve(`stream ${places}`);
   }
 
-  async openSource({ onWarning, signal }: OpenOptions): Promise<ImageSource> {
+  async openSource({ onWarning, onBlobAhead, signal }: OpenSourceOptions): Promise<ImageSource> {
     const [{ openStandardInput }, { openImage }, { ArchiveSource }] = await Promise.all([
       import('./open-archive.ts'),
       import('./archive-form.ts'),
       import('./archive-source.ts'),
     ]);
-    const archive = await openStandardInput('standard input', { signal });
+    const isOnly = this.digest === undefined;
+    const archive = await openStandardInput('standard input', { signal, ...(isOnly && { onBlobAhead }) });
     try {
       const image = await openImage('stream', archive, { digest: this.digest }, { onWarning, signal });
       return new ArchiveSource(archive, image, String(this));

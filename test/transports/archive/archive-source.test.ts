@@ -16,6 +16,7 @@ import { startRegistry } from '../../support/registry.ts';
 import { at, openHome, TestCopier } from '../../library/test-copier.ts';
 import { assertHoldsOnly } from '../dir/image-directory.ts';
 import {
+  craneArchive,
   dockerSave,
   dockerSave25,
   layoutBlobs,
@@ -191,15 +192,7 @@ test('of a docker save with several of its platforms, the one for this machine i
 });
 
 test('an archive of crane, whose layers are compressed, keeps them as they are', async (t) => {
-  const [config, ...layers] = [...image.blobs.values()];
-  const names = layers.map((layer) => `${digestOf(layer).slice('sha256:'.length)}.tar.gz`);
-  const configName = digestOf(config!);
-  const list = [{ Config: configName, RepoTags: ['registry.test/app:v1'], Layers: names }];
-  const path = await writeArchive(t, [
-    { name: configName, bytes: config },
-    ...layers.map((bytes, at_) => ({ name: names[at_]!, bytes })),
-    { name: 'manifest.json', bytes: Buffer.from(JSON.stringify(list)) },
-  ]);
+  const path = await writeArchive(t, craneArchive(image, ['registry.test/app:v1']));
   await using registry = await startRegistry();
   await using copier = new TestCopier(await openHome(t));
   await copier.copy(`docker-archive:${path}`, at(registry, 'app:v1'));

@@ -146,6 +146,37 @@ export function dockerSave(image: TestImage, tags: readonly string[]): readonly 
   ];
 }
 
+/** What skopeo and podman write as `docker-archive:`: uncompressed layers by their digests, and what lists them last. */
+export function skopeoArchive(image: TestImage, tags: readonly string[]): readonly RawMember[] {
+  const { config, layers } = partsOf(image);
+  const names = layers.map((layer) => `${digestHex(digestOf(layer))}.tar`);
+  const configName = `${digestHex(digestOf(config))}.json`;
+  const list = [{ Config: configName, RepoTags: tags, Layers: names }];
+  return [
+    ...layers.flatMap((bytes, at) => [
+      { name: names[at] ?? '', bytes },
+      { name: `v1-${at}/layer.tar`, type: '2', linkName: `../${names[at]}` },
+      { name: `v1-${at}/json`, bytes: json({ id: `v1-${at}` }) },
+    ]),
+    { name: configName, bytes: config },
+    { name: 'repositories', bytes: json({}) },
+    { name: 'manifest.json', bytes: json(list) },
+  ];
+}
+
+/** What `crane pull` writes: layers as the registry has them, by their digests. */
+export function craneArchive({ blobs }: TestImage, tags: readonly string[]): readonly RawMember[] {
+  const [config = Buffer.alloc(0), ...layers] = [...blobs.values()];
+  const names = layers.map((layer) => `${digestHex(digestOf(layer))}.tar.gz`);
+  const configName = digestOf(config);
+  const list = [{ Config: configName, RepoTags: tags, Layers: names }];
+  return [
+    { name: configName, bytes: config },
+    ...layers.map((bytes, at) => ({ name: names[at] ?? '', bytes })),
+    { name: 'manifest.json', bytes: json(list) },
+  ];
+}
+
 /** What `docker save` writes from Docker 25 on: the same as an OCI layout with uncompressed layers, and `manifest.json` beside it. */
 export function dockerSave25(
   image: TestImage,
