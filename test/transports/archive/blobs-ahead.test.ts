@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { test, type TestContext } from 'node:test';
-import type { Digest } from '../../../src/digest/digest.ts';
+import { digestOf, type Digest } from '../../../src/digest/digest.ts';
 import { at, openHome, TestCopier } from '../../library/test-copier.ts';
 import { buildImage, buildIndex, randomBytes, tarGzLayer, type TestImage } from '../../support/images.ts';
 import { startRegistry, type TestRegistry } from '../../support/registry.ts';
@@ -13,6 +13,8 @@ import {
   craneArchive,
   dockerSave,
   dockerSave25,
+  layoutBlobs,
+  layoutFiles,
   ociArchive,
   skopeoArchive,
   tarOf,
@@ -110,6 +112,162 @@ test('with -n, nothing goes up where the tag exists', { timeout }, async (t) => 
   assert.equal(registry.count({ method: 'POST' }), 0);
 });
 
+test('a slow upload does not stop the pipe', { timeout }, async (t) => {
+  const { pipe, registry, copier } = await stage(t);
+  const written = Promise.withResolvers<void>();
+  registry.behave({ match: { method: 'PUT', path: /uploads/ }, hold: written.promise });
+  const copying = copier.copy(`oci-archive:${pipe}`, at(registry, 'app:v1'));
+  await feed(pipe, ociArchive(image));
+  written.resolve();
+  const { digest } = await copying;
+  assert.equal(digest, image.manifest.digest);
+});
+
+test('no more layers go up at a time than there are jobs', { timeout }, async (t) => {
+  const { pipe, registry } = await stage(t);
+  await using copier = new TestCopier(await openHome(t), { jobs: 1 });
+  // Each of these fills the pool.
+  const big = buildImage({
+    layers: ['a', 'b', 'c'].map((name) => tarGzLayer({ [name]: randomBytes(name, 1_200_000) })),
+  });
+  const writing = feed(pipe, ociArchive(big));
+  await copier.copy(`oci-archive:${pipe}`, at(registry, 'app:v1'));
+  await writing;
+  assertHolds(registry, 'app', big);
+  assert.equal(registry.peak({ when: ({ method }) => method === 'PUT' || method === 'PATCH' }), 1);
+});
+
+test('an upload that is cut is sent again from the disk', { timeout }, async (t) => {
+  const { pipe, registry, copier } = await stage(t);
+  const big = buildImage({ layers: [tarGzLayer({ big: randomBytes('big', 6_000_000) })] });
+  registry.behave({ match: { method: 'PATCH', times: 2 }, resetAfterRequestBytes: 1_000_000 });
+  const writing = feed(pipe, ociArchive(big));
+  const result = await copier.copy(`oci-archive:${pipe}`, at(registry, 'app:v1'));
+  await writing;
+  assertHolds(registry, 'app', big);
+  assert.equal(result.retries, 2);
+});
+
+test(
+  'where the registry refuses a layer, the copy ends without waiting for the rest of the pipe',
+  { timeout },
+  async (t) => {
+    const { pipe, registry, copier } = await stage(t);
+    registry.behave({ match: { method: 'POST', path: /uploads/ }, status: 403 });
+    const ended = Promise.withResolvers<void>();
+    const writing = feed(pipe, ociArchive(image), () => ended.promise);
+    const destination = at(registry, 'app:v1');
+    await assert.rejects(copier.copy(`oci-archive:${pipe}`, destination), {
+      kind: 'denied',
+      side: 'destination',
+      message: new RegExp(`^copying layer sha256:[0-9a-f]+ to ${destination}$`),
+    });
+    ended.resolve();
+    await assert.rejects(writing, { code: 'EPIPE' });
+  },
+);
+
+test('a pipe that ends within a layer leaves neither a manifest nor an upload session', { timeout }, async (t) => {
+  const { pipe, registry, copier } = await stage(t);
+  const archive = tarOf(ociArchive(image));
+  const writing = pipeline(Readable.from([archive.subarray(0, 500_000)]), createWriteStream(pipe));
+  await assert.rejects(copier.copy(`oci-archive:${pipe}`, at(registry, 'app:v1')), {
+    code: 'ERR_INVALID_ARCHIVE',
+    message: /ends too early/,
+  });
+  await writing;
+  await registry.idle();
+  assert.deepEqual([registry.tags('app'), registry.sessions], [[], []]);
+});
+
+test('an interruption ends what is under way, while the pipe gives nothing', { timeout }, async (t) => {
+  const { pipe, registry, copier } = await stage(t);
+  const interruption = new AbortController();
+  const ended = Promise.withResolvers<void>();
+  const big = buildImage({ layers: [tarGzLayer({ big: randomBytes('big', 6_000_000) })] });
+  const archive = tarOf(ociArchive(big));
+  async function* half(): AsyncGenerator<Buffer> {
+    yield archive.subarray(0, 3_000_000);
+    await ended.promise;
+  }
+  const writing = pipeline(Readable.from(half()), createWriteStream(pipe));
+  const copying = copier.copy(`oci-archive:${pipe}`, at(registry, 'app:v1'), { signal: interruption.signal });
+  copying.catch(() => undefined);
+  await registry.until(() => registry.select({ method: 'PATCH' }).some(({ bodyBytes }) => bodyBytes > 1_000_000));
+  interruption.abort();
+  await assert.rejects(copying, { name: 'AbortError' });
+  ended.resolve();
+  await writing.catch(() => undefined);
+  await registry.idle();
+  assert.deepEqual(registry.sessions, []);
+});
+
+test('a layer with other bytes than its digest ends the copy, as it does out of a file', { timeout }, async (t) => {
+  const { pipe, registry, copier } = await stage(t);
+  const members = ociArchive(image).map((member) => (isLayer(member) ? { ...member, bytes: wrong(member) } : member));
+  const writing = feed(pipe, members);
+  await assert.rejects(copier.copy(`oci-archive:${pipe}`, at(registry, 'app:v1')), {
+    code: 'ERR_CONTENT_MISMATCH',
+    kind: 'integrity',
+    message: /^copying layer sha256:[0-9a-f]+ to /,
+  });
+  await writing.catch(() => undefined);
+  assert.deepEqual(registry.tags('app'), []);
+  for (const layer of layers) assert.equal(registry.blob('app', digestOf(layer)), undefined);
+});
+
+test('a layer that the image does not have is of no concern, whatever its bytes are', { timeout }, async (t) => {
+  const { pipe, registry, copier } = await stage(t);
+  const [extra] = ociArchive(buildImage({ layers: [layers[0]!] })).filter(isLayer);
+  assert.ok(extra);
+  const two = buildImage({ layers: layers.slice(1) });
+  const writing = feed(pipe, [{ ...extra, bytes: wrong(extra) }, ...ociArchive(two)]);
+  const result = await copier.copy(`oci-archive:${pipe}`, at(registry, 'app:v1'));
+  await writing;
+  assertHolds(registry, 'app', two);
+  assert.equal(result.blobs.total, two.blobs.size);
+});
+
+test('of an archive that has its index first, layers in another order go up as they come', { timeout }, async (t) => {
+  const { pipe, registry, copier } = await stage(t);
+  const [first, ...others] = layoutFiles([['v1', image]]);
+  const blobs = layoutBlobs(image);
+  const members = [first!, ...others, ...blobs.filter((one) => !isLayer(one)), ...blobs.filter(isLayer).toReversed()];
+  const writing = feed(pipe, members, () => registry.until(() => registry.blobs('app').length > 0));
+  const result = await copier.copy(`oci-archive:${pipe}`, at(registry, 'app:v1'));
+  await writing;
+  assert.equal(result.blobs.copied, image.blobs.size);
+  assertHolds(registry, 'app', image);
+  for (const digest of image.blobs.keys()) assertSentOnce(registry, digest);
+});
+
+test('of an index whose platforms are chosen, nothing else goes up', { timeout }, async (t) => {
+  const { pipe, registry, copier } = await stage(t);
+  const writing = feed(pipe, ociArchive(index));
+  const platforms = [{ os: 'linux', architecture: 'amd64' }];
+  await copier.copy(`oci-archive:${pipe}`, at(registry, 'app:v1'), { platforms });
+  await writing;
+  assertHolds(registry, 'app', image);
+});
+
+test('of an archive with several images, nothing else goes up than the one that is named', { timeout }, async (t) => {
+  const members = [...layoutBlobs(other), ...layoutBlobs(image)].concat(
+    layoutFiles([
+      ['v1', image],
+      ['v2', other],
+    ]),
+  );
+  const { pipe, registry, copier } = await stage(t);
+  const named = feed(pipe, members);
+  await copier.copy(`oci-archive:${pipe}:v1`, at(registry, 'app:v1'));
+  await named;
+  assertHolds(registry, 'app', image);
+  const unnamed = feed(pipe, members);
+  await assert.rejects(copier.copy(`oci-archive:${pipe}`, at(registry, 'other:v1')), { code: 'ERR_SEVERAL_IMAGES' });
+  await unnamed;
+  assert.deepEqual(registry.tags('other'), []);
+});
+
 async function stage(
   t: TestContext,
 ): Promise<{ readonly pipe: string; readonly registry: TestRegistry; readonly copier: TestCopier }> {
@@ -124,10 +282,18 @@ async function stage(
   return { pipe, registry, copier };
 }
 
+function isLayer({ bytes }: RawMember): boolean {
+  return (bytes?.length ?? 0) > 100_000;
+}
+
+function wrong({ bytes = Buffer.alloc(0) }: RawMember): Buffer {
+  return Buffer.concat([bytes.subarray(0, 50_000), Buffer.from('wrong'), bytes.subarray(50_005)]);
+}
+
 /** Writes an archive into a pipe, and waits behind its first layer. */
 async function feed(pipe: string, members: readonly RawMember[], hold?: () => Promise<void>): Promise<void> {
   const archive = tarOf(members);
-  const firstLayer = members.findIndex(({ bytes }) => (bytes?.length ?? 0) > 100_000);
+  const firstLayer = members.findIndex(isLayer);
   // Without the two blocks of zeros that end an archive.
   const held = tarOf(members.slice(0, firstLayer + 1)).length - 1024;
   async function* pieces(): AsyncGenerator<Buffer> {
