@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { SecureContext, TLSSocket } from 'node:tls';
 import { ImgcopyError, systemErrorCode } from '../../errors/imgcopy-error.ts';
+import { Addresses } from './addresses.ts';
 import { certificateFailure } from './certificate-failure.ts';
 import { ConnectFailure } from './connect-failure.ts';
 import { happens, openTcp, startTls, type Address } from './open-socket.ts';
@@ -33,6 +34,7 @@ const SESSION_MS = 20;
 /** Knows how each origin is reached, and opens connections: TCP, through a proxy where there is one, then TLS. */
 export class ConnectionOpener {
   readonly #options: ConnectionOpenerOptions;
+  readonly #addresses = new Addresses();
   /** Of the last handshake with a host, to be resumed by the next. */
   readonly #sessions = new Map<string, Buffer>();
   /** Who waits for a session of a host. */
@@ -106,7 +108,7 @@ export class ConnectionOpener {
     const { promise, resolve } = Promise.withResolvers<void>();
     const waiting = [...(this.#waiting.get(host) ?? []), resolve];
     this.#waiting.set(host, waiting);
-    setTimeout(resolve, SESSION_MS);
+    setTimeout(resolve, SESSION_MS).unref();
     await promise;
   }
 
@@ -155,6 +157,7 @@ export class ConnectionOpener {
     const { timeoutMs } = this.#options;
     return await openTcp(address, {
       timeoutMs,
+      addresses: this.#addresses,
       onSocket: (socket) => {
         this.#open.add(socket);
         socket.once('close', () => this.#open.delete(socket));

@@ -1,5 +1,6 @@
 import { connect, isIP, type NetConnectOpts, type Socket } from 'node:net';
 import type { SecureContext, TLSSocket } from 'node:tls';
+import type { Addresses } from './addresses.ts';
 import { ConnectFailure } from './connect-failure.ts';
 import { takeEarlySocket } from './early-sockets.ts';
 
@@ -15,23 +16,39 @@ const KEEP_ALIVE_PROBES_MS = 60_000;
 /** As streams of files have it. */
 const TCP_BUFFER = 64 * 1024;
 
-/** Opens a TCP connection. @param onSocket  gets the socket at once, to be destroyed where it is not wanted any more. */
+export interface TcpOptions {
+  readonly timeoutMs: number;
+  readonly addresses: Addresses;
+  /** Gets the socket at once, to be destroyed where it is not wanted any more. */
+  readonly onSocket: (socket: Socket) => void;
+}
+
+/** Opens a TCP connection. */
 export async function openTcp(
   { hostname, port }: Address,
-  { timeoutMs, onSocket }: { readonly timeoutMs: number; readonly onSocket: (socket: Socket) => void },
+  { timeoutMs, addresses, onSocket }: TcpOptions,
 ): Promise<Socket> {
-  const socket = takeEarlySocket(hostname, port) ?? connect(tcpOptions({ hostname, port }));
+  const socket = takeEarlySocket(hostname, port) ?? connect(tcpOptions({ hostname, port }, addresses));
   // It may break while nobody waits for it.
   socket.on('error', () => undefined);
   onSocket(socket);
-  if (socket.connecting) await happens(socket, 'connect', `connecting to ${hostname}:${port}`, timeoutMs);
+  if (socket.connecting) {
+    await happens(socket, 'connect', `connecting to ${hostname}:${port}`, timeoutMs).catch((error: unknown) => {
+      addresses.forget(hostname);
+      throw error;
+    });
+  }
   return socket.setKeepAlive(true, KEEP_ALIVE_PROBES_MS).setNoDelay(true);
 }
 
-function tcpOptions({ hostname, port }: Address): NetConnectOpts & { readonly highWaterMark: number } {
+function tcpOptions(
+  { hostname, port }: Address,
+  { lookup }: Addresses,
+): NetConnectOpts & { readonly highWaterMark: number } {
   return {
     host: hostname,
     port,
+    lookup,
     autoSelectFamily: true,
     autoSelectFamilyAttemptTimeout: FAMILY_ATTEMPT_MS,
     highWaterMark: TCP_BUFFER,
