@@ -18,6 +18,11 @@ const FAR_MS = 10;
  * destination twice, by HEAD and POST. Twice as many gain nothing more, and a handshake takes 1 ms of CPU.
  */
 const OPENED_AHEAD: Readonly<Record<Side, number>> = { source: 7, destination: 15 };
+/**
+ * Their TLS handshakes begin so long after the first request could go out, in ms. So the answer to that comes first: it may say that there is nothing to
+ * do, and then no time is spent on them.
+ */
+const BEHIND_MS = 20;
 /** One that nobody has wanted for so long is closed, in ms. */
 const HELD_MS = 10_000;
 
@@ -28,6 +33,8 @@ export class Connector {
   readonly #held = new Map<string, Socket[]>();
   readonly #opening = new Map<string, number>();
   readonly #waiting = new Map<string, ((socket: Socket | undefined) => void)[]>();
+  /** Ends the wait of the handshakes with a host. */
+  readonly #hurry = new Map<string, () => void>();
   /** The first connection to each origin that was asked for, once it is there. */
   readonly #first = new Map<string, Promise<Socket>>();
   /** Those of them that no request has had yet. */
@@ -127,6 +134,7 @@ export class Connector {
     const opening = this.#opening.get(key) ?? 0;
     const waiting = this.#waiting.get(key) ?? [];
     if (waiting.length >= opening) return undefined;
+    this.#hurry.get(key)?.();
     return new Promise((resolve) => {
       waiting.push(resolve);
       this.#waiting.set(key, waiting);
@@ -135,10 +143,11 @@ export class Connector {
 
   #openAhead(target: Target, wanted: number): void {
     const key = keyOf(target);
+    let turn: Promise<void> | undefined;
     for (let count = 0; count < wanted; count += 1) {
       this.#opening.set(key, (this.#opening.get(key) ?? 0) + 1);
       void this.#opener
-        .open(target, () => this.#firstSession(target))
+        .open(target, () => (turn ??= this.#turnOf(target)))
         .catch(() => undefined)
         .then((socket) => {
           this.#opening.set(key, (this.#opening.get(key) ?? 1) - 1);
@@ -149,10 +158,18 @@ export class Connector {
     }
   }
 
-  /** The first handshake tells whether the others would succeed, and leaves a session that they resume. */
-  async #firstSession(target: Target): Promise<void> {
-    await this.#first.get(keyOf(target));
+  /**
+   * When handshakes may follow the first one, which tells whether they would succeed, and leaves a session that they resume: a little later, or once
+   * somebody wants the connection.
+   */
+  async #turnOf(target: Target): Promise<void> {
+    const key = keyOf(target);
+    const { promise: isWanted, resolve } = Promise.withResolvers<void>();
+    this.#hurry.set(key, resolve);
+    await this.#first.get(key);
     await this.#opener.sessionOf(target);
+    this.#setTimer(resolve, BEHIND_MS).unref();
+    await isWanted;
   }
 
   #hold(key: string, socket: Socket): void {

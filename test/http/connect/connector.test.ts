@@ -32,14 +32,19 @@ interface ClientOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Default: one that opens real connections. */
   readonly opener?: FakeOpener;
+  /** Gets the time to wait in ms, and what to do then. Default: nothing is waited for. */
+  readonly setTimer?: (callback: () => void, ms: number) => void;
 }
 
-function openClient(t: TestContext, { tls = {}, env = {}, opener: fake }: ClientOptions = {}): Client {
+function openClient(
+  t: TestContext,
+  { tls = {}, env = {}, opener: fake, setTimer: wait = (callback) => callback() }: ClientOptions = {},
+): Client {
   const trust = new Trust({ env }).of('127.0.0.1', tls);
   const real = new ConnectionOpener({ trust, ownHost: '', proxyFor: proxiesOf(env), timeoutMs: 10_000 });
   const opener = fake === undefined ? real : (fake as unknown as ConnectionOpener);
-  const setTimer = (callback: () => void): NodeJS.Timeout => {
-    callback();
+  const setTimer = (callback: () => void, ms: number): NodeJS.Timeout => {
+    wait(callback, ms);
     return setTimeout(() => undefined, 0);
   };
   const connector = new Connector({ opener, setTimer });
@@ -112,6 +117,27 @@ for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
     assert.deepEqual([server.handshakes.length, resumed.length], [AHEAD + 1, AHEAD]);
   });
 }
+
+test(
+  'begins the handshakes of spare connections after the first request, or once one of them is wanted',
+  options,
+  async (t) => {
+    const server = await serveTls(t, certificate);
+    const caFile = await writeAuthority(t, certificate.cert);
+    const far = (callback: () => void, ms: number): void => void (ms === 10 && callback());
+    const { connect, askFar } = openClient(t, { tls: { caFile }, setTimer: far });
+    const target = targetOf('https:', server.port);
+    const first = connect(target);
+    askFar(target);
+    const socket = await first;
+    await atLeast(AHEAD + 1, server.connections);
+    socket.write(`GET / HTTP/1.1\r\nhost: ${target.host}\r\n\r\n`);
+    await once(socket, 'data');
+    assert.equal(server.handshakes.length, 1, 'the answer comes before any other handshake');
+    await connect(target);
+    await atLeast(AHEAD + 1, () => server.handshakes.length);
+  },
+);
 
 test('resumes it too where a real registry sends the session right after its handshake', options, async (t) => {
   const program = requireTool(t, 'registry');
