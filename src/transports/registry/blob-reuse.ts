@@ -14,6 +14,13 @@ import { RegistryError } from './registry-error.ts';
 import type { Uploads } from './upload/uploads.ts';
 import type { SelfMount } from './self-mount.ts';
 
+/** So many blobs are asked for by HEAD in any case. */
+const ENOUGH_HEADS = 6;
+/** Larger ones are as well, in bytes. */
+const SPARED_BLOB = 1024 * 1024;
+/** Of those that are not, no more than this is sent, in bytes: not every host grants a mount of what it has. */
+const MOST_UNASKED = 32 * 1024 * 1024;
+
 /**
  * Finds blobs that a registry has already, in as few round trips as it lets.
  *
@@ -26,6 +33,10 @@ export class BlobReuse {
   readonly #uploads: Uploads;
   readonly #selfMount: SelfMount;
   readonly #expected = new ExpectedBlobs();
+  /** The first, for blobs that are most likely missing. */
+  readonly #heads: Promise<Presence>[] = [];
+  /** Of blobs that were not asked for by HEAD, in bytes. */
+  #unaskedBytes = 0;
 
   /** @param uploads  keeps those that are opened while asking, for the blobs that turn out to be missing. */
   constructor(
@@ -180,18 +191,32 @@ export class BlobReuse {
     return (await this.#postMount(digest, this.#own.repository, signal)) === 'mounted' ? HERE : MISSING;
   }
 
-  /** Both at once, for the blob will most likely have to be sent; so it shows whether the POST tells the truth. */
+  /**
+   * Both at once, for the blob will most likely have to be sent; so it shows whether the POST tells the truth. Of small blobs, once some HEADs are under
+   * way, all others are asked for by the POST alone, and by HEAD only where that, or what became of the first ones, leaves a doubt.
+   */
   async #headAndMount(info: BlobInfo, signal: AbortSignal | undefined): Promise<Found> {
-    const [presence, answer] = await Promise.all([
-      this.#presence(info, signal),
-      this.#postSelfMount(info.digest, signal),
-    ]);
+    const isSpared = this.#heads.length >= ENOUGH_HEADS && info.size <= SPARED_BLOB;
+    const head = isSpared ? undefined : this.#presence(info, signal);
+    if (head !== undefined && this.#heads.length < ENOUGH_HEADS) this.#heads.push(head);
+    const [early, answer] = await Promise.all([head, this.#postSelfMount(info.digest, signal)]);
+    if (isSpared && answer !== 'mounted' && (await this.#mayGoUnasked(info))) return MISSING;
+    const presence = early ?? (await this.#presence(info, signal));
     if (answer === 'mounted' || answer === 'declined')
       this.#selfMount.compare({ isMounted: answer === 'mounted', presence });
     // A mount of what is not there, by the same host's word, is nothing to rely on.
     if (presence === 'absent' || (presence === 'unknown' && answer !== 'mounted')) return MISSING;
     await this.#uploads.drop(info.digest);
     return HERE;
+  }
+
+  /** Whether a small blob may be sent although it could be here: none of the first ones was, and the waste would be little. */
+  async #mayGoUnasked({ size }: BlobInfo): Promise<boolean> {
+    const first = await Promise.allSettled(this.#heads);
+    const isNoneHere = first.every((head) => head.status === 'fulfilled' && head.value === 'absent');
+    if (!isNoneHere || this.#unaskedBytes + size > MOST_UNASKED) return false;
+    this.#unaskedBytes += size;
+    return true;
   }
 
   /** A HEAD, for the blob is most likely there; a POST only where that does not tell. */

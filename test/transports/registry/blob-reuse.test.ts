@@ -122,6 +122,53 @@ test('does not take the 201 of a mount for a proof while the HEAD beside it says
   assert.deepEqual(registry.blob('app', info.digest), blob);
 });
 
+const MB = 1024 * 1024;
+const small = Array.from({ length: 8 }, (_, index) => randomBytes(`small ${index}`, 1000));
+
+test('asks for small blobs by the POST alone, once six others were not there by HEAD', async () => {
+  await using registry = await startRegistry();
+  await using access = openAccess();
+  await using destination = await emptyDestination(access, registry, 'app:v1');
+  const asked = await Promise.all(small.map((bytes) => ask(destination, infoOf(bytes))));
+  assert.deepEqual(new Set(asked.map(({ reused }) => reused)), new Set([false]));
+  assert.deepEqual([registry.count({ method: 'HEAD' }), registry.count({ method: 'POST' })], [6, small.length]);
+  registry.reset();
+  registry.seedBlob('app', blob);
+  assert.deepEqual(await ask(destination), here, 'what the POST mounts is there');
+  assert.equal(methods(registry), 'HEAD POST', 'if a HEAD says so too');
+});
+
+test('asks for each blob by HEAD where the first ones were there, or are not told of', async () => {
+  for (const heads of ['there', 405] as const) {
+    await using registry = await startRegistry({ mount: 'always-202' });
+    if (heads === 405) registry.behave({ match: { method: 'HEAD' }, status: 405 });
+    else for (const bytes of small) registry.seedBlob('app', bytes);
+    await using access = openAccess();
+    await using destination = await emptyDestination(access, registry, 'app:v1');
+    const asked = await Promise.all(small.map((bytes) => ask(destination, infoOf(bytes))));
+    assert.deepEqual(new Set(asked.map(({ reused }) => reused)), new Set([heads === 'there']));
+    assert.equal(registry.count({ method: 'HEAD' }), small.length);
+  }
+});
+
+test('asks for every blob of more than 1 MiB by HEAD, and for small ones once 32 MiB were sent without', async () => {
+  await using registry = await startRegistry();
+  await using access = openAccess();
+  await using destination = await emptyDestination(access, registry, 'app:v1');
+  await Promise.all(small.slice(0, 6).map((bytes) => ask(destination, infoOf(bytes))));
+  registry.reset();
+  const sized = (size: number, index: number): typeof info => ({
+    ...infoOf(randomBytes(`${size} ${index}`, 10)),
+    size,
+  });
+  await ask(destination, sized(MB + 1, 0));
+  assert.equal(methods(registry), 'HEAD POST');
+  for (let index = 0; index < 32; index += 1) await ask(destination, sized(MB, index));
+  assert.equal(registry.count({ method: 'HEAD' }), 0);
+  await ask(destination, sized(MB, 32));
+  assert.equal(registry.count({ method: 'HEAD' }), 1);
+});
+
 test('sends the blob by a plain POST where mounts are refused, whatever the answer', async () => {
   for (const mount of [400, 405, 500] as const) {
     await using registry = await startRegistry({ mount });

@@ -87,6 +87,21 @@ test('copies a new image of n small blobs in 4 waits and 2 + 4n + 1 requests (be
   assert.deepEqual(to.manifest('app', 'v1')?.bytes, image.manifest.bytes);
 });
 
+test('of many small blobs asks for six by HEAD: 2 + 3n + 6 + 1 requests, in as many waits', options, async () => {
+  const many = buildImage({ layers: { count: 15, size: 1000 } });
+  await using from = await startRegistry();
+  await using to = await startRegistry();
+  from.seed('app', 'v1', many);
+  await using access = openAccess();
+  await using source = await sourceAt(access, from, 'app:v1');
+  await using destination = await destinationAt(access, to, 'app:v1');
+  const [, second] = inWaves([from, to], [2, 16 + 16 + 6, 16, 1]);
+  await copy({ source, destination });
+  assert.deepEqual(countMethods(second), { GET: 16, HEAD: 6, POST: 16 });
+  assert.equal(from.count() + to.count(), 2 + 3 * 16 + 6 + 1);
+  assert.deepEqual(to.manifest('app', 'v1')?.bytes, many.manifest.bytes);
+});
+
 test('needs 2 + 3n + 1 requests where the self-mount is proven: no HEAD any more', options, async () => {
   await using from = await startRegistry();
   await using to = await startRegistry();
