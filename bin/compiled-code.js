@@ -25,40 +25,71 @@ const COUNT_BYTES = 4;
 const LONGEST_RUN_SECONDS = 10;
 
 /**
- * Loads a CommonJS file that requires nothing but modules of Node.js. Its first line names its contents.
+ * Loads a CommonJS file that requires nothing but modules of Node.js, and files of the same kind beside it. The first line of each names the build.
  *
  * @param folder  where compiled code is kept; undefined for nowhere.
+ * @param compileLater  calls a function that compiles a file which is asked for later, with V8's flags as they are now.
  * @returns what it exports, and `keep`, which keeps the code that this run compiled where V8's flags are then what they are now.
  */
-exports.load = function load(file, folder) {
-  const source = readFileSync(file, 'latin1');
+exports.load = function load(file, folder, compileLater) {
   // Of V8's version, its flags and the processor. V8 compares those itself, and of the source its length alone.
   const tag = cachedDataVersionTag();
-  const contents = /^\/\/ (\w+)\n/.exec(source)?.[1];
-  const place = folder && contents && path.join(folder, `${contents}-${tag.toString(16)}`);
+  const loaded = new Map();
+  let takenBytes = trustedBytes();
+
+  const loadFile = (place, compileIt) => {
+    const before = loaded.get(place);
+    if (before) return before.module.exports;
+    const one = compileIt(() => compile(place, folder, tag));
+    const [first = one] = loaded.values();
+    if (one.build !== first.build)
+      throw new Error('the program was replaced by another version while it ran; run it again');
+    loaded.set(place, one);
+    takenBytes += one.takenBytes;
+    const { script, module } = one;
+    const requireIt = (name) =>
+      name.startsWith('./') ? loadFile(path.join(path.dirname(place), name), compileLater) : require(name);
+    script.runInThisContext()(module.exports, requireIt, module, place, path.dirname(place));
+    return module.exports;
+  };
+
+  const keep = () => {
+    if (tag !== cachedDataVersionTag() || process.uptime() > LONGEST_RUN_SECONDS) return;
+    const isMuch = trustedBytes() - takenBytes > COMPILED_BY_START_BYTES;
+    for (const one of loaded.values()) keepCode(one, isMuch);
+  };
+
+  return { exports: loadFile(file, (compileNow) => compileNow()), keep };
+};
+
+function compile(file, folder, tag) {
+  const source = readFileSync(file, 'latin1');
+  const build = /^\/\/ (\w+)\n/.exec(source)?.[1];
+  const place = folder && path.join(folder, `${path.basename(file, '.cjs')}-${build}-${tag.toString(16)}`);
   const found = place && read(place);
   const isFilled = found?.length > COUNT_BYTES;
+  const before = trustedBytes();
   const script = new Script(`(function (exports, require, module, __filename, __dirname) {${source}\n})`, {
     filename: file,
     cachedData: isFilled ? found.subarray(0, -COUNT_BYTES) : undefined,
   });
-  const loadedBytes = trustedBytes();
-  const module = { exports: {} };
-  script.runInThisContext()(module.exports, require, module, file, path.dirname(file));
-  const keep = () => {
-    if (!place || tag !== cachedDataVersionTag() || process.uptime() > LONGEST_RUN_SECONDS) return;
-    // The first run may be the only one, as in CI: it leaves an empty file, which the next one fills.
-    if (!found) return write(place, '');
-    const isTaken = isFilled && !script.cachedDataRejected;
-    if (isTaken && trustedBytes() - loadedBytes < COMPILED_BY_START_BYTES) return;
-    const count = getHeapCodeStatistics().bytecode_and_metadata_size;
-    if (isTaken && count - found.readUInt32LE(found.length - COUNT_BYTES) < WORTH_KEEPING_BYTES) return;
-    const countBytes = Buffer.alloc(COUNT_BYTES);
-    countBytes.writeUInt32LE(count);
-    write(place, Buffer.concat([script.createCachedData(), countBytes]));
-  };
-  return { exports: module.exports, keep };
-};
+  const takenBytes = trustedBytes() - before;
+  const isTaken = isFilled && !script.cachedDataRejected;
+  return { script, build, place, found, isTaken, takenBytes, module: { exports: {} } };
+}
+
+/** @param isMuch  whether the run compiled more than what every start compiles of Node's own code. */
+function keepCode({ script, place, found, isTaken }, isMuch) {
+  if (!place) return;
+  // The first run may be the only one, as in CI: it leaves an empty file, which the next one fills.
+  if (!found) return write(place, '');
+  if (isTaken && !isMuch) return;
+  const count = getHeapCodeStatistics().bytecode_and_metadata_size;
+  if (isTaken && count - found.readUInt32LE(found.length - COUNT_BYTES) < WORTH_KEEPING_BYTES) return;
+  const countBytes = Buffer.alloc(COUNT_BYTES);
+  countBytes.writeUInt32LE(count);
+  write(place, Buffer.concat([script.createCachedData(), countBytes]));
+}
 
 function trustedBytes() {
   return getHeapSpaceStatistics().find((space) => space.space_name === 'trusted_space')?.space_used_size ?? 0;

@@ -13,10 +13,12 @@ const compiled = NODE_DISABLE_COMPILE_CACHE
 
 exports.run = async function run(argv) {
   await connectEarly(argv, process.env);
-  const program = load(path.join(__dirname, '../dist/imgcopy.cjs'), compiled);
-  const { main, restoreFlags } = program.exports;
-  process.exitCode = await main(argv);
+  // V8 takes kept code only where its flags are what they were when the code was made, and the program sets some.
+  const compileLater = (compile) => command.withDefaultFlags(compile);
+  const program = load(path.join(__dirname, '../dist/imgcopy.cjs'), compiled, compileLater);
+  const command = program.exports['src/cli/main.ts']();
+  process.exitCode = await command.main(argv);
   if (process.exitCode !== 0) return;
-  restoreFlags();
+  command.restoreFlags();
   program.keep();
 };

@@ -1,18 +1,73 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
 import { build } from 'esbuild';
 import { root } from './dist.js';
 
-// Puts the command line into one CommonJS file, dependencies included: to find and load 190 modules one by one takes longer than
+// Puts the command line into a few CommonJS files, dependencies included: to find and load 190 modules one by one takes longer than
 // everything else that a copy with nothing to do has to do. Measured on Node.js 24, CPU time of such a copy over `node -e 0`:
 // 233 ms as modules, 131 ms as a bundle of ES modules, 104 ms as one of CommonJS, whose built-in modules load without a facade.
+//
+// A few files and not one, because V8 parses a file as a whole. A module is in the first of the files whose entries import it, directly or
+// not. What is only imported on demand, and is no entry, is in the last. A module of another file is taken from there by `require('./FILE.cjs')`.
+
+const START = 'src/cli/main.ts';
+const FILES = [
+  // A copy between registries that finds all in place.
+  {
+    name: 'imgcopy',
+    entries: [
+      START,
+      'src/cli/copy-command.ts',
+      'src/copy/copy-image.ts',
+      'src/transports/registry/registry-access.ts',
+      'src/transports/registry/registry-source.ts',
+      'src/transports/registry/registry-destination.ts',
+      'src/auth/find-credentials.ts',
+      'src/registries/find-registries-conf.ts',
+      'src/registries/configured-endpoint.ts',
+      'node_modules/undici/lib/api/api-request.js',
+      'node_modules/undici/lib/dispatcher/agent.js',
+    ],
+  },
+  // What it needs where blobs are to be copied.
+  {
+    name: 'blobs',
+    entries: [
+      'src/cache/sqlite-cache.ts',
+      'src/cache/upload-state.ts',
+      'src/cache/no-cache.ts',
+      'src/copy/layer-content.ts',
+      'src/transports/registry/read/foreign-layer.ts',
+    ],
+  },
+  // Images on a disk.
+  {
+    name: 'disk',
+    entries: [
+      'src/transports/dir/dir-source.ts',
+      'src/transports/dir/dir-destination.ts',
+      'src/transports/oci/oci-source.ts',
+      'src/transports/oci/oci-destination.ts',
+      'src/transports/archive/open-archive.ts',
+      'src/transports/archive/archive-form.ts',
+      'src/transports/archive/archive-source.ts',
+      'src/transports/archive/archive-destination.ts',
+      'src/transports/archive/archive-file.ts',
+      'src/transports/archive/archive-stream.ts',
+      'src/transports/archive/named-pipe.ts',
+      'src/transports/archive/layout-image.ts',
+      'src/transports/archive/docker-image.ts',
+    ],
+  },
+  // Progress for people.
+  { name: 'terminal', entries: ['src/cli/progress/terminal-progress.ts'] },
+  { name: 'others' },
+];
 
 const [folder = 'dist'] = process.argv.slice(2);
-
-const { outputFiles } = await build({
-  entryPoints: [join(root, 'src/cli/main.ts')],
-  outfile: join(folder, 'imgcopy.cjs'),
+const options = {
+  absWorkingDir: root,
   write: false,
   bundle: true,
   format: 'cjs',
@@ -24,13 +79,112 @@ const { outputFiles } = await build({
   // `esbuildDetection` is how undici is told to leave its experimental parser out, as Node.js does.
   define: { 'import.meta.url': '__moduleUrl', esbuildDetection: 'true' },
   banner: { js: "const __moduleUrl = require('node:url').pathToFileURL(__filename).href;" },
-  plugins: [withoutUnused()],
-});
-// The first line tells bin/compiled-code.js which compiled code is of these contents.
-const [{ contents, text }] = outputFiles;
-const version = createHash('sha256').update(contents).digest('hex').slice(0, 16);
+};
+
+const modules = await readModules();
+const fileOf = assignFiles();
+const codes = [];
+for (const { name } of FILES) codes.push(await bundle(name));
+// The first line of each names this build: bin/compiled-code.js neither takes compiled code of another one, nor mixes the files of two.
+const version = createHash('sha256').update(codes.join('')).digest('hex').slice(0, 16);
 mkdirSync(folder, { recursive: true });
-writeFileSync(join(folder, 'imgcopy.cjs'), `// ${version}\n${text}`);
+FILES.forEach(({ name }, index) => writeFileSync(join(folder, `${name}.cjs`), `// ${version}\n${codes[index]}`));
+
+/** All modules by their path, and what each imports. */
+async function readModules() {
+  const { metafile } = await build({
+    ...options,
+    entryPoints: [START],
+    outdir: folder,
+    metafile: true,
+    plugins: [withoutUnused()],
+  });
+  return new Map(Object.entries(metafile.inputs).filter(([path]) => !path.startsWith('unused:')));
+}
+
+/** @returns the name of each module's file. */
+function assignFiles() {
+  const assigned = new Map();
+  const assign = (path, name) => {
+    if (assigned.has(path)) return;
+    assigned.set(path, name);
+    for (const { path: imported } of importsOf(path, (kind) => kind !== 'dynamic-import')) assign(imported, name);
+  };
+  for (const { name, entries = modules.keys() } of FILES) {
+    for (const path of entries) {
+      if (!modules.has(path)) throw new Error(`no module imports ${path}`);
+      assign(path, name);
+    }
+  }
+  return assigned;
+}
+
+function importsOf(path, isWanted = () => true) {
+  return modules.get(path).imports.filter(({ path: imported, kind }) => modules.has(imported) && isWanted(kind));
+}
+
+/** @returns the text of a file. */
+async function bundle(name) {
+  // What others import of it.
+  const wanted = [...modules.keys()].filter((path) => fileOf.get(path) !== name).flatMap((path) => importsOf(path));
+  const exported = new Set(wanted.map(({ path }) => path).filter((path) => fileOf.get(path) === name));
+  exported.forEach(refuseDefaultExport);
+  if (fileOf.get(START) === name) exported.add(START);
+  const lines = [...exported].map((path) => `${JSON.stringify(path)}: () => require(${JSON.stringify(`./${path}`)}),`);
+  const { outputFiles } = await build({
+    ...options,
+    stdin: { contents: `module.exports = {\n${lines.join('\n')}\n};`, resolveDir: root },
+    outfile: join(folder, `${name}.cjs`),
+    plugins: [withoutUnused(), fromOtherFiles(name)],
+  });
+  const [{ text }] = outputFiles;
+  return name === FILES[0].name ? compiledAtOnce(text) : text;
+}
+
+/** To what imports it from another file, a module is one of CommonJS, and Node.js' default export of those is all that they export. */
+function refuseDefaultExport(path) {
+  if (modules.get(path).format !== 'esm') return;
+  const hasDefault = /^export default |\bas default\b/m.test(readFileSync(join(root, path), 'utf8'));
+  if (hasDefault) throw new Error(`${path} has a default export, and is imported from another file of the bundle`);
+}
+
+/**
+ * Puts the function of each module in parentheses, by which V8 knows that it will be called. Otherwise it parses the function twice: once to
+ * find its end, and again when it is called.
+ */
+function compiledAtOnce(text) {
+  const lines = text.split('\n');
+  lines.forEach((line, index) => {
+    if (!/^var \w+ = __(?:esm|commonJS)\(\{$/.test(line)) return;
+    const [, path, parameters] = /^  (".*")(\(.*\)) \{$/.exec(lines[index + 1]) ?? [];
+    const end = lines.findIndex((one, at) => at > index + 1 && one === '  }' && lines[at + 1] === '});');
+    if (path === undefined || end === -1) throw new Error(`esbuild writes modules otherwise than expected: ${line}`);
+    lines[index + 1] = `  ${path}: (function${parameters} {`;
+    lines[end] = '  })';
+  });
+  return lines.join('\n');
+}
+
+/** Takes modules that are in other files than this one from there. */
+function fromOtherFiles(name) {
+  const seen = Symbol('seen');
+  return {
+    name: 'from-other-files',
+    setup(esbuild) {
+      esbuild.onResolve({ filter: /^[^:]+$/ }, async ({ path, pluginData, namespace, ...where }) => {
+        if (namespace === 'elsewhere') return { path, external: true };
+        if (pluginData === seen) return undefined;
+        const resolved = await esbuild.resolve(path, { ...where, pluginData: seen });
+        const module = relative(root, resolved.path);
+        const file = fileOf.get(module) ?? name;
+        return file === name ? resolved : { path: module, namespace: 'elsewhere', pluginData: file };
+      });
+      esbuild.onLoad({ filter: /.*/, namespace: 'elsewhere' }, ({ path, pluginData: file }) => ({
+        contents: `module.exports = require('./${file}.cjs')[${JSON.stringify(path)}]();`,
+      }));
+    },
+  };
+}
 
 /**
  * Leaves out what takes its time to load or to parse, and of which the bundled packages use next to nothing. Built-in modules: HTTP/2 (13 ms), which is
@@ -48,16 +202,16 @@ function withoutUnused() {
         if (!value) throw message instanceof Error ? message : new Error(message);
       };`,
   };
-  const modules = /undici.lib.(?:dispatcher.client-h2|web.fetch.(?:body|formdata)|web.webidl.index)\.js$/;
+  const leftOut = /undici.lib.(?:dispatcher.client-h2|web.fetch.(?:body|formdata)|web.webidl.index)\.js$/;
   return {
     name: 'without-unused',
-    setup(bundle) {
-      bundle.onResolve({ filter: /^node:(http2|http|child_process|assert)$/ }, ({ path, importer }) => {
+    setup(esbuild) {
+      esbuild.onResolve({ filter: /^node:(http2|http|child_process|assert)$/ }, ({ path, importer }) => {
         const isPackage = /node_modules.(undici|commander)\b/.test(importer);
         return isPackage ? { path: path.slice('node:'.length), namespace: 'unused' } : undefined;
       });
-      bundle.onLoad({ filter: /.*/, namespace: 'unused' }, ({ path }) => ({ contents: builtins[path] }));
-      bundle.onLoad({ filter: modules }, () => ({ contents: 'module.exports = undefined;' }));
+      esbuild.onLoad({ filter: /.*/, namespace: 'unused' }, ({ path }) => ({ contents: builtins[path] }));
+      esbuild.onLoad({ filter: leftOut }, () => ({ contents: 'module.exports = undefined;' }));
     },
   };
 }

@@ -18,7 +18,7 @@ export function distIsStale() {
 }
 
 /**
- * Compiles `src` to `dist/src`, the library, and bundles the command line into `dist/imgcopy.cjs`. What was in `dist` is replaced as a whole, and only by a build without errors.
+ * Compiles `src` to `dist/src`, the library, and bundles the command line into a few files `dist/*.cjs`. What was in `dist` is replaced as a whole, and only by a build without errors.
  *
  * @returns whether it succeeded; the compiler has printed its errors by then.
  */

@@ -7,7 +7,7 @@ import { Interruption } from './interruption.ts';
 import { prepareForParser } from './v8-flags.ts';
 import { verbFirst } from './command-first.ts';
 
-export { restoreFlags } from './v8-flags.ts';
+export { restoreFlags, withDefaultFlags } from './v8-flags.ts';
 
 /**
  * Runs the command line.

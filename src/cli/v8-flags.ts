@@ -17,15 +17,15 @@ const CONNECTING = 'undici:client:beforeConnect';
  * processors are busy.
  */
 export function prepareForParser(): void {
-  const set = (message: unknown): void => {
-    unsubscribe(CONNECTING, set);
+  const prepare = (message: unknown): void => {
+    unsubscribe(CONNECTING, prepare);
     const { protocol } = (message as { readonly connectParams: { readonly protocol: string } }).connectParams;
     if (protocol === 'https:') process.getBuiltinModule('node:tls');
-    setFlagsFromString('--wasm-tiering-budget=2000000000');
-    setFlagsFromString('--wasm-lazy-validation');
-    for (const compiler of OPTIMIZING) setFlagsFromString(`--no-${compiler}`);
+    setFlag('--wasm-tiering-budget=2000000000');
+    setFlag('--wasm-lazy-validation');
+    for (const compiler of OPTIMIZING) setFlag(`--no-${compiler}`);
   };
-  subscribe(CONNECTING, set);
+  subscribe(CONNECTING, prepare);
 }
 
 /** Sets V8's flags back to their defaults: V8 takes compiled code only where the flags are the same as when it was made. */
@@ -33,12 +33,30 @@ export function restoreFlags(): void {
   for (const flag of DEFAULTS) setFlagsFromString(flag);
 }
 
+/** Does some work while the flags are at their defaults. */
+export function withDefaultFlags<T>(work: () => T): T {
+  restoreFlags();
+  try {
+    return work();
+  } finally {
+    for (const flag of set.values()) setFlagsFromString(flag);
+  }
+}
+
+/** What is set, by the flags' names. */
+const set = new Map<string, string>();
+
+function setFlag(flag: string): void {
+  set.set(flag.replace(/^--(?:no-)?|=.*$/g, ''), flag);
+  setFlagsFromString(flag);
+}
+
 /**
  * Keeps the heap's young generation as small as it is. Bodies pass as buffers outside the heap, which are freed when the young generation
  * is collected: the smaller it is, the sooner. Peak memory of a copy of 1 GB: 174 MB without this, 126 MB with it (Node.js 24).
  */
 export function keepYoungGenerationSmall(): void {
-  setFlagsFromString('--semi-space-growth-factor=1');
+  setFlag('--semi-space-growth-factor=1');
 }
 
 /** Node.js 22 leaves Maglev off, so that there is nothing to turn on again. */
@@ -68,7 +86,7 @@ export class OptimizingControl {
   readonly #setFlags: (flags: string) => void;
   #work = 0;
 
-  constructor(setFlags: (flags: string) => void = setFlagsFromString) {
+  constructor(setFlags: (flags: string) => void = setFlag) {
     this.#setFlags = setFlags;
   }
 
@@ -91,7 +109,7 @@ export class MarkingControl implements Disposable {
   readonly #streams = new Set<string>();
   #isOff = false;
 
-  constructor(setFlags: (flags: string) => void = setFlagsFromString) {
+  constructor(setFlags: (flags: string) => void = setFlag) {
     this.#setFlags = setFlags;
   }
 

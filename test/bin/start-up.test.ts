@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chown, readdir, stat, writeFile } from 'node:fs/promises';
+import { chown, cp, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { writeAuthority } from '../support/certificate-files.ts';
@@ -68,6 +68,13 @@ test('over TLS it loads node:tls as well, and no more', options, async (t) => {
   );
 });
 
+test('of the bundle it loads one file, and this is as small as it was', options, async (t) => {
+  const stderr = await copyNothing(t, { preload: tellVerdicts });
+  assert.equal(stderr, 'imgcopy.cjs: undefined;');
+  const { size } = await stat(join(import.meta.dirname, '../../dist/imgcopy.cjs'));
+  assert.ok(size < 1_200_000, `${size} bytes`);
+});
+
 for (const tls of [undefined, selfSignedCertificate()]) {
   test(`V8 takes the compiled code of every module of Node.js (${tls ? 'TLS' : 'http'})`, options, async (t) => {
     const stderr = await copyNothing(t, { tls, env: { NODE_DEBUG_NATIVE: 'CODE_CACHE' } });
@@ -80,18 +87,18 @@ for (const tls of [undefined, selfSignedCertificate()]) {
   });
 }
 
-/** Tells whether V8 took the code that was kept of the bundle: undefined where there was none. */
-const tellVerdict = `
+/** Tells which files of the bundle are loaded, and of each whether V8 rejected the code that was kept: undefined where there was none. */
+const tellVerdicts = `
   const vm = process.getBuiltinModule('node:vm');
   vm.Script = class extends vm.Script {
     constructor(...args) {
       super(...args);
-      if (args[1].filename.endsWith('imgcopy.cjs')) process.stderr.write('verdict: ' + this.cachedDataRejected + ';');
+      process.stderr.write(args[1].filename.replace(/.*[/]/, '') + ': ' + this.cachedDataRejected + ';');
     }
   };
 `;
 
-/** @returns what runs a copy with nothing to do, and tells V8's verdict. */
+/** @returns what runs a copy with nothing to do, and tells V8's verdicts. */
 async function nothingToCopy(t: TestContext, home: CliHome): Promise<() => Promise<string>> {
   const registry = await startRegistry();
   t.after(() => registry.close());
@@ -99,7 +106,7 @@ async function nothingToCopy(t: TestContext, home: CliHome): Promise<() => Promi
   registry.seed('to', '1', image);
   const args = ['-q', '--plain-http', `${registry.host}/from:1`, `${registry.host}/to:1`];
   return async () => {
-    const { status, stderr } = await home.run(args, { file: builtProgram, preload: tellVerdict });
+    const { status, stderr } = await home.run(args, { file: builtProgram, preload: tellVerdicts });
     assert.equal(status, 0);
     return stderr;
   };
@@ -118,11 +125,44 @@ async function keptSizes(home: CliHome): Promise<number[]> {
 test('the second run keeps compiled code, and later ones take it', options, async (t) => {
   await using home = await createCliHome();
   const copy = await nothingToCopy(t, home);
-  assert.deepEqual([await copy(), await keptSizes(home)], ['verdict: undefined;', [0]]);
-  assert.equal(await copy(), 'verdict: undefined;');
+  assert.deepEqual([await copy(), await keptSizes(home)], ['imgcopy.cjs: undefined;', [0]]);
+  assert.equal(await copy(), 'imgcopy.cjs: undefined;');
   const [bytes = 0, ...others] = await keptSizes(home);
   assert.ok(bytes > 500_000);
-  assert.deepEqual([others, await copy(), await keptSizes(home)], [[], 'verdict: false;', [bytes]]);
+  assert.deepEqual([others, await copy(), await keptSizes(home)], [[], 'imgcopy.cjs: false;', [bytes]]);
+});
+
+test('the code of all files is kept that a copy of blobs loads', options, async () => {
+  await using home = await createCliHome();
+  await using registry = await startRegistry();
+  registry.seed('from', '1', image);
+  const copyTo = async (to: string): Promise<string> => {
+    const args = ['-q', '--plain-http', `${registry.host}/from:1`, `${registry.host}/${to}:1`];
+    const { status, stderr } = await home.run(args, { file: builtProgram, preload: tellVerdicts });
+    assert.equal(status, 0);
+    return stderr;
+  };
+  assert.equal(await copyTo('first'), 'imgcopy.cjs: undefined;blobs.cjs: undefined;');
+  await copyTo('second');
+  assert.equal(await copyTo('third'), 'imgcopy.cjs: false;blobs.cjs: false;');
+});
+
+test('files of two builds are not mixed', options, async () => {
+  const project = join(import.meta.dirname, '../..');
+  await using home = await createCliHome();
+  await using registry = await startRegistry();
+  registry.seed('from', '1', image);
+  // Its node_modules are not needed: the bundle has all.
+  const folder = join(home.path, 'installed');
+  for (const part of ['bin', 'dist', 'package.json'])
+    await cp(join(project, part), join(folder, part), { recursive: true });
+  const file = join(folder, 'bin/imgcopy.js');
+  const later = join(folder, 'dist/blobs.cjs');
+  await writeFile(later, (await readFile(later, 'utf8')).replace(/\w+/, '0123456789abcdef'));
+  const args = ['-q', '--plain-http', `${registry.host}/from:1`, `${registry.host}/to:1`];
+  const { status, stderr } = await home.run(args, { file });
+  assert.equal(status, 1);
+  assert.match(stderr, /the program was replaced by another version while it ran; run it again/);
 });
 
 test('a copy adds its code to what a smaller command kept', options, async (t) => {
@@ -147,11 +187,11 @@ for (const [name, spoil] of [
     await copy();
     await copy();
     const [path = ''] = await keptFiles(home);
-    assert.equal(await copy(), 'verdict: false;');
+    assert.equal(await copy(), 'imgcopy.cjs: false;');
     await spoil(path);
-    assert.notEqual(await copy(), 'verdict: false;');
+    assert.notEqual(await copy(), 'imgcopy.cjs: false;');
     await copy();
-    assert.equal(await copy(), 'verdict: false;');
+    assert.equal(await copy(), 'imgcopy.cjs: false;');
     const { uid, mode } = await stat(path);
     assert.deepEqual([uid, mode & 0o777], [process.geteuid?.(), 0o600]);
   });
@@ -161,5 +201,5 @@ test('a copy goes well where compiled code cannot be kept', options, async (t) =
   await using home = await createCliHome();
   const copy = await nothingToCopy(t, home);
   await writeFile(join(home.path, 'compiled'), 'not a folder');
-  assert.equal(await copy(), 'verdict: undefined;');
+  assert.equal(await copy(), 'imgcopy.cjs: undefined;');
 });
