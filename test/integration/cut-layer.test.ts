@@ -36,7 +36,7 @@ async function cutAndRunAgain(home: string, destination: string, received: () =>
   assert.equal(signal, 'SIGKILL', stderr);
 
   source.behaveWell();
-  await source.idle();
+  await source.disconnected();
   source.reset();
   const again = await runImgcopy(args, { env: { HOME: home } });
   assert.equal(again.status, 0, again.stderr);

@@ -103,6 +103,7 @@ for (const { when, arrange, reached, preload, holds = older } of moments) {
     for (const [digest, { length }] of newer.blobs)
       missing.set(digest, length - (await presentBytes(directory, digest, length)));
     registry.behaveWell();
+    await registry.disconnected();
     registry.reset();
     const again = await runImgcopy(args, { env: { HOME: home } });
     assert.equal(again.status, 0, again.stderr);

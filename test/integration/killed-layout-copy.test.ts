@@ -86,6 +86,7 @@ for (const { when, arrange, reached, preload, isNew = false } of moments) {
       missing.set(digest, length - present);
     }
     registry.behaveWell();
+    await registry.disconnected();
     registry.reset();
     const again = await runImgcopy(args, { env: { HOME: home } });
     assert.equal(again.status, 0, again.stderr);

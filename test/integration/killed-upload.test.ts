@@ -37,6 +37,7 @@ async function killAndRunAgain(
   child.kill('SIGKILL');
   assert.equal((await result).signal, 'SIGKILL');
   source.behaveWell();
+  await source.disconnected();
   source.reset();
   const before = await filesBelow(home);
   // Compiled code is kept beside the cache after any run. Here it would count as a file of the dry run.

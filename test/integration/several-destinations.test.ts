@@ -109,8 +109,9 @@ test('a copy to several registries that is killed resumes at each of them', asyn
   child.kill('SIGKILL');
   assert.equal((await result).signal, 'SIGKILL');
   source.behaveWell();
+  // What the killed run still asked for is not counted to the next one.
+  await Promise.all([source, first, second].map((registry) => registry.disconnected()));
   source.reset();
-  await Promise.all([first.idle(), second.idle()]);
   const again = await runImgcopy(['--progress', 'json', ...args], { env: { HOME: home } });
   assert.equal(again.status, 0, again.stderr);
   const events = again.stderr
@@ -122,11 +123,7 @@ test('a copy to several registries that is killed resumes at each of them', asyn
   );
   assert.equal(resumed.length, 3);
   for (const bytes of resumed) assert.ok(bytes > 20 * MB, `resumed at ${resumed.join(', ')}`);
-  // The rest is read once, and once more for a destination that has to try again.
-  const tries = 1 + Math.min(2, events.filter(({ type }) => type === 'retry').length);
-  assert.ok(
-    bytesSentOf(source, digest) <= tries * 20 * MB,
-    `${bytesSentOf(source, digest)} bytes of the layer came again`,
-  );
+  const rest = large.length - Math.min(...resumed);
+  assert.equal(bytesSentOf(source, digest), rest, 'what any of them is missing comes once');
   for (const registry of [first, second]) assert.ok(registry.blob('app', digest)?.equals(large));
 });

@@ -170,6 +170,13 @@ export class TestRegistry implements AsyncDisposable {
     await this.until(() => this.requests.every((request) => request.outcome !== 'open'));
   }
 
+  /** Resolves when nobody is connected: no request of a process that has ended comes after that, and none is under way. */
+  async disconnected(): Promise<void> {
+    const listeners = [this.#server.listener('registry'), this.#server.listener('storage')];
+    await this.until(() => listeners.every(({ connected }) => connected === 0));
+    await this.idle();
+  }
+
   /** Forgets requests, connections and tokens issued, as far as they are counted. Content and rules stay. */
   reset(): void {
     this.#server.log.reset();

@@ -10,7 +10,11 @@ export interface Connection {
   reset(): void;
 }
 
-export type OnRequest = (request: IncomingMessage, response: ServerResponse, connection: Connection) => void;
+export interface ListenerEvents {
+  readonly onRequest: (request: IncomingMessage, response: ServerResponse, connection: Connection) => void;
+  /** A connection is gone. */
+  readonly onClosed: () => void;
+}
 
 /** An HTTP/1.1 server on a free port of 127.0.0.1 that knows its connections. */
 export class Listener {
@@ -18,12 +22,14 @@ export class Listener {
   opened = 0;
   readonly #server: Server;
   readonly #scheme: 'http' | 'https';
+  readonly #onClosed: () => void;
   /** By the client's port, for the socket of a TLS request is not the one that was accepted. */
   readonly #connections = new Map<number, { id: number; socket: Socket }>();
 
-  private constructor(server: Server, scheme: 'http' | 'https', onRequest: OnRequest) {
+  private constructor(server: Server, scheme: 'http' | 'https', { onRequest, onClosed }: ListenerEvents) {
     this.#server = server;
     this.#scheme = scheme;
+    this.#onClosed = onClosed;
     server.keepAliveTimeout = 60_000;
     server.requestTimeout = 0;
     server.on('connection', (socket: Socket) => this.#accept(socket));
@@ -34,9 +40,9 @@ export class Listener {
     });
   }
 
-  static async listen(tls: RegistryOptions['tls'], onRequest: OnRequest): Promise<Listener> {
+  static async listen(tls: RegistryOptions['tls'], events: ListenerEvents): Promise<Listener> {
     const server = tls === undefined ? createServer() : (createTlsServer(tls) as Server);
-    const listener = new Listener(server, tls === undefined ? 'http' : 'https', onRequest);
+    const listener = new Listener(server, tls === undefined ? 'http' : 'https', events);
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
       server.listen(0, '127.0.0.1', resolve);
@@ -50,6 +56,11 @@ export class Listener {
 
   get url(): string {
     return `${this.#scheme}://${this.host}`;
+  }
+
+  /** Connections that are open now. */
+  get connected(): number {
+    return this.#connections.size;
   }
 
   closeIdleConnections(): void {
@@ -69,6 +80,7 @@ export class Listener {
     this.#connections.set(port, connection);
     socket.on('close', () => {
       if (this.#connections.get(port) === connection) this.#connections.delete(port);
+      this.#onClosed();
     });
   }
 }

@@ -42,8 +42,9 @@ export class RegistryServer {
 
   async listen(): Promise<void> {
     const listen = async (server: RequestRecord['server']): Promise<Listener> =>
-      await Listener.listen(this.#tls, (request, response, connection) => {
-        void this.#serve(server, request, response, connection);
+      await Listener.listen(this.#tls, {
+        onRequest: (request, response, connection) => void this.#serve(server, request, response, connection),
+        onClosed: () => this.log.changed(),
       });
     this.#listeners = { registry: await listen('registry'), storage: await listen('storage') };
   }
