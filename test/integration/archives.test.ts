@@ -7,10 +7,11 @@ import { loadFixture, sampleImages } from '../support/integration-images.ts';
 import type { TestImage } from '../support/images.ts';
 import { startRegistry } from '../support/registry.ts';
 import { startContainerd, startDocker } from '../support/real-daemons.ts';
+import { startDistribution3 } from '../support/real-registries.ts';
 import { requireTool, runTool } from '../support/real-tools.ts';
 import { assertHoldsOnly, temporaryDirectory, writeImage } from '../transports/dir/image-directory.ts';
 import { withPlainLayers } from '../transports/archive/archives.ts';
-import { copyBySkopeo } from './real-ends.ts';
+import { copyAfresh, copyBySkopeo, referenceAt } from './real-ends.ts';
 
 const image = await loadFixture('gzip', 'v1');
 const index = sampleImages['an index of three platforms'] as TestImage;
@@ -42,6 +43,29 @@ test('skopeo reads our archives, and we read those of skopeo', async (t) => {
   await copy(`docker-archive:${folder}/skopeo.tar:${NAME}`, `dir:${folder}/plain`);
   await assertHoldsOnly(join(folder, 'plain'), plain);
 });
+
+for (const form of ['docker-archive', 'oci-archive'] as const) {
+  test(`what skopeo writes into a pipe as ${form} becomes the same image in a registry as out of a file`, async (t) => {
+    const skopeo = requireTool(t, 'skopeo');
+    const registry = await startDistribution3(t);
+    if (skopeo === undefined || registry === undefined) return;
+    const { folder, path } = await stage(t, image);
+    const write = (to: string): Promise<unknown> =>
+      runTool(skopeo, ['copy', '--quiet', '--insecure-policy', `dir:${path}`, `${form}:${to}`]);
+    const name = form === 'docker-archive' ? ':app:v1' : ':v1';
+    await write(`${folder}/file.tar${name}`);
+    const ofFile = await copyAfresh(`${form}:${folder}/file.tar`, referenceAt(registry, 'file:v1'), folder);
+    await runTool('mkfifo', [`${folder}/pipe`]);
+    const writing = write(`${folder}/pipe${name}`);
+    const ofPipe = await copyAfresh(`${form}:${folder}/pipe`, referenceAt(registry, 'pipe:v1'), folder);
+    await writing;
+    assert.equal(ofPipe.digest, ofFile.digest);
+    assert.deepEqual([ofPipe.blobs, ofPipe.bytes], [ofFile.blobs, ofFile.bytes]);
+    assert.equal(ofPipe.requests.destination, ofFile.requests.destination);
+    // It verifies every blob.
+    await copyBySkopeo(skopeo, referenceAt(registry, 'pipe:v1'), `dir:${folder}/back`);
+  });
+}
 
 test('crane reads our docker-archive, and we read what crane pulls', async (t) => {
   const crane = requireTool(t, 'crane');
