@@ -28,10 +28,10 @@ const LONGEST_RUN_SECONDS = 10;
  * Loads a CommonJS file that requires nothing but modules of Node.js, and files of the same kind beside it. The first line of each names the build.
  *
  * @param folder  where compiled code is kept; undefined for nowhere.
- * @param compileLater  calls a function that compiles a file which is asked for later, with V8's flags as they are now.
+ * @param loadLater  calls a function that loads what is asked for later, with V8's flags as they are now: a file, or a module of Node.js by `late:`.
  * @returns what it exports, and `keep`, which keeps the code that this run compiled where V8's flags are then what they are now.
  */
-exports.load = function load(file, folder, compileLater) {
+exports.load = function load(file, folder, loadLater) {
   // Of V8's version, its flags and the processor. V8 compares those itself, and of the source its length alone.
   const tag = cachedDataVersionTag();
   const loaded = new Map();
@@ -47,8 +47,10 @@ exports.load = function load(file, folder, compileLater) {
     loaded.set(place, one);
     takenBytes += one.takenBytes;
     const { script, module } = one;
-    const requireIt = (name) =>
-      name.startsWith('./') ? loadFile(path.join(path.dirname(place), name), compileLater) : require(name);
+    const requireIt = (name) => {
+      if (name.startsWith('./')) return loadFile(path.join(path.dirname(place), name), loadLater);
+      return name.startsWith('late:') ? loadLater(() => require(name.slice('late:'.length))) : require(name);
+    };
     script.runInThisContext()(module.exports, requireIt, module, place, path.dirname(place));
     return module.exports;
   };

@@ -14,8 +14,8 @@ const compiled = NODE_DISABLE_COMPILE_CACHE
 exports.run = async function run(argv) {
   await connectEarly(argv, process.env);
   // V8 takes kept code only where its flags are what they were when the code was made, and the program sets some.
-  const compileLater = (compile) => command.withDefaultFlags(compile);
-  const program = load(path.join(__dirname, '../dist/imgcopy.cjs'), compiled, compileLater);
+  const loadLater = (loadIt) => command.withDefaultFlags(loadIt);
+  const program = load(path.join(__dirname, '../dist/imgcopy.cjs'), compiled, loadLater);
   const command = program.exports['src/cli/main.ts']();
   process.exitCode = await command.main(argv);
   if (process.exitCode !== 0) return;

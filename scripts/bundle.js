@@ -33,6 +33,12 @@ const FILES = [
   // What it needs where blobs are to be copied.
   {
     name: 'blobs',
+    modules: [
+      /^src\/partial\/(?!plan\/old-layers)/,
+      /^src\/http\/ranges\//,
+      /^src\/transports\/registry\/upload\/(?:upload|upload-session|assembled-upload|chunk)\.ts$/,
+      /^src\/copy\/(?:blob-set|copy-blob|copy-manifest|copy-referrers|image-blobs|manifest-tree|referrers|source-parts)\.ts$/,
+    ],
     entries: [
       'src/cache/sqlite-cache.ts',
       'src/cache/upload-state.ts',
@@ -62,8 +68,18 @@ const FILES = [
   },
   // Progress for people.
   { name: 'terminal', entries: ['src/cli/progress/terminal-progress.ts'] },
-  { name: 'others' },
+  {
+    name: 'others',
+    modules: [
+      /^node_modules\/undici\/lib\/llhttp\/llhttp-wasm/,
+      /^node_modules\/commander\/lib\/(?:help|suggestSimilar)/,
+      /^src\/library\/(?:login|inspect-image)/,
+    ],
+  },
 ];
+
+/** They take 5 and 1.5 ms to load. */
+const LATE_BUILTINS = /^node:(?:crypto|fs\/promises)$/;
 
 const [folder = 'dist'] = process.argv.slice(2);
 const options = {
@@ -82,6 +98,7 @@ const options = {
 };
 
 const modules = await readModules();
+const exportsOf = await readExports();
 const fileOf = assignFiles();
 const codes = [];
 for (const { name } of FILES) codes.push(await bundle(name));
@@ -97,30 +114,65 @@ async function readModules() {
     entryPoints: [START],
     outdir: folder,
     metafile: true,
-    plugins: [withoutUnused()],
+    plugins: [withoutUnused(), lateBuiltins()],
   });
-  return new Map(Object.entries(metafile.inputs).filter(([path]) => !path.startsWith('unused:')));
+  return new Map(Object.entries(metafile.inputs).filter(([path]) => !/^(?:unused|late):/.test(path)));
 }
 
 /** @returns the name of each module's file. */
 function assignFiles() {
+  const all = [...modules.keys()];
   const assigned = new Map();
-  const assign = (path, name) => {
-    if (assigned.has(path)) return;
+  for (const { name, modules: patterns = [] } of FILES) {
+    for (const path of all) if (patterns.some((pattern) => pattern.test(path))) assigned.set(path, name);
+  }
+  const reached = new Set();
+  const reach = (path, name) => {
+    if (reached.has(path) || (assigned.get(path) ?? name) !== name) return;
+    reached.add(path);
     assigned.set(path, name);
-    for (const { path: imported } of importsOf(path, (kind) => kind !== 'dynamic-import')) assign(imported, name);
+    for (const { path: imported } of importsOf(path, (kind) => kind !== 'dynamic-import')) reach(imported, name);
   };
-  for (const { name, entries = modules.keys() } of FILES) {
+  for (const { name, entries = all } of FILES) {
     for (const path of entries) {
       if (!modules.has(path)) throw new Error(`no module imports ${path}`);
-      assign(path, name);
+      reach(path, name);
     }
+    for (const path of all) if (assigned.get(path) === name) reach(path, name);
   }
   return assigned;
 }
 
 function importsOf(path, isWanted = () => true) {
   return modules.get(path).imports.filter(({ path: imported, kind }) => modules.has(imported) && isWanted(kind));
+}
+
+/** What the ES modules export. */
+async function readExports() {
+  const paths = [...modules.keys()].filter((path) => modules.get(path).format === 'esm');
+  const { metafile } = await build({
+    ...options,
+    format: 'esm',
+    entryPoints: paths,
+    outdir: folder,
+    outbase: root,
+    metafile: true,
+    plugins: [
+      {
+        name: 'one-by-one',
+        setup(esbuild) {
+          esbuild.onResolve({ filter: /.*/ }, ({ path, kind }) =>
+            kind === 'entry-point' ? undefined : { path, external: true },
+          );
+        },
+      },
+    ],
+  });
+  return new Map(Object.values(metafile.outputs).map(({ entryPoint, exports }) => [entryPoint, exports]));
+}
+
+function isLater(file, than) {
+  return FILES.findIndex(({ name }) => name === file) > FILES.findIndex(({ name }) => name === than);
 }
 
 /** @returns the text of a file. */
@@ -135,10 +187,10 @@ async function bundle(name) {
     ...options,
     stdin: { contents: `module.exports = {\n${lines.join('\n')}\n};`, resolveDir: root },
     outfile: join(folder, `${name}.cjs`),
-    plugins: [withoutUnused(), fromOtherFiles(name)],
+    plugins: [withoutUnused(), lateBuiltins(), fromOtherFiles(name)],
   });
   const [{ text }] = outputFiles;
-  return name === FILES[0].name ? compiledAtOnce(text) : text;
+  return name === 'imgcopy' || name === 'blobs' ? compiledAtOnce(text) : text;
 }
 
 /** To what imports it from another file, a module is one of CommonJS, and Node.js' default export of those is all that they export. */
@@ -179,11 +231,33 @@ function fromOtherFiles(name) {
         const file = fileOf.get(module) ?? name;
         return file === name ? resolved : { path: module, namespace: 'elsewhere', pluginData: file };
       });
-      esbuild.onLoad({ filter: /.*/, namespace: 'elsewhere' }, ({ path, pluginData: file }) => ({
-        contents: `module.exports = require('./${file}.cjs')[${JSON.stringify(path)}]();`,
+      esbuild.onLoad({ filter: /.*/, namespace: 'elsewhere' }, ({ path, pluginData: file }) => {
+        const module = `require('./${file}.cjs')[${JSON.stringify(path)}]()`;
+        if (!isLater(file, name) || !exportsOf.has(path)) return { contents: `module.exports = ${module};` };
+        return { contents: lateModule(module, exportsOf.get(path)) };
+      });
+    },
+  };
+}
+
+/** Loads some built-in modules when something of theirs is first used, and not with the modules that import them: bin/compiled-code.js knows `late:`. */
+function lateBuiltins() {
+  return {
+    name: 'late-builtins',
+    setup(esbuild) {
+      esbuild.onResolve({ filter: LATE_BUILTINS }, ({ path }) => ({ path, namespace: 'late' }));
+      esbuild.onResolve({ filter: /^late:/ }, ({ path }) => ({ path, external: true }));
+      esbuild.onLoad({ filter: /.*/, namespace: 'late' }, ({ path }) => ({
+        contents: lateModule(`require('late:${path}')`, Object.keys(process.getBuiltinModule(path))),
       }));
     },
   };
+}
+
+/** A module that loads another one when something of it is first used. */
+function lateModule(module, names) {
+  const getters = names.map((name) => `get ${name}() { return load().${name}; },`);
+  return `let loaded;\nconst load = () => (loaded ??= ${module});\nmodule.exports = {\n${getters.join('\n')}\n};`;
 }
 
 /**
