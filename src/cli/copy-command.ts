@@ -198,7 +198,7 @@ export const FORMATS: Readonly<Record<OutputForm, (result: CopyResult) => string
 
 /** For those who know `crane cp -a`, which copies all tags. */
 function warnOfOneTag(source: ImageName, progress: Progress): void {
-  if (source.listTags === undefined || (source.tag ?? source.digest) !== undefined) return;
+  if (source.withTag === undefined || (source.tag ?? source.digest) !== undefined) return;
   progress.show({
     type: 'warning',
     message: '--all means all platforms, not all tags; only the tag latest is copied. --all-tags copies all',

@@ -60,6 +60,8 @@ export interface ImageSource extends AsyncDisposable {
   readonly reference: string;
   /** The name that the image has there, or its tag, where it was asked for without one. Absent where it has none. */
   readonly tag?: string | undefined;
+  /** Registry, repository and tag, as docker, podman and containerd store them beside the image. Absent where that is not known. */
+  readonly fullName?: string | undefined;
   readonly concurrency: Concurrency;
   /** The shortest answer so far, in ms; undefined until there was one. */
   readonly roundTripMs?: number | undefined;

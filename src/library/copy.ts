@@ -235,11 +235,11 @@ export function isNameSettled({ given, source: { name } }: Ends): boolean {
 }
 
 /** Where the source's name has neither tag nor digest, the source may tell the tag once it is open. */
-export function withOwnTag(ends: Ends, { tag }: ImageSource): Ends {
+export function withOwnTag(ends: Ends, { tag, fullName }: ImageSource): Ends {
   const { given } = ends;
   const { name } = ends.source;
   if (tag === undefined || given === undefined || name === undefined || isNameSettled(ends)) return ends;
-  return { ...ends, destination: named(given.completedFrom(name, tag)) };
+  return { ...ends, destination: named(given.completedFrom(name, { tag, fullName })) };
 }
 
 function named(name: ImageName): { readonly name: ImageName } {
@@ -452,7 +452,7 @@ export async function refuseSamePlace(source: ImageName, destination: ImageName)
 }
 
 function refuseTags(destination: ImageName, tags: readonly string[]): void {
-  if (tags.length === 0 || destination.listTags !== undefined) return;
+  if (tags.length === 0 || destination.withTag !== undefined) return;
   throw new ImgcopyError(`${destination.toString()} cannot have further tags`, {
     code: 'ERR_USAGE',
     kind: 'usage',

@@ -28,11 +28,16 @@ export interface Transport {
   parse(text: string): ImageName;
 }
 
+/** The names that an image has at its source. */
+export type OwnNames = Pick<ImageSource, 'tag' | 'fullName'>;
+
 /** The name of an image, as one transport understands it. A value: whatever changes it makes another one. */
 export interface ImageName {
   /** The prefix without its punctuation: `docker`, `dir`. */
   readonly transport: string;
   readonly tag?: string | undefined;
+  /** Of an archive of docker: registry, repository and tag, as docker stores it. */
+  readonly fullName?: string | undefined;
   /** What the image must be. */
   readonly digest?: Digest | undefined;
   /** The registry that it is of, `host[:port]`: what is secret between that and the user is for no other. Absent where it is of none. */
@@ -52,10 +57,10 @@ export interface ImageName {
   /**
    * The name of an image to write: what is missing of it is taken from the source's name.
    * @param source  undefined where the source has no name, because it is an object of the caller's.
-   * @param ownTag  of the source, where its name has neither tag nor digest: see ImageSource.tag.
+   * @param own  what the source calls it, where its name has neither tag nor digest.
    * @throws ImgcopyError of kind `usage` for a place that nobody can write to.
    */
-  completedFrom(source: ImageName | undefined, ownTag?: string): ImageName;
+  completedFrom(source: ImageName | undefined, own?: OwnNames): ImageName;
   /** Whether standard input is read, or standard output written: then nothing else reads or writes it. Default false. */
   readonly usesStandardStreams?: boolean | undefined;
   /** Whether blobs may be left out of what is written: see OpenDestinationOptions.leftOut. Default false. */

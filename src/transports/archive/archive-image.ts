@@ -15,6 +15,8 @@ export interface ArchiveImage {
   readonly memberOf: (digest: Digest) => string | undefined;
   /** Its name there, or its tag. Undefined where it has none. */
   readonly tag?: string | undefined;
+  /** As docker stores it. Undefined where it has none. */
+  readonly fullName?: string | undefined;
   /** Whether some of the images that its index names were left out of the archive. */
   readonly isSparse?: boolean | undefined;
   /** What the archive was made without. */

@@ -25,6 +25,7 @@ import { lacksManifest } from './layout-image.ts';
 export class ArchiveSource implements ImageSource {
   readonly reference: string;
   readonly tag: string | undefined;
+  readonly fullName: string | undefined;
   readonly concurrency: Concurrency;
   readonly roundTripMs = 0;
   readonly onePlatform: boolean;
@@ -39,6 +40,7 @@ export class ArchiveSource implements ImageSource {
   constructor(archive: Archive, image: ArchiveImage, reference: string) {
     this.reference = reference;
     this.tag = image.tag;
+    this.fullName = image.fullName;
     this.concurrency = archive.isStream ? 'serial' : 'parallel';
     this.onePlatform = image.isSparse ?? false;
     this.leftOut = image.leftOut;

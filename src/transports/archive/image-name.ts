@@ -1,4 +1,5 @@
-import type { ImageName } from '../transport.ts';
+import type { ImageName, OwnNames } from '../transport.ts';
+import { InvalidReferenceError } from '../../reference/reference-errors.ts';
 import { parseRegistryReference } from '../../reference/registry-reference.ts';
 
 /**
@@ -11,13 +12,27 @@ export function fullImageName(name: string, text: string = name): string {
   return `${registry}/${repository}:${tag}`;
 }
 
+/** The full name that is meant by what somebody wrote into an archive; undefined for what is not a name. */
+export function fullNameOrNone(name: string): string | undefined {
+  try {
+    return fullImageName(name);
+  } catch (error) {
+    if (error instanceof InvalidReferenceError) return undefined;
+    throw error;
+  }
+}
+
 /** The tag at the end of a full name. */
 export function tagInFullName(name: string): string {
   return name.slice(name.lastIndexOf(':') + 1);
 }
 
-/** The full name of an image in a registry, where the name has a tag. */
-export function nameFromRegistry(name: ImageName | undefined): string | undefined {
+/** The full name that an image has at its source, where it has one. */
+export function fullNameAt(source: ImageName | undefined, own: OwnNames): string | undefined {
+  return source?.fullName ?? nameFromRegistry(source) ?? (own.fullName && fullNameOrNone(own.fullName));
+}
+
+function nameFromRegistry(name: ImageName | undefined): string | undefined {
   if (name?.transport !== 'docker' || name.tag === undefined) return undefined;
   return fullImageName(String(name).replace('docker://', '').replace(/@.*$/, ''));
 }

@@ -3,9 +3,9 @@ import type { ImageSource } from '../../contract/image-source.ts';
 import type { Digest } from '../../digest/digest.ts';
 import { placeOfPath } from '../../local/local-path.ts';
 import { checkNewName, formatLayoutName, parseLayoutName } from '../../reference/layout-name.ts';
-import type { ImageName, OpenDestinationOptions, OpenSourceOptions, Transport } from '../transport.ts';
+import type { ImageName, OpenDestinationOptions, OpenSourceOptions, OwnNames, Transport } from '../transport.ts';
 import type { ArchiveForm } from './archive-form.ts';
-import { fullImageName, nameFromRegistry, tagInFullName } from './image-name.ts';
+import { fullImageName, fullNameAt, tagInFullName } from './image-name.ts';
 
 export { standardStreams } from './standard-streams.ts';
 
@@ -77,14 +77,18 @@ class ArchiveName implements ImageName {
     return this.#form === 'docker' ? name && tagInFullName(name) : name;
   }
 
+  get fullName(): string | undefined {
+    return this.#form === 'docker' ? this.#image.name : undefined;
+  }
+
   withDefaultTag(): ImageName {
     return this;
   }
 
   /** It takes the source's tag, as oci: does; an archive of docker takes the whole name, so that who loads it has it under that name. */
-  completedFrom(source: ImageName | undefined, ownTag?: string): ImageName {
+  completedFrom(source: ImageName | undefined, own: OwnNames = {}): ImageName {
     const { written } = this.#image;
-    const taken = written ?? (this.digest === undefined ? this.#nameFrom(source, ownTag) : undefined);
+    const taken = written ?? (this.digest === undefined ? this.#nameFrom(source, own) : undefined);
     if (taken === undefined) return this;
     const name = this.#form === 'oci' ? taken : fullImageName(taken);
     const completed = new ArchiveName(this.#form, this.#path, { ...this.#image, written: taken, name });
@@ -92,8 +96,8 @@ class ArchiveName implements ImageName {
     return completed;
   }
 
-  #nameFrom(source: ImageName | undefined, ownTag: string | undefined): string | undefined {
-    return this.#form === 'oci' ? (source?.tag ?? ownTag) : nameFromRegistry(source);
+  #nameFrom(source: ImageName | undefined, own: OwnNames): string | undefined {
+    return this.#form === 'oci' ? (source?.tag ?? own.tag) : fullNameAt(source, own);
   }
 
   async place(): Promise<string> {

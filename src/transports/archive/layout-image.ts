@@ -38,7 +38,13 @@ export async function openLayoutImage(
   const { digest, size, mediaType } = found?.descriptor ?? { digest: wanted.digest as Digest };
   const manifest = await readManifest(archive, layoutBlobPath(digest), { digest, size, mediaType }, options);
   if (manifest === undefined) throw lacksManifest(reference, digest);
-  return { manifest, tag: found?.name, memberOf: layoutBlobPath, leftOut: await readDeltaMark(archive) };
+  return {
+    manifest,
+    tag: found?.name,
+    fullName: found?.fullName,
+    memberOf: layoutBlobPath,
+    leftOut: await readDeltaMark(archive),
+  };
 }
 
 /** Where a stream has not brought the file by now, the index has to do. */

@@ -13,11 +13,10 @@ import {
 import { type BaseCompression, compressionOfBytes, MAGIC_BYTES } from '../../manifest/layer-compression.ts';
 import { InvalidManifestError } from '../../manifest/manifest.ts';
 import { MediaType } from '../../manifest/media-types.ts';
-import { InvalidReferenceError } from '../../reference/reference-errors.ts';
 import { type Archive, MAX_SMALL_BYTES, readSmall } from './archive.ts';
 import type { ArchiveImage, WantedImage } from './archive-image.ts';
 import { InvalidArchiveError, quoteName } from './archive-error.ts';
-import { fullImageName, tagInFullName } from './image-name.ts';
+import { fullNameOrNone, tagInFullName } from './image-name.ts';
 
 /** What lists the images of an archive of docker. */
 export const MANIFEST_FILE = 'manifest.json';
@@ -62,11 +61,13 @@ export async function openSavedImage(
     }),
   );
   const [firstName] = image.names;
+  const name = wanted.name ?? firstName;
   const members = new Map<Digest, string>(layers.map(({ digest, member }) => [digest, member]));
   members.set(digestOf(config), image.config);
   return {
     manifest: { bytes, mediaType: MediaType.ociManifest, digest: digestOf(bytes) },
-    tag: firstName === undefined ? undefined : tagInFullName(firstName),
+    tag: name === undefined ? undefined : tagInFullName(name),
+    fullName: name,
     memberOf: (digest) => members.get(digest),
   };
 }
@@ -79,18 +80,9 @@ async function readList(archive: Archive, options: WaitOptions): Promise<readonl
     return nodeList(list, MANIFEST_FILE).map((node) => ({
       config: requiredString(node, 'Config'),
       layers: optionalStrings(node, 'Layers') ?? [],
-      names: (optionalStrings(node, 'RepoTags') ?? []).map(fullNameIfAny),
+      names: (optionalStrings(node, 'RepoTags') ?? []).map((name) => fullNameOrNone(name) ?? name),
     }));
   });
-}
-
-function fullNameIfAny(name: string): string {
-  try {
-    return fullImageName(name);
-  } catch (error) {
-    if (error instanceof InvalidReferenceError) return name;
-    throw error;
-  }
 }
 
 function choose(images: readonly SavedImage[], { name }: WantedImage, reference: string): SavedImage {

@@ -3,8 +3,8 @@ import type { ImageSource } from '../../contract/image-source.ts';
 import { type Digest, isDigest } from '../../digest/digest.ts';
 import { ImgcopyError } from '../../errors/imgcopy-error.ts';
 import { InvalidReferenceError } from '../../reference/reference-errors.ts';
-import type { ImageName, OpenDestinationOptions, OpenSourceOptions, Transport } from '../transport.ts';
-import { nameFromRegistry } from './image-name.ts';
+import type { ImageName, OpenDestinationOptions, OpenSourceOptions, OwnNames, Transport } from '../transport.ts';
+import { fullNameAt } from './image-name.ts';
 
 /** Archives in pipes: standard input, and standard output. */
 export const standardStreams: Transport = {
@@ -51,8 +51,8 @@ class StandardStream implements ImageName {
   }
 
   /** It takes the source's name, so that who loads it has it under that name. */
-  completedFrom(source: ImageName | undefined): ImageName {
-    return new StandardStream(this.digest, nameFromRegistry(source));
+  completedFrom(source: ImageName | undefined, own: OwnNames = {}): ImageName {
+    return new StandardStream(this.digest, fullNameAt(source, own));
   }
 
   place(): Promise<string> {

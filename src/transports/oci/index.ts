@@ -3,7 +3,7 @@ import { placeOfPath } from '../../local/local-path.ts';
 import type { ImageDestination } from '../../contract/image-destination.ts';
 import type { ImageSource } from '../../contract/image-source.ts';
 import { InvalidReferenceError, withoutUserinfo } from '../../reference/reference-errors.ts';
-import type { ImageName, OpenDestinationOptions, OpenOptions, Transport } from '../transport.ts';
+import type { ImageName, OpenDestinationOptions, OpenOptions, OwnNames, Transport } from '../transport.ts';
 import { checkNewName, formatLayoutName, type LayoutName, parseLayoutName } from '../../reference/layout-name.ts';
 
 const PREFIX = 'oci:';
@@ -65,9 +65,9 @@ class OciName implements ImageName {
   }
 
   /** It takes the source's tag. Without one, the image gets no name. */
-  completedFrom(source: ImageName | undefined, ownTag?: string): ImageName {
+  completedFrom(source: ImageName | undefined, own: OwnNames = {}): ImageName {
     const isComplete = this.tag !== undefined || this.digest !== undefined;
-    const name = isComplete ? this.tag : (source?.tag ?? ownTag);
+    const name = isComplete ? this.tag : (source?.tag ?? own.tag);
     const completed = new OciName({ ...this.#name, name }, { isNameTaken: !isComplete });
     if (name !== undefined) checkNewName(name, String(completed));
     return completed;

@@ -10,7 +10,14 @@ import {
 import { InvalidReferenceError } from '../../reference/reference-errors.ts';
 import type { ImageDestination } from '../../contract/image-destination.ts';
 import type { ImageSource, RepositoryName } from '../../contract/image-source.ts';
-import type { ImageName, OpenDestinationOptions, OpenOptions, OpenSourceOptions, Transport } from '../transport.ts';
+import type {
+  ImageName,
+  OpenDestinationOptions,
+  OpenOptions,
+  OpenSourceOptions,
+  OwnNames,
+  Transport,
+} from '../transport.ts';
 import { endpointsToRead, endpointToWrite, type Endpoint } from './registry-endpoint.ts';
 
 const PREFIX = 'docker://';
@@ -74,12 +81,12 @@ class RegistryName implements ImageName {
   }
 
   /** It takes the source's tag, or else its digest; the default tag where the source has no tags at all, or names one image without them. */
-  completedFrom(source: ImageName | undefined, ownTag?: string): ImageName {
+  completedFrom(source: ImageName | undefined, own: OwnNames = {}): ImageName {
     if (this.#bare !== undefined) throw bareDestination(this.#bare, this.#reference);
     const isComplete = this.tag !== undefined || this.digest !== undefined;
     if (isComplete || source === undefined) return this.withDefaultTag();
-    const { tag = ownTag, digest } = source.withDefaultTag();
-    if (tag === undefined) return this.#with(source.listTags === undefined ? {} : { digest }).withDefaultTag();
+    const { tag = own.tag, digest } = source.withDefaultTag();
+    if (tag === undefined) return this.#with(source.withTag === undefined ? {} : { digest }).withDefaultTag();
     if (!isTag(tag)) throw notATag(tag, this.#reference);
     return this.#with({ tag });
   }

@@ -9,13 +9,15 @@ import { test } from 'node:test';
 import { digestOf } from '../../../src/digest/digest.ts';
 import { layoutBlobPath } from '../../../src/manifest/image-layout.ts';
 import { formatPlatform, localPlatform } from '../../../src/manifest/platform.ts';
+import { readSmall } from '../../../src/transports/archive/archive.ts';
 import { openArchiveDestination } from '../../../src/transports/archive/archive-destination.ts';
+import { openArchive } from '../../../src/transports/archive/open-archive.ts';
 import { readMembers } from '../../../src/transports/archive/read-members.ts';
 import { buildArtifact, buildImage, buildIndex, randomBytes, tarGzLayer } from '../../support/images.ts';
 import { startRegistry } from '../../support/registry.ts';
 import { at, openHome, TestCopier } from '../../library/test-copier.ts';
 import { assertHoldsOnly } from '../dir/image-directory.ts';
-import { temporaryFolder } from './archives.ts';
+import { dockerSave, dockerSave25, temporaryFolder, writeArchive } from './archives.ts';
 
 const local = localPlatform();
 const other = { os: 'linux', architecture: local.architecture === 's390x' ? 'amd64' : 's390x' };
@@ -239,6 +241,27 @@ test("docker's archive has one platform: this machine's, or the one that is aske
   const both = copier.copy(at(registry, 'app:v1'), `docker-archive:${path}`, { platforms: [local, other] });
   await assert.rejects(both, { code: 'ERR_USAGE', hint: /oci-archive:/ });
 });
+
+for (const [what, members] of Object.entries({
+  'docker save from Docker 25 on': dockerSave25(image, 'app:v1').members,
+  'docker save before Docker 25': dockerSave(image, ['app:v1']),
+  'no valid name': dockerSave(image, ['No Name:v1']),
+})) {
+  test(`an archive that is made of an archive keeps the name of the image: ${what}`, async (t) => {
+    const path = await writeArchive(t, members);
+    const folder = await temporaryFolder(t);
+    await using copier = new TestCopier(await openHome(t));
+    const names = async (source: string): Promise<unknown> => {
+      await copier.copy(source, `docker-archive:${folder}/copy.tar`, { force: true });
+      await using archive = await openArchive(`${folder}/copy.tar`, 'copy.tar');
+      const list = await readSmall(archive, 'manifest.json', { tooLarge: () => new Error('too large') });
+      return (JSON.parse(String(list)) as [{ RepoTags: unknown }])[0].RepoTags;
+    };
+    const isValid = what !== 'no valid name';
+    assert.deepEqual(await names(`docker-archive:${path}`), isValid ? ['docker.io/library/app:v1'] : []);
+    if (isValid) assert.deepEqual(await names(`docker-archive:${path}:app:v1`), ['docker.io/library/app:v1']);
+  });
+}
 
 test("docker's archive refuses what docker cannot store, and leaves nothing", async (t) => {
   const folder = await temporaryFolder(t);
