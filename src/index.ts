@@ -54,7 +54,7 @@ export { homeDirectory } from './io/home-directory.ts';
 export { escapeUnprintable, printable, printableJson } from './errors/printable.ts';
 export { parseCreds } from './auth/credentials.ts';
 export { parseImageName, transports } from './transports/table.ts';
-export type { ImageName, Transport } from './transports/transport.ts';
+export type { ImageName, OwnNames, Transport } from './transports/transport.ts';
 export { parsePlatform, formatPlatform } from './manifest/platform.ts';
 export type { Descriptor, Platform } from './manifest/descriptor.ts';
 export { ContentMismatchError, isDigest, type Digest } from './digest/digest.ts';

@@ -83,8 +83,10 @@ function addQueryCommands(program: Command, context: CommandContext): void {
   const tags = program
     .command('tags')
     .aliases(['ls', 'list-tags'])
-    .summary('list the tags of a repository')
-    .description("Prints the tags of a repository, one per line, in the registry's order.")
+    .summary('list the tags of a repository, or the names in a layout or archive')
+    .description(
+      "Prints the tags of a repository, one per line, in the registry's order; of a layout or an archive, the names of its images.",
+    )
     .argument('<repository>', repositoryForms(context.transports))
     .action(async (repository: string, flags: QueryFlags) => {
       const { runTags } = await import('./query-commands.ts');

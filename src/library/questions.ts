@@ -124,7 +124,8 @@ function parseRepository(shared: SharedResources, text: string): Repository {
     });
   }
   if (name.tag === undefined && name.digest === undefined) return { name, listTags: name.listTags.bind(name) };
+  const tag = name.fullName === undefined ? `:${name.tag}` : 'the name of the image';
   throw new InvalidReferenceError(text, 'expected a repository without tag or digest', {
-    hint: `leave out ${name.digest === undefined ? `:${name.tag}` : `@${name.digest}`}`,
+    hint: `leave out ${name.digest === undefined ? tag : `@${name.digest}`}`,
   });
 }

@@ -14,7 +14,7 @@ export interface Transport {
   readonly prefix: string;
   /** How its references look, for help and docs: `dir:PATH[@DIGEST]`. */
   readonly form: string;
-  /** How a repository is named whose tags can be listed; absent where images have no tags. */
+  /** How a repository is named whose tags can be listed, or what else has names of images to list. Absent where there is no such thing. */
   readonly repositoryForm?: string | undefined;
   /** What such a reference names, in a few words, for docs. */
   readonly summary: string;
@@ -77,7 +77,7 @@ export interface ImageName {
   openSource?(options: OpenSourceOptions): Promise<ImageSource>;
   /** Opens the image for writing. It makes nothing and locks nothing: see ImageDestination.begin. Absent where images are only read. */
   openDestination?(options: OpenDestinationOptions): Promise<ImageDestination>;
-  /** All tags of its repository, a page at a time; absent where images have no tags. */
+  /** All tags of its repository, or all names in its archive, a page at a time. Absent where there are none to list. */
   listTags?(options: OpenOptions): AsyncIterable<string>;
 }
 

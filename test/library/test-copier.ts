@@ -59,6 +59,12 @@ export class TestCopier implements AsyncDisposable {
     return await this.#copier.plan(source, destination, { ...endpoints, ...options });
   }
 
+  async tags(repository: string): Promise<readonly string[]> {
+    const found: string[] = [];
+    for await (const tag of this.#copier.tags(repository, { endpoint: this.#endpoint })) found.push(tag);
+    return found;
+  }
+
   /** What became of each blob of all copies, in order. */
   get outcomes(): readonly BlobOutcome[] {
     return this.events.flatMap((event) => (event.type === 'blob-done' ? [event.outcome] : []));

@@ -36,3 +36,16 @@ export async function openImage(
   const { openDockerImage } = await import('./docker-image.ts');
   return await openDockerImage(archive, wanted, options);
 }
+
+/** The names of the images in an archive of this form, each once: what may be written behind its FILE. */
+export async function listNames(form: ArchiveForm, archive: Archive, options: WaitOptions): Promise<readonly string[]> {
+  if (form === 'oci') {
+    const [{ readLayoutIndex }, { imageNames }] = await Promise.all([
+      import('./layout-image.ts'),
+      import('../../manifest/image-layout.ts'),
+    ]);
+    return imageNames(await readLayoutIndex(archive, options));
+  }
+  const { listDockerNames } = await import('./docker-image.ts');
+  return await listDockerNames(archive, options);
+}

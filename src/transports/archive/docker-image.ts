@@ -7,8 +7,8 @@ import { parseManifest } from '../../manifest/parse-manifest.ts';
 import { formatPlatform } from '../../manifest/platform.ts';
 import type { Archive } from './archive.ts';
 import { type ArchiveImage, readManifest, type WantedImage } from './archive-image.ts';
-import { lacksManifest, openLayoutImage } from './layout-image.ts';
-import { MANIFEST_FILE, openSavedImage } from './saved-image.ts';
+import { lacksManifest, openLayoutImage, readLayoutIndex } from './layout-image.ts';
+import { MANIFEST_FILE, openSavedImage, readSavedNames } from './saved-image.ts';
 
 export interface DockerImageOptions extends WaitOptions {
   readonly onWarning: (message: string) => void;
@@ -26,12 +26,24 @@ export async function openDockerImage(
   wanted: WantedImage,
   { onWarning, ...options }: DockerImageOptions,
 ): Promise<ArchiveImage> {
-  const { reference } = archive;
   const file = await archive.firstOf([INDEX_FILE, MANIFEST_FILE], options);
-  if (file === undefined) throw (await archive.names(options)).length === 0 ? isEmpty(archive) : notSaved(reference);
+  if (file === undefined) throw await noImages(archive, options);
   if (file === MANIFEST_FILE) return await openSavedImage(archive, wanted, options);
   const image = await openLayoutImage(archive, wanted, options);
   return await withoutMissing(archive, image, { onWarning, ...options });
+}
+
+/** The full names of the images in an archive of `docker save`, each once. */
+export async function listDockerNames(archive: Archive, options: WaitOptions = {}): Promise<readonly string[]> {
+  const file = await archive.firstOf([MANIFEST_FILE, INDEX_FILE], options);
+  if (file === undefined) throw await noImages(archive, options);
+  if (file === MANIFEST_FILE) return await readSavedNames(archive, options);
+  const images = await readLayoutIndex(archive, options);
+  return [...new Set(images.flatMap(({ fullName = [] }) => fullName))];
+}
+
+async function noImages(archive: Archive, options: WaitOptions): Promise<ImgcopyError> {
+  return (await archive.names(options)).length === 0 ? isEmpty(archive) : notSaved(archive.reference);
 }
 
 /**

@@ -3,7 +3,14 @@ import type { ImageSource } from '../../contract/image-source.ts';
 import type { Digest } from '../../digest/digest.ts';
 import { placeOfPath } from '../../local/local-path.ts';
 import { checkNewName, formatLayoutName, parseLayoutName } from '../../reference/layout-name.ts';
-import type { ImageName, OpenDestinationOptions, OpenSourceOptions, OwnNames, Transport } from '../transport.ts';
+import type {
+  ImageName,
+  OpenDestinationOptions,
+  OpenOptions,
+  OpenSourceOptions,
+  OwnNames,
+  Transport,
+} from '../transport.ts';
 import type { ArchiveForm } from './archive-form.ts';
 import { fullImageName, fullNameAt, tagInFullName } from './image-name.ts';
 
@@ -13,6 +20,7 @@ export { standardStreams } from './standard-streams.ts';
 export const ociArchiveTransport: Transport = {
   prefix: 'oci-archive:',
   form: 'oci-archive:FILE[:REF][@DIGEST]',
+  repositoryForm: 'oci-archive:FILE',
   summary: 'an image in a tar file that holds an OCI layout; FILE may be a named pipe',
   completes: 'file',
   parse: (text) => parseArchiveName(text, 'oci'),
@@ -22,6 +30,7 @@ export const ociArchiveTransport: Transport = {
 export const dockerArchiveTransport: Transport = {
   prefix: 'docker-archive:',
   form: 'docker-archive:FILE[:NAME[:TAG]][@DIGEST]',
+  repositoryForm: 'docker-archive:FILE',
   summary:
     'an image in a tar file as docker save writes it and docker load, podman load and ctr images import read it; FILE may be a named pipe',
   completes: 'file',
@@ -125,6 +134,15 @@ class ArchiveName implements ImageName {
     const { openArchiveDestination } = await import('./archive-destination.ts');
     const { name } = this.#image;
     return await openArchiveDestination({ form: this.#form, name, path: this.#path, reference: String(this), known });
+  }
+
+  async *listTags({ signal }: OpenOptions): AsyncGenerator<string> {
+    const [{ openArchive }, { listNames }] = await Promise.all([
+      import('./open-archive.ts'),
+      import('./archive-form.ts'),
+    ]);
+    await using archive = await openArchive(this.#path, this.#archive(), { signal });
+    yield* await listNames(this.#form, archive, { signal });
   }
 
   get usesStandardStreams(): boolean {

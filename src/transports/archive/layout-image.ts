@@ -7,6 +7,7 @@ import {
   INDEX_FILE,
   LAYOUT_FILE,
   layoutBlobPath,
+  type LayoutImage,
   MAX_LAYOUT_FILE_BYTES,
   parseLayoutIndex,
 } from '../../manifest/image-layout.ts';
@@ -26,13 +27,7 @@ export async function openLayoutImage(
   options: WaitOptions = {},
 ): Promise<ArchiveImage> {
   const { reference } = archive;
-  const index = await readSmall(archive, INDEX_FILE, {
-    ...options,
-    tooLarge: (size) => new InvalidManifestError(`${INDEX_FILE} has ${size} bytes, more than ${MAX_MANIFEST_BYTES}`),
-  });
-  if (index === undefined) throw noLayout(reference);
-  await checkLayout(archive, options);
-  const images = parseLayoutIndex(index, reference);
+  const images = await readLayoutIndex(archive, options);
   const found = findImage(images, wanted, reference);
   // A digest alone may be that of any manifest in the archive.
   const { digest, size, mediaType } = found?.descriptor ?? { digest: wanted.digest as Digest };
@@ -45,6 +40,21 @@ export async function openLayoutImage(
     memberOf: layoutBlobPath,
     leftOut: await readDeltaMark(archive),
   };
+}
+
+/**
+ * Reads which images are in an archive of an OCI image layout.
+ * @throws ImgcopyError of kind `not-found` where it is none, ERR_INVALID_LAYOUT.
+ */
+export async function readLayoutIndex(archive: Archive, options: WaitOptions = {}): Promise<readonly LayoutImage[]> {
+  const { reference } = archive;
+  const index = await readSmall(archive, INDEX_FILE, {
+    ...options,
+    tooLarge: (size) => new InvalidManifestError(`${INDEX_FILE} has ${size} bytes, more than ${MAX_MANIFEST_BYTES}`),
+  });
+  if (index === undefined) throw noLayout(reference);
+  await checkLayout(archive, options);
+  return parseLayoutIndex(index, reference);
 }
 
 /** Where a stream has not brought the file by now, the index has to do. */

@@ -72,6 +72,12 @@ export async function openSavedImage(
   };
 }
 
+/** The full names of all images that `manifest.json` lists, each once. */
+export async function readSavedNames(archive: Archive, options: WaitOptions = {}): Promise<readonly string[]> {
+  const images = await readList(archive, options);
+  return [...new Set(images.flatMap(({ names }) => names))];
+}
+
 async function readList(archive: Archive, options: WaitOptions): Promise<readonly SavedImage[]> {
   const where = `${MANIFEST_FILE} in ${archive.reference}`;
   const bytes = await readNeeded(archive, MANIFEST_FILE, options);

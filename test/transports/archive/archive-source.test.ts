@@ -12,6 +12,7 @@ import type { ImageSource } from '../../../src/contract/image-source.ts';
 import { localPlatform, formatPlatform } from '../../../src/manifest/platform.ts';
 import { parseImageName } from '../../../src/transports/table.ts';
 import { buildImage, buildIndex, randomBytes, tarGzLayer, type TestImage } from '../../support/images.ts';
+import { runImgcopy } from '../../support/imgcopy-command.ts';
 import { startRegistry } from '../../support/registry.ts';
 import { at, openHome, TestCopier } from '../../library/test-copier.ts';
 import { assertHoldsOnly } from '../dir/image-directory.ts';
@@ -201,6 +202,49 @@ test('an archive of crane, whose layers are compressed, keeps them as they are',
     image.manifest.digest,
     'the manifest is the one that the layers came from',
   );
+});
+
+test('the names of the images in an archive are listed, as they may be written behind its file', async (t) => {
+  const several = layoutFiles([
+    ['v1', image],
+    ['v2', foreign],
+    [undefined, index],
+    ['v1', image],
+  ]);
+  const full = ['docker.io/library/app:v1', 'registry.test/app:v2'];
+  const archives = [
+    { form: 'oci-archive', members: [...several, ...layoutBlobs(image)], names: ['v1', 'v2'] },
+    { form: 'oci-archive', members: ociArchive(image), names: [] },
+    { form: 'docker-archive', members: dockerSave(image, ['app:v1', 'registry.test/app:v2', 'app:v1']), names: full },
+    { form: 'docker-archive', members: dockerSave25(image, 'app:v1').members, names: full.slice(0, 1) },
+  ];
+  const home = await openHome(t);
+  await using copier = new TestCopier(home);
+  for (const { form, members, names } of archives) {
+    const file = `${form}:${await writeArchive(t, members)}`;
+    assert.deepEqual(await copier.tags(file), names);
+    for (const name of names.slice(0, 1)) {
+      await using source = await openSource(`${file}:${name}`);
+      assert.equal(source.tag, 'v1');
+    }
+    const { stdout } = await runImgcopy(['tags', file], { env: home.env });
+    assert.equal(stdout, names.map((name) => `${name}\n`).join(''));
+  }
+  const folder = await temporaryFolder(t);
+  const [oci] = archives;
+  const writing = feed(makePipe(folder), tarOf(oci!.members));
+  assert.deepEqual(await copier.tags(`oci-archive:${folder}/pipe`), ['v1', 'v2']);
+  // Nothing is read behind the index.
+  await writing.catch(() => undefined);
+  await assert.rejects(copier.tags(`dir:${folder}`), { code: 'ERR_USAGE', message: /has no tags$/ });
+  await assert.rejects(copier.tags(`docker-archive:${folder}/x.tar:app:v1`), {
+    hint: 'leave out the name of the image',
+  });
+  await assert.rejects(copier.tags(`oci-archive:${folder}/none.tar`), /listing the tags of oci-archive/);
+  await assert.rejects(copier.copy(`dir:${folder}`, `oci-archive:${folder}/x.tar`, { additionalTags: ['v2'] }), {
+    code: 'ERR_USAGE',
+    message: /cannot have further tags/,
+  });
 });
 
 test('a docker save in a named pipe is read in one pass', async (t) => {

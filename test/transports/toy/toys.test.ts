@@ -82,7 +82,7 @@ test('a box takes the tag of the source, or else the default one, and lists what
   await assert.rejects(tags(`line:${join(path, 'line')}`), {
     kind: 'usage',
     message: `line:${join(path, 'line')} has no tags`,
-    hint: 'give a repository: docker://HOST[:PORT]/NAME or oci:PATH or box:PATH',
+    hint: 'give a repository: docker://HOST[:PORT]/NAME or oci:PATH or oci-archive:FILE or docker-archive:FILE or box:PATH',
   });
 });
 

@@ -49,6 +49,10 @@ class BoxName implements ImageName {
     return String(new BoxName(this.#path, { tag: undefined, digest }));
   }
 
+  withTag(tag: string): ImageName {
+    return new BoxName(this.#path, { tag, digest: undefined });
+  }
+
   withDefaultTag(): ImageName {
     return this.tag === undefined && this.digest === undefined ? this.#tagged('latest') : this;
   }
