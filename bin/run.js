@@ -21,4 +21,13 @@ exports.run = async function run(argv) {
   if (process.exitCode !== 0) return;
   command.restoreFlags();
   program.keep();
+  endOnceWritten();
 };
+
+/**
+ * Ends the process without what Node.js does before it ends by itself: to free its memory takes 2 ms, and with connections over TLS 15 ms. Where
+ * output waits to be written, it does end by itself.
+ */
+function endOnceWritten() {
+  if ([process.stdout, process.stderr].every((stream) => stream.writableLength === 0)) process.exit();
+}

@@ -221,3 +221,20 @@ test('a copy goes well where compiled code cannot be kept', options, async (t) =
   await writeFile(join(home.path, 'compiled'), 'not a folder');
   assert.equal(await copy(), 'imgcopy.cjs: undefined;');
 });
+
+test('it ends once all is written, whatever else would keep Node.js alive', options, async (t) => {
+  await copyNothing(t, { preload: 'setInterval(() => undefined, 3_600_000);' });
+});
+
+test('all of a long output is written before it ends', options, async () => {
+  await using home = await createCliHome();
+  await using registry = await startRegistry();
+  // More than a pipe holds.
+  const note = 'x'.repeat(1_000_000);
+  const long = buildImage({ layers: { count: 1, size: 1_000 }, annotations: { note } });
+  registry.seed('from', '1', long);
+  const args = ['inspect', '--raw', '--plain-http', `${registry.host}/from:1`];
+  const { status, stdout } = await home.run(args, { file: builtProgram });
+  assert.equal(status, 0);
+  assert.equal(stdout, long.manifest.bytes.toString());
+});
