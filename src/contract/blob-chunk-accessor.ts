@@ -17,6 +17,8 @@ export interface BlobRange extends ImageSourceChunk {
 export interface GetBlobAtOptions extends WaitOptions {
   /** Whether the readers may be left unread until other requests have brought their bytes. Default false. */
   readonly mayPause?: boolean | undefined;
+  /** Whether who reads keeps none of the bytes, and gives them back (`io/slabs.ts`). Default false. */
+  readonly givesBack?: boolean | undefined;
 }
 
 /** What an answer has shown of how ranges are answered. */

@@ -35,6 +35,8 @@ export interface GetBlobOptions extends WaitOptions {
   /** Past any cache on the way, for the bytes were wrong the last time. Default false. */
   readonly isFresh?: boolean | undefined;
   readonly cache?: BlobInfoCache | undefined;
+  /** Whether who reads keeps none of the bytes, and gives them back (`io/slabs.ts`). Default false. */
+  readonly givesBack?: boolean | undefined;
 }
 
 export interface GetManifestOptions extends WaitOptions {

@@ -300,10 +300,13 @@ async function putWhole(
     let opened: BlobStream | undefined;
     try {
       const reader = share ?? source;
-      opened = (await early?.take()) ?? (await reader.getBlob(info, { cache, signal, isFresh }));
+      const isLearnt = isToBeLearnt(run, blob);
+      // A decompressor may still read what the destination has given back.
+      const givesBack = share === undefined && !isLearnt;
+      opened = (await early?.take()) ?? (await reader.getBlob(info, { cache, signal, isFresh, givesBack }));
       const { stream } = opened;
       let content: LayerContent | undefined;
-      const body = isToBeLearnt(run, blob) ? await learning(stream, (learnt) => (content = learnt)) : stream;
+      const body = isLearnt ? await learning(stream, (learnt) => (content = learnt)) : stream;
       const options = { cache, memory, signal };
       const put = await destination.putBlobWithOptions(meter.count(body), info, options);
       if (content !== undefined) record(cache, info, content);

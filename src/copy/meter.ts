@@ -35,7 +35,9 @@ export class Meter {
     // Of ranges, many are read at a time.
     const highWaterMark = length < this.#info.size ? RANGE_BUFFER : BLOB_BUFFER;
     const counter = new Transform({
-      readableHighWaterMark: highWaterMark,
+      // One chunk at a time: a stream of bytes joins those that it gives at once.
+      readableObjectMode: true,
+      readableHighWaterMark: 1,
       writableHighWaterMark: highWaterMark,
       transform: (chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void => {
         this.#add(chunk.length);

@@ -371,7 +371,8 @@ class SharedBlob {
     const { info } = this;
     const { source, signal } = this.shared.options;
     const left = new AbortController();
-    const options = { ...demands[0]?.options, signal: AbortSignal.any([signal, left.signal]) };
+    // Several read the same bytes.
+    const options = { ...demands[0]?.options, givesBack: false, signal: AbortSignal.any([signal, left.signal]) };
     const ranges = unionOf(demands.flatMap((demand) => demand.ranges));
     const parts = partsOf(source);
     const isWhole = demands.some((demand) => demand.isWhole) || parts === undefined || isForeignLayer(info);

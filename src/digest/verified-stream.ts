@@ -8,7 +8,9 @@ import { DigestVerifier, type ExpectedContent } from './digest.ts';
 export function verifiedStream(expected: ExpectedContent): Transform {
   const verifier = new DigestVerifier(expected);
   return new Transform({
-    readableHighWaterMark: 256 * 1024,
+    // One chunk at a time: a stream of bytes joins those that it gives at once.
+    readableObjectMode: true,
+    readableHighWaterMark: 1,
     writableHighWaterMark: 256 * 1024,
     transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
       try {

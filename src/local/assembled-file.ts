@@ -17,8 +17,6 @@ export interface AssembledFile {
 /** What a blob is put together from. */
 export type AssembleInput = Omit<AssembleBlobInput, 'offset'>;
 
-const STREAM_BUFFER = 256 * 1024;
-
 /**
  * Writes a blob that is put together from the directory's own blobs, from ranges of the source, and from what an interrupted run left of it;
  * and publishes it. Where the digest is wrong, what did not come from the source in this run is fetched after all.
@@ -44,7 +42,7 @@ async function writeOnce(
   await using assembly = assembleBlob({ ...input, offset: file.contiguous });
   // Goes on while the rest is fetched; publishing waits for it.
   void file.hashPrefix();
-  await file.writeStream(Readable.from(assembly.bytes, { objectMode: false, highWaterMark: STREAM_BUFFER }));
+  await file.writeStream(Readable.from(assembly.bytes));
   return { tail: assembly.tail, reused: assembly.reused() };
 }
 

@@ -1,5 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 import { addAbortSignal, type Readable } from 'node:stream';
+import { giveBack } from '../io/slabs.ts';
 
 const BATCH_BYTES = 512 * 1024;
 
@@ -25,6 +26,7 @@ export async function writeInBatches(
       gathered = [];
       gatheredBytes = 0;
       await write(batch);
+      for (const piece of batch) giveBack(piece);
     }
     isIdle = true;
   };

@@ -60,6 +60,8 @@ export interface HttpRequest {
    * is tried again. Default: nothing, the status is the answer.
    */
   readonly answerBody?: 'stream' | { readonly maxBytes: number } | undefined;
+  /** Whether who reads an answer's body as it comes keeps none of its chunks, and gives them back (`io/slabs.ts`). Default false. */
+  readonly givesBack?: boolean | undefined;
   /** How long to wait for the answer's head once the body is sent; default `idleTimeoutMs`. */
   readonly headersTimeoutMs?: number | undefined;
   /** How long the server may be silent: before the answer's head, and between two packets of its body; no longer than in the run. */

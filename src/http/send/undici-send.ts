@@ -1,13 +1,17 @@
+import { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
+import type UndiciRequest from 'undici/lib/api/api-request.js';
 import { systemErrorCode } from '../../errors/imgcopy-error.ts';
 import { orAborted } from '../../io/or-aborted.ts';
 import { Connector } from '../connect/connector.ts';
 import { authorizationOf, ConnectionOpener } from '../connect/connection-opener.ts';
 import type { ProxyFor } from '../connect/proxy.ts';
 import type { RegistryTrust } from '../connect/trust.ts';
+import type { BodyHandlerOptions } from './body-handler.ts';
 import { requestTarget } from './exact-url.ts';
 import { toNetworkError, type NetworkError } from './network-error.ts';
 import type { HttpRequest, HttpResponse, Send } from './send.ts';
+import { sentBody } from './sent-body.ts';
 
 export interface ConnectionsOptions {
   readonly trust: RegistryTrust;
@@ -79,7 +83,7 @@ function closed(): Error {
 interface OpenAgent {
   readonly agent: Dispatcher;
   readonly connector: Connector;
-  readonly request: (this: Dispatcher, options: Dispatcher.RequestOptions) => Promise<Dispatcher.ResponseData>;
+  readonly request: typeof UndiciRequest;
 }
 
 async function makeConnector({ trust, ownHost, env = {} }: ConnectionsOptions): Promise<Connector> {
@@ -114,6 +118,7 @@ async function sendWith(
   const { url, method, signal, body } = request;
   const idleMs = Math.min(request.idleTimeoutMs ?? Infinity, idleTimeoutMs);
   let onAnswer: (() => void) | undefined;
+  let sent: Uint8Array | Readable | undefined;
   try {
     signal?.throwIfAborted();
     const proxy = connector.proxyFor(url);
@@ -121,19 +126,25 @@ async function sendWith(
     const forwards = url.protocol === 'http:' && proxy !== undefined && proxy.scheme !== 'socks5' ? proxy : undefined;
     const authorization = forwards && authorizationOf(forwards);
     onAnswer = connector.expectAnswer(url, request.side);
-    const answer = dispatch.call(agent, {
+    sent = typeof body === 'function' ? body() : body;
+    const options: Dispatcher.RequestOptions = {
       origin: url.origin,
       path: forwards === undefined ? requestTarget(url) : `${url.origin}${requestTarget(url)}`,
       method,
       headers: { ...withLength(request), ...(authorization && { 'proxy-authorization': authorization }) },
-      body: typeof body === 'function' ? body() : (body ?? null),
+      // Undici takes any iterable. What can be sent again is kept for that.
+      body: body instanceof Readable ? (sentBody(body) as unknown as Readable) : (sent ?? null),
       signal: signal ?? null,
       headersTimeout: request.headersTimeoutMs ?? idleMs,
       bodyTimeout: idleMs,
       highWaterMark: BODY_BUFFER,
       // Undici closes a connection after a HEAD, for the sake of servers that answer it with a body; it notices those anyway.
       reset: false,
-    });
+    };
+    const answer =
+      request.answerBody === 'stream' && method === 'GET'
+        ? dispatchStream({ agent, request: dispatch }, options, { idleMs, givesBack: request.givesBack ?? false })
+        : dispatch.call(agent, options);
     // Undici hears of an abort only once it has a connection.
     const { statusCode: status, headers, body: answered } = await orAborted(answer, signal);
     if (forwards !== undefined && status === 407) {
@@ -143,10 +154,26 @@ async function sendWith(
     }
     return { status, headers, body: answered, url };
   } catch (error) {
+    if (sent instanceof Readable) sent.destroy();
     throw toNetworkError(closedWithoutReason(error) ? (connector.alertFrom(url) ?? error) : error, request);
   } finally {
     onAnswer?.();
   }
+}
+
+/** Sends a request whose answer's body may be long. */
+async function dispatchStream(
+  { agent, request }: Pick<OpenAgent, 'agent' | 'request'>,
+  options: Dispatcher.RequestOptions,
+  bodyOptions: BodyHandlerOptions,
+): Promise<Dispatcher.ResponseData> {
+  const { bodyHandler } = await import('./body-handler.ts');
+  const { promise, resolve, reject } = Promise.withResolvers<Dispatcher.ResponseData>();
+  const handler = bodyHandler(request.RequestHandler, options, bodyOptions, (error, answer) =>
+    error === null ? resolve(answer) : reject(error),
+  );
+  agent.dispatch(options, handler);
+  return await promise;
 }
 
 function closedWithoutReason(error: unknown): boolean {

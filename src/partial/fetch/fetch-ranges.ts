@@ -14,6 +14,8 @@ import { STRIPE_MEMORY, StripedRequest, stripedLength, stripesFor } from './stri
 
 export interface FetchRangesOptions {
   readonly memory: MemoryAccount;
+  /** Whether who takes the bytes keeps none of them, and gives them back (`io/slabs.ts`). Default false. */
+  readonly givesBack?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -55,7 +57,7 @@ export async function* fetchRanges(
 ): AsyncGenerator<Buffer> {
   const leave = new AbortController();
   const signal = options.signal === undefined ? leave.signal : AbortSignal.any([options.signal, leave.signal]);
-  const fetcher = new RangeFetcher(accessor, info, ranges, { memory: options.memory, signal });
+  const fetcher = new RangeFetcher(accessor, info, ranges, { ...options, signal });
   const reader = options.memory.countReader();
   try {
     yield* fetcher.bytes();
@@ -72,6 +74,7 @@ class RangeFetcher {
   readonly #queue: RangeQueue;
   readonly #memory: MemoryAccount;
   readonly #signal: AbortSignal;
+  readonly #givesBack: boolean;
   readonly #window: RangeWindow;
   #ahead: (RangeRequest | StripedRequest)[] = [];
   /** Set once it was asked whether many ranges are answered. */
@@ -89,13 +92,14 @@ class RangeFetcher {
     accessor: BlobChunkAccessor,
     info: BlobInfo,
     ranges: readonly BlobRange[],
-    options: { readonly memory: MemoryAccount; readonly signal: AbortSignal },
+    options: FetchRangesOptions & { readonly signal: AbortSignal },
   ) {
     this.#accessor = accessor;
     this.#info = info;
     this.#queue = new RangeQueue(ranges);
     this.#memory = options.memory;
     this.#signal = options.signal;
+    this.#givesBack = options.givesBack ?? false;
     this.#window = new RangeWindow({ blobs: () => options.memory.readers });
     this.#takesWhole = accessor.rangeSupport.ranges === false && accessor.getBlob !== undefined;
   }
@@ -249,7 +253,12 @@ class RangeFetcher {
       this.#isMeasuring = this.#window.answered(elapsedMs) && isFirst && share !== undefined;
       this.#learn(batch);
     };
-    return new RangeRequest(this.#accessor, this.#info, batch, { share, onAnswer, signal: this.#signal });
+    return new RangeRequest(this.#accessor, this.#info, batch, {
+      share,
+      onAnswer,
+      givesBack: this.#givesBack,
+      signal: this.#signal,
+    });
   }
 
   /** The server answers what a batch asked for: more of that kind may follow. */

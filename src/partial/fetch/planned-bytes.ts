@@ -32,7 +32,9 @@ export async function* plannedBytes(
   onFallback?: (range: BlobRange) => void,
 ): AsyncGenerator<Buffer> {
   const { accessor, info, memory, signal } = sources;
-  const fetched = new ExactBytes(fetchRanges(accessor, info, plan.segments.filter(isFetch), { memory, signal }));
+  const fetched = new ExactBytes(
+    fetchRanges(accessor, info, plan.segments.filter(isFetch), { memory, givesBack: true, signal }),
+  );
   const reused = new ReusedPieces(plan.segments, sources, onFallback);
   try {
     for (const segment of plan.segments) {
@@ -112,13 +114,13 @@ class ReusedPieces {
     const { accessor, info, own, oldBlobs, memory, signal } = this.#sources;
     if (this.#unusable.has(first.blob)) {
       for (const segment of rest) this.#onFallback?.(segment);
-      this.#run = new ExactBytes(fetchRanges(accessor, info, rest, { memory, signal }));
+      this.#run = new ExactBytes(fetchRanges(accessor, info, rest, { memory, givesBack: true, signal }));
       return;
     }
     const old = oldBlobs.find(({ digest }) => digest === first.blob);
     if (old === undefined) throw new Error(`the plan reuses ${first.blob}, which is unknown`);
     const ranges = rest.map(({ blobOffset, length }) => ({ offset: blobOffset, length }));
-    this.#run = new ExactBytes(fetchRanges(own, old, ranges, { memory, signal }));
+    this.#run = new ExactBytes(fetchRanges(own, old, ranges, { memory, givesBack: true, signal }));
   }
 }
 

@@ -13,6 +13,8 @@ export interface RangeRequestOptions {
   readonly signal: AbortSignal;
   /** Called when the first bytes are about to come, so many ms after they were asked for. */
   readonly onAnswer: (elapsedMs: number) => void;
+  /** Whether who takes the bytes gives them back. */
+  readonly givesBack: boolean;
   /** The memory that its bytes take, where it reads into memory; given back when it is released. */
   readonly share: MemoryShare | undefined;
 }
@@ -88,7 +90,10 @@ export class RangeRequest {
 
   async #send(): Promise<AnsweredBatch | UnansweredRanges> {
     const started = nowMs();
-    const answer = await this.#accessor.getBlobAt(this.#info, this.batch.chunks, { signal: this.#signal });
+    const answer = await this.#accessor.getBlobAt(this.#info, this.batch.chunks, {
+      givesBack: this.#options.givesBack,
+      signal: this.#signal,
+    });
     if (answer.kind !== 'ranges') return answer;
     return { kind: 'bytes', bytes: this.#wanted(answer.readers, started) };
   }

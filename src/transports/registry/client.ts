@@ -88,7 +88,15 @@ export const NO_CACHE: Readonly<Record<string, string>> = { 'cache-control': 'no
 type Call = Partial<
   Pick<
     HttpRequest,
-    'headers' | 'body' | 'bodyLength' | 'headersTimeoutMs' | 'retries' | 'scopes' | 'answerBody' | 'mayPause'
+    | 'headers'
+    | 'body'
+    | 'bodyLength'
+    | 'headersTimeoutMs'
+    | 'retries'
+    | 'scopes'
+    | 'answerBody'
+    | 'mayPause'
+    | 'givesBack'
   >
 > &
   WaitOptions;
@@ -237,6 +245,8 @@ export class RegistryClient {
       readonly isFresh?: boolean | undefined;
       readonly retries?: number | undefined;
       readonly mayPause?: boolean | undefined;
+      /** Whether who reads the answer gives its chunks back (`io/slabs.ts`). */
+      readonly givesBack?: boolean | undefined;
     } = {},
   ): Promise<HttpResponse> {
     const headers = {
@@ -253,10 +263,14 @@ export class RegistryClient {
    */
   async getRedirectedBlob(
     url: URL,
-    options: WaitOptions & { readonly range: string; readonly mayPause?: boolean | undefined },
+    options: WaitOptions & {
+      readonly range: string;
+      readonly mayPause?: boolean | undefined;
+      readonly givesBack?: boolean | undefined;
+    },
   ): Promise<HttpResponse | undefined> {
-    const { signal, range, mayPause } = options;
-    const call: Call = { signal, headers: { range }, retries: 0, answerBody: 'stream', mayPause };
+    const { signal, range, mayPause, givesBack } = options;
+    const call: Call = { signal, headers: { range }, retries: 0, answerBody: 'stream', mayPause, givesBack };
     const request = { ...this.#request('GET', '', call), url };
     const response = await this.#send(request).catch((error: unknown) => {
       signal?.throwIfAborted();
@@ -355,7 +369,8 @@ export class RegistryClient {
   #request(method: HttpRequest['method'], path: string, call: Call, repository: string = this.repository): HttpRequest {
     const url = new URL(`${this.#apiRoot}/${repository}/${path}`, this.origin);
     if (this.#namespace !== undefined) url.searchParams.set('ns', this.#namespace);
-    const { headers, body, bodyLength, signal, headersTimeoutMs, retries, scopes, answerBody, mayPause } = call;
+    const { headers, body, bodyLength, signal, headersTimeoutMs, retries, scopes, answerBody, mayPause, givesBack } =
+      call;
     return {
       method,
       url,
@@ -371,6 +386,7 @@ export class RegistryClient {
       scopes,
       answerBody,
       mayPause,
+      givesBack,
     };
   }
 

@@ -192,9 +192,9 @@ export class RegistrySource implements ImageSource {
 
   async getBlob(
     info: BlobInfo,
-    { cache, signal, isFresh, rest }: GetBlobOptions & RestOptions = {},
+    { cache, signal, isFresh, givesBack, rest }: GetBlobOptions & RestOptions = {},
   ): Promise<BlobStream> {
-    const { reader, response } = await this.#openBlob(info, { signal, isFresh });
+    const { reader, response } = await this.#openBlob(info, { signal, isFresh, givesBack });
     if (reader === this.#client) cache?.recordKnownLocation(info.digest, this.#address);
     const contentEncoding = header(response, 'content-encoding');
     const length = Number(response.headers['content-length']);
@@ -277,7 +277,7 @@ export class RegistrySource implements ImageSource {
   /** A blob's answer, and who is to be asked for the rest should it be cut. */
   async #openBlob(
     info: BlobInfo,
-    options: Pick<GetBlobOptions, 'signal' | 'isFresh'>,
+    options: Pick<GetBlobOptions, 'signal' | 'isFresh' | 'givesBack'>,
   ): Promise<{ readonly reader: BlobReader; readonly response: HttpResponse }> {
     const { digest } = info;
     if (!isForeignLayer(info)) return { reader: this.#client, response: await this.#client.getBlob(digest, options) };

@@ -20,7 +20,6 @@ export interface DownloadOptions {
 const REST_RETRIES = 2;
 /** Statuses that would be the same for the whole blob. */
 const SAME_FOR_ALL: ReadonlySet<number> = new Set([401, 404, 429]);
-const BODY_BUFFER = 256 * 1024;
 
 /**
  * A blob as one stream that outlives its connections: a body that is cut, falls silent or ends before `size` is resumed at its offset, through the
@@ -38,8 +37,9 @@ export function resumingStream(
   const controller = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, controller.signal]) : controller.signal;
   const stream = Readable.from(chunks(client, digest, size, first, { ...options, signal }), {
-    objectMode: false,
-    highWaterMark: BODY_BUFFER,
+    // One chunk at a time: a stream of bytes joins those that it gives at once.
+    objectMode: true,
+    highWaterMark: 1,
   });
   stream.once('close', () => {
     controller.abort();

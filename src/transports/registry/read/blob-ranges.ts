@@ -95,7 +95,7 @@ export function registryBlobRanges(client: RegistryClient, options: BlobRangesOp
   const redirects = new Redirects(client);
   return {
     rangeSupport,
-    async getBlobAt(info, chunks, { signal, mayPause = false, rest } = {}) {
+    async getBlobAt(info, chunks, { signal, mayPause = false, givesBack, rest } = {}) {
       const ask = async (
         wanted: readonly ImageSourceChunk[],
         askSignal: AbortSignal | undefined,
@@ -105,6 +105,7 @@ export function registryBlobRanges(client: RegistryClient, options: BlobRangesOp
             signal: askSignal,
             range: formatRange(wanted),
             mayPause,
+            givesBack,
             ...(wanted.length > 1 && { retries: MANY_RANGES_RETRIES }),
           })
           .catch((error: unknown) => {
@@ -169,6 +170,7 @@ interface GetRangeOptions extends WaitOptions {
   readonly range: string;
   readonly retries?: number;
   readonly mayPause: boolean;
+  readonly givesBack?: boolean | undefined;
 }
 
 /** Where redirects led, for each blob: further ranges are asked for there, as long as that is answered, and the registry is left alone. */

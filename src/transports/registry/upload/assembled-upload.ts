@@ -21,8 +21,6 @@ export interface AssembledUpload {
 
 type Input = Omit<AssembleBlobInput, 'offset'>;
 
-const STREAM_BUFFER = 256 * 1024;
-
 /**
  * Uploads a blob that is put together on the way: from pieces of the registry's own blobs, and from ranges of the source. What a cut upload has
  * received is not sent again: the registry says how far it came, this run or one before.
@@ -97,7 +95,7 @@ async function sendAssembled(
   { input, attempts }: { readonly input: Input; readonly attempts: Attempts },
 ): Promise<void> {
   const { info, memory, signal } = input;
-  const stream = Readable.from(bytes, { objectMode: false, highWaterMark: STREAM_BUFFER });
+  const stream = Readable.from(bytes);
   try {
     await sendRest(upload, stream, { size: info.size, attempts, memory, signal });
   } finally {

@@ -1,0 +1,145 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { createCopier } from '../../src/index.ts';
+import { giveBack, takeSlab } from '../../src/io/slabs.ts';
+import { buildImage } from '../support/images.ts';
+import { assertCopied, copyTo, openScene, type Kind, type SceneCopyOptions } from './partial-copies.ts';
+
+/** Two layers, each long enough to be read into slabs. They move at the same time and share the slabs. */
+const image = buildImage({ layers: [randomBytes(18 * 1024 * 1024 + 1), randomBytes(17 * 1024 * 1024 + 77)] });
+const layers = [...image.blobs.keys()].filter((digest) => (image.blobs.get(digest)?.length ?? 0) > 1024 * 1024);
+/** Overwrites, all the time, every slab that was given back: what somebody still needs comes out wrong. */
+function spoilFreeSlabs(t: TestContext): void {
+  const spoil = (): void => {
+    const slabs = Array.from({ length: 16 }, takeSlab);
+    for (const slab of slabs) giveBack(slab.fill(0xee));
+    spoiling = setImmediate(spoil);
+  };
+  let spoiling = setImmediate(spoil);
+  t.after(() => clearImmediate(spoiling));
+}
+
+/** One stream a layer. */
+const whole: SceneCopyOptions = { partial: 'never' };
+
+/** A copy takes nothing twice and tells of no other try. */
+const noRetry: SceneCopyOptions = { onEvent: (event) => assert.notEqual(event.type, 'retry') };
+
+for (const kind of ['registry', 'dir'] as Kind[]) {
+  test(`two long layers come as streams at a time, to a ${kind}`, async (t) => {
+    spoilFreeSlabs(t);
+    for (const options of [whole, {}]) {
+      const scene = await openScene(t);
+      scene.from.seed('app', '1', image);
+      await copyTo(kind, scene, '1', { ...options, ...noRetry });
+      await assertCopied(kind, scene, image);
+    }
+  });
+
+  test(`long layers that are cut are resumed where they were cut, to a ${kind}`, async (t) => {
+    spoilFreeSlabs(t);
+    for (const how of ['reset', 'close'] as const) {
+      const scene = await openScene(t);
+      scene.from.seed('app', '1', image);
+      const match = { method: 'GET', path: /blobs/ };
+      scene.from.behave({ match: { ...match, times: 1 }, cutAfterBytes: 5_000_001, how });
+      scene.from.behave({ match: { ...match, times: 1 }, cutAfterBytes: 262_144, how });
+      const { bytes } = await copyTo(kind, scene, '1', whole);
+      await assertCopied(kind, scene, image);
+      assert.equal(bytes.fetched, bytes.total, 'no byte came twice');
+    }
+  });
+}
+
+test('an upload that is cut in the middle of a long layer is sent again, with the right bytes', async (t) => {
+  spoilFreeSlabs(t);
+  for (const options of [whole, {}]) {
+    const scene = await openScene(t);
+    scene.from.seed('app', '1', image);
+    scene.to.behave({ match: { method: 'PATCH', times: 2 }, resetAfterRequestBytes: 7_000_000 });
+    await copyTo('registry', scene, '1', options);
+    await assertCopied('registry', scene, image);
+  }
+});
+
+test('chunks of an upload that may be sent again are kept until the registry has them', async (t) => {
+  spoilFreeSlabs(t);
+  for (const options of [whole, {}]) {
+    const scene = await openScene(t);
+    scene.to.settings.patch = { maxBytes: 3_000_000 };
+    scene.to.settings.monolithic = { maxBytes: 3_000_000 };
+    scene.from.seed('app', '1', image);
+    // Chunks go out before the registry says that it wants them again.
+    scene.to.behave({ match: { method: 'PATCH', after: 3, times: 4 }, resetAfterRequestBytes: 2_500_000 });
+    await copyTo('registry', scene, '1', options);
+    await assertCopied('registry', scene, image);
+    assert.deepEqual(
+      scene.to.requests.filter(({ status }) => status === 400),
+      [],
+      'no upload ended with a wrong digest',
+    );
+  }
+});
+
+test('a destination that is slow to read gets the right bytes', async (t) => {
+  spoilFreeSlabs(t);
+  const scene = await openScene(t);
+  scene.from.seed('app', '1', image);
+  const first = Promise.withResolvers<void>();
+  // One upload is not read while the other layer passes.
+  scene.to.behave({ match: { method: 'PATCH', times: 1 }, hold: first.promise });
+  // After that of the config.
+  scene.to.behave({ match: { method: 'PUT', path: /blobs/, after: 1, times: 1 }, call: () => first.resolve() });
+  await copyTo('registry', scene, '1', whole);
+  await assertCopied('registry', scene, image);
+});
+
+test('several destinations get the same bytes of long layers, at their own pace', async (t) => {
+  spoilFreeSlabs(t);
+  const scene = await openScene(t);
+  scene.from.seed('app', '1', image);
+  const first = Promise.withResolvers<void>();
+  scene.to.behave({ match: { method: 'PATCH', times: 1 }, hold: first.promise });
+  // After that of the config.
+  scene.to.behave({ match: { method: 'PUT', path: /blobs/, after: 1, times: 1 }, call: () => first.resolve() });
+  const [layout, archive] = [join(scene.home, 'layout'), join(scene.home, 'image.tar')];
+  await using copier = createCopier({ env: scene.env, retryDelayMs: 1 });
+  const plain = { plainHttp: true, noCreds: true };
+  await copier.copy(
+    `docker://${scene.from.host}/app:1`,
+    [`docker://${scene.to.host}/app:latest`, `oci:${layout}`, `oci-archive:${archive}`],
+    { source: plain, destination: plain, partial: 'never', ...noRetry },
+  );
+  await assertCopied('registry', scene, image);
+  const tar = await readFile(archive);
+  for (const digest of layers) {
+    const bytes = image.blobs.get(digest) as Buffer;
+    assert.ok(
+      (await readFile(join(layout, 'blobs', digest.replace(':', '/')))).equals(bytes),
+      `${digest} in the layout`,
+    );
+    assert.ok(tar.includes(bytes), `${digest} in the archive`);
+  }
+});
+
+test('an archive and a layout get long layers as they are', async (t) => {
+  spoilFreeSlabs(t);
+  const scene = await openScene(t);
+  scene.from.seed('app', '1', image);
+  const plain = { plainHttp: true, noCreds: true };
+  const [layout, archive] = [join(scene.home, 'layout'), join(scene.home, 'image.tar')];
+  for (const partial of ['never', 'auto'] as const) {
+    await using copier = createCopier({ env: scene.env, retryDelayMs: 1 });
+    for (const destination of [`oci:${layout}-${partial}`, `oci-archive:${archive}-${partial}`])
+      await copier.copy(`docker://${scene.from.host}/app:1`, destination, { source: plain, partial });
+    const tar = await readFile(`${archive}-${partial}`);
+    for (const digest of layers) {
+      const bytes = image.blobs.get(digest) as Buffer;
+      assert.ok((await readFile(join(`${layout}-${partial}`, 'blobs', digest.replace(':', '/')))).equals(bytes));
+      assert.ok(tar.includes(bytes));
+    }
+  }
+});
