@@ -64,6 +64,8 @@ With several destinations, standard output has a line for each, in the order giv
 the others. \`--digestfile\` gets the digest that all copies have; where they differ, it is not written, and the exit status is 2. Credentials and client certificates for the
 destination are refused with exit status 2 where there is more than one registry to send them to; \`imgcopy login\` and auth files know one for each.
 
+With \`--dry-run\`, standard output has a table, or with \`--json\` the plan in the place of each of these objects. Several destinations have \`together\` in each: the bytes from the source, counted once for all, and those to all destinations.
+
 On a terminal, progress is one overall line plus one per active blob; they are replaced by a summary at the end.
 Elsewhere, and where \`CI\` is set, it is plain lines: one when each blob finishes, and one every few seconds. \`--progress json\` prints the
 events of the library, one JSON object per line. A second Ctrl-C stops the run immediately.

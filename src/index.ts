@@ -10,6 +10,7 @@ export {
   listTags,
   verifyImage,
   planCopy,
+  planTags,
   type Copier,
 } from './library/copier.ts';
 export type {
@@ -24,11 +25,11 @@ export type {
   QuestionOptions,
   ReferrersOptions,
 } from './library/options.ts';
-export type { CopyTagsOptions, TagOutcome } from './library/copy-tags.ts';
+export type { CopyTagsOptions, TagOutcome, TagPlan } from './library/copy-tags.ts';
 export type { TagSelection } from './library/select-tags.ts';
 export type { VerifyOptions, VerifyResult } from './library/verify.ts';
 export type { ImageFault } from './copy/verify-image.ts';
-export type { CopyPlan } from './library/plan.ts';
+export type { CopyPlan, PlannedTogether, PlanOutcome } from './library/plan.ts';
 export type { PlannedBlob, PlannedManifest } from './copy/dry-run.ts';
 export type { EndpointOptions } from './contract/endpoint-options.ts';
 export type { Referrer } from './copy/referrers.ts';

@@ -37,20 +37,35 @@ export async function runCopyToSeveral(
     else if (!isReaderGone(error)) progress.fail(error, destinationId);
   }
   out.write(outcomes.map((outcome) => `${forTerminal(lineOf(outcome, source, output))}\n`).join(''));
-  const failed = outcomes.flatMap(({ destinationId, error }) =>
-    error === undefined ? [] : [{ destinationIds: [destinationId], error }],
-  );
   const { debug = false } = flags;
-  for (const { destinationIds, error } of once(failed))
-    reportError(duringCopy(error, source, destinationIds.join(', ')), { stack: debug, sides: true });
+  const status = reportFailures(outcomes, { debug, explain: (error, to) => duringCopy(error, source, to) });
   const wasWritten = flags.digestfile === undefined || (await writeCommonDigest(flags.digestfile, outcomes, debug));
-  if (failed.length > 0) throw new ReportedFailure(statusOf(failed, outcomes.length));
+  if (status !== undefined) throw new ReportedFailure(status);
   if (!wasWritten) throw new ReportedFailure(2);
 }
 
 function lineOf({ destinationId, result, error }: DestinationOutcome, source: string, output: OutputForm): string {
   if (result !== undefined) return FORMATS[output](result);
   return output === 'json' ? printableJson({ source, destination: destinationId, error: errorOf(error) }) : '';
+}
+
+export interface FailureReport {
+  readonly debug: boolean;
+  /** Says what was going on. @param to  the destinations that have the failure. */
+  readonly explain: (error: Error, to: string) => unknown;
+}
+
+/** Reports why destinations failed, each reason once. @returns the exit status; undefined where none failed. */
+export function reportFailures(
+  outcomes: readonly { readonly destinationId: string; readonly error?: Error | undefined }[],
+  { debug, explain }: FailureReport,
+): number | undefined {
+  const failed = outcomes.flatMap(({ destinationId, error }) =>
+    error === undefined ? [] : [{ destinationIds: [destinationId], error }],
+  );
+  for (const { destinationIds, error } of once(failed))
+    reportError(explain(error, destinationIds.join(', ')), { stack: debug, sides: true });
+  return failed.length === 0 ? undefined : statusOf(failed, outcomes.length);
 }
 
 interface Failure {

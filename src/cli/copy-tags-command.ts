@@ -1,4 +1,12 @@
-import { copyTags, ImgcopyError, parseImageName, printable, printableJson, type TagOutcome } from '../index.ts';
+import {
+  copyTags,
+  ImgcopyError,
+  parseImageName,
+  printable,
+  printableJson,
+  type TagOutcome,
+  type TagPlan,
+} from '../index.ts';
 import type { CommandContext } from './command-context.ts';
 import { errorOf, FORMATS, optionsOf, SOME_FAILED, type CopyFlags, type OutputForm } from './copy-command.ts';
 import { logRequest } from './debug-log.ts';
@@ -58,13 +66,13 @@ export async function runCopyTags(
 }
 
 /** Which of several tags failed is not kept, for there may be very many. */
-class Failures {
+export class Failures {
   #others = 0;
   readonly #statuses = new Set<number>();
 
-  count(outcome: TagOutcome): void {
+  count(outcome: TagOutcome | TagPlan): void {
     if (outcome.status === 'failed') this.#statuses.add(exitStatusOf(outcome.error));
-    else if (outcome.status === 'copied') this.#others += 1;
+    else if (outcome.status !== 'gone') this.#others += 1;
   }
 
   /** The exit status: that which all failures have, where there is nothing else. */
@@ -80,7 +88,7 @@ function lineOf(outcome: TagOutcome, output: OutputForm): string | undefined {
   const { tag, status } = outcome;
   if (output === 'json') {
     if (status === 'copied') return printableJson({ tag, ...(JSON.parse(FORMATS.json(outcome.result)) as object) });
-    return printableJson(status === 'failed' ? { tag, error: errorOf(outcome.error) } : { tag, gone: true });
+    return jsonOfOther(outcome);
   }
   if (status !== 'copied') return undefined;
   const { result } = outcome;
@@ -88,10 +96,16 @@ function lineOf(outcome: TagOutcome, output: OutputForm): string | undefined {
   return FORMATS[output]({ ...result, reference: `${result.destination}@${result.digest}` });
 }
 
-function refuseOtherOptions(flags: CopyFlags, destinations: readonly string[]): void {
+/** A tag that was not copied, or cannot be planned, in JSON. */
+export function jsonOfOther(outcome: Extract<TagOutcome, { status: 'failed' | 'gone' }>): string {
+  const { tag } = outcome;
+  return printableJson(outcome.status === 'failed' ? { tag, error: errorOf(outcome.error) } : { tag, gone: true });
+}
+
+/** @throws ImgcopyError of kind `usage` for what is for one image, or for several destinations. */
+export function refuseOtherOptions(flags: CopyFlags, destinations: readonly string[]): void {
   if (destinations.length > 1) throw usage('several tags go to one destination', 'run it once for each destination');
   const unusable = [
-    ...(flags.dryRun ? ['--dry-run'] : []),
     ...(flags.additionalTag === undefined ? [] : ['--additional-tag']),
     ...(flags.digestfile === undefined ? [] : ['--digestfile']),
     ...(flags.since === undefined ? [] : ['--since']),

@@ -4,16 +4,23 @@ import {
   planCopy,
   printable,
   printableJson,
+  type CopierOptions,
+  type CopyOptions,
   type CopyPlan,
   type PlannedBlob,
   type PlannedManifest,
+  type PlannedTogether,
+  type PlanOutcome,
 } from '../index.ts';
 import type { CommandContext } from './command-context.ts';
-import { optionsOf, type CopyFlags } from './copy-command.ts';
+import { errorOf, optionsOf, type CopyFlags } from './copy-command.ts';
+import { reportFailures } from './copy-several-command.ts';
 import { logRequest } from './debug-log.ts';
 import { endpointsOf } from './endpoint-flags.ts';
+import { ReportedFailure } from './error-report.ts';
 import { count, formatBytes, formatDuration, forTerminal, shortDigest } from './format.ts';
 import { openProgress } from './progress/open-progress.ts';
+import type { Progress } from './progress/progress.ts';
 import { drawTable } from './table.ts';
 import { withTimeLimit } from './time-limit.ts';
 
@@ -22,36 +29,98 @@ export async function runDryRun(
   source: string,
   destination: string,
   flags: CopyFlags,
-  { signal, transports }: CommandContext,
+  context: CommandContext,
 ): Promise<void> {
-  const isJson = flags.json === true || flags.output === 'json';
-  if (flags.output !== undefined && !isJson) throw noOutputForm(flags.output);
-  const endpoints = await endpointsOf(flags, signal);
-  const { verbose = false, debug = false } = flags;
-  const progress = await openProgress(progressMode(flags), { verbose, debug });
+  const { isJson, options, progress } = await openDryRun(flags, context);
   let plan: CopyPlan;
   try {
-    plan = await withTimeLimit(flags, signal, (limited) =>
-      planCopy(source, destination, {
-        ...endpoints,
-        ...optionsOf(flags),
-        signal: limited,
-        transports,
-        onEvent: (event) => {
-          if (['warning', 'retry', 'fallback'].includes(event.type)) progress.show(event);
-        },
-        onWarning: progress.warn,
-        ...(debug && { onRequest: logRequest }),
-      }),
+    plan = await withTimeLimit(flags, context.signal, (signal) =>
+      planCopy(source, destination, { ...options, signal }),
     );
   } catch (error) {
-    const isBare = error instanceof ImgcopyError && error.kind !== 'usage' && !(error.cause instanceof ImgcopyError);
-    const failure = isBare ? duringOperation(`planning a copy of ${source} to ${destination}`, error) : error;
+    const failure = duringPlanning(error, source, destination);
     progress.fail(failure);
     throw failure;
   }
   const text = isJson ? printableJson(plan) : drawPlan(plan).join('\n');
   process.stdout.write(`${forTerminal(text)}\n`);
+}
+
+/** imgcopy --dry-run SRC DST DST2 …: a table for each destination, in the order given, and what all of them come to; or a line of JSON for each. */
+export async function runDryRunOfSeveral(
+  source: string,
+  destinations: readonly string[],
+  flags: CopyFlags,
+  context: CommandContext,
+): Promise<void> {
+  const { isJson, options, progress } = await openDryRun(flags, context);
+  let outcomes: readonly PlanOutcome[];
+  try {
+    outcomes = await withTimeLimit(flags, context.signal, (signal) =>
+      planCopy(source, destinations, { ...options, signal }),
+    );
+  } catch (error) {
+    progress.fail(error);
+    throw error;
+  }
+  const lines = isJson ? outcomes.map((outcome) => jsonOf(outcome, source)) : drawPlans(outcomes);
+  process.stdout.write(lines.map((line) => `${forTerminal(line)}\n`).join(''));
+  const { debug = false } = flags;
+  const status = reportFailures(outcomes, { debug, explain: (error, to) => duringPlanning(error, source, to) });
+  if (status !== undefined) throw new ReportedFailure(status);
+}
+
+interface OpenDryRun {
+  readonly isJson: boolean;
+  readonly options: CopyOptions & CopierOptions;
+  readonly progress: Progress;
+}
+
+/** Checks what the flags say together. */
+export async function openDryRun(flags: CopyFlags, { signal, transports }: CommandContext): Promise<OpenDryRun> {
+  const isJson = flags.json === true || flags.output === 'json';
+  if (flags.output !== undefined && !isJson) throw noOutputForm(flags.output);
+  const endpoints = await endpointsOf(flags, signal);
+  const { verbose = false, debug = false } = flags;
+  const progress = await openProgress(progressMode(flags), { verbose, debug });
+  return {
+    isJson,
+    progress,
+    options: {
+      ...endpoints,
+      ...optionsOf(flags),
+      transports,
+      onEvent: (event) => {
+        if (['warning', 'retry', 'fallback'].includes(event.type)) progress.show(event);
+      },
+      onWarning: progress.warn,
+      ...(debug && { onRequest: logRequest }),
+    },
+  };
+}
+
+function duringPlanning(error: unknown, source: string, destination: string): unknown {
+  const isBare = error instanceof ImgcopyError && error.kind !== 'usage' && !(error.cause instanceof ImgcopyError);
+  return isBare ? duringOperation(`planning a copy of ${source} to ${destination}`, error) : error;
+}
+
+function jsonOf({ destinationId, plan, error }: PlanOutcome, source: string): string {
+  if (plan === undefined) return printableJson({ source, destination: destinationId, error: errorOf(error) });
+  const { destinationId: _sameAsDestination, ...shown } = plan;
+  return printableJson(shown);
+}
+
+function drawPlans(outcomes: readonly PlanOutcome[]): readonly string[] {
+  const plans = outcomes.flatMap(({ plan }) => (plan === undefined ? [] : [plan]));
+  const [together] = plans.flatMap((plan) => plan.together ?? []);
+  const tables = plans.flatMap((plan) => [...drawPlan(plan), '']);
+  if (together === undefined) return tables.slice(0, -1);
+  return [
+    ...tables,
+    `all ${plans.length} destinations together, each byte of the source read once:`,
+    '',
+    ...drawTotals(together),
+  ];
 }
 
 /** There is nothing to be drawn over: only what goes wrong is told. */
@@ -70,20 +139,25 @@ function noOutputForm(form: string): ImgcopyError {
 
 /** A plan as lines for people. */
 export function drawPlan(plan: CopyPlan): readonly string[] {
-  const { source, destination, bytes, requests, leastDurationMs } = plan;
+  const { source, destination } = plan;
   const rows = [...plan.manifests.map(manifestRow), ...plan.blobs.map(blobRow)];
   return [
     printable(`dry run: ${source} to ${destination}, nothing is written`),
     ...(rows.length === 0 ? [] : ['', ...drawTable(['WHAT', 'DIGEST', 'SIZE', 'ACTION'], rows, { right: [2] })]),
     '',
-    ...drawTable(undefined, [
-      ['from the source', formatBytes(bytes.fetched)],
-      ['to the destination', formatBytes(bytes.uploaded)],
-      ['requests', `about ${requests.source} to the source, ${requests.destination} to the destination`],
-      ...(leastDurationMs === null ? [] : [['time', `at least ${formatDuration(leastDurationMs)} at --limit-rate`]]),
-    ]),
+    ...drawTotals(plan),
     ...declinedLine(plan.blobs),
   ];
+}
+
+/** What a copy costs, or several together. */
+export function drawTotals({ bytes, requests, leastDurationMs }: PlannedTogether): readonly string[] {
+  return drawTable(undefined, [
+    ['from the source', formatBytes(bytes.fetched)],
+    ['to the destination', formatBytes(bytes.uploaded)],
+    ['requests', `about ${requests.source} to the source, ${requests.destination} to the destination`],
+    ...(leastDurationMs === null ? [] : [['time', `at least ${formatDuration(leastDurationMs)} at --limit-rate`]]),
+  ]);
 }
 
 function manifestRow({ role, tag, digest, size, outcome, current }: PlannedManifest): readonly string[] {
@@ -113,6 +187,7 @@ function actionOf(blob: PlannedBlob): string {
   const { outcome, from, substitute, bytesIfDeclined } = blob;
   if (outcome === 'copied') return 'copied';
   if (outcome === 'partial') return piecesOf(blob);
+  if (outcome === 'left-out') return 'left out';
   const there = substitute === null ? 'already there' : `already there as ${shortDigest(substitute)}`;
   if (from === null) return there;
   const mount = `tries to mount from ${printable(from)}`;

@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander';
-import { ImgcopyError, transports, VERSION, type Transport } from '../index.ts';
+import { transports, VERSION, type Transport } from '../index.ts';
 import type { CommandContext } from './command-context.ts';
 import { addCommands } from './commands.ts';
 import { configureHelp, imageForms, optionsHelp, variablesHelp } from './help.ts';
@@ -75,11 +75,13 @@ function addCopyCommand(program: Command, context: CommandContext): Command {
     const [destination = '', ...others] = destinations;
     if (flags.allTags || (flags.tags ?? flags.exclude ?? flags.semver) !== undefined) {
       const { runCopyTags } = await import('./copy-tags-command.ts');
-      return await runCopyTags(source, destinations, flags, context);
+      if (!flags.dryRun) return await runCopyTags(source, destinations, flags, context);
+      const { runDryRunOfTags } = await import('./dry-run-tags-command.ts');
+      return await runDryRunOfTags(source, destinations, flags, context);
     }
     if (flags.dryRun) {
-      if (others.length > 0) throw dryRunOfSeveral();
-      const { runDryRun } = await import('./dry-run-command.ts');
+      const { runDryRun, runDryRunOfSeveral } = await import('./dry-run-command.ts');
+      if (others.length > 0) return await runDryRunOfSeveral(source, destinations, flags, context);
       return await runDryRun(source, destination, flags, context);
     }
     if (others.length > 0) {
@@ -88,14 +90,6 @@ function addCopyCommand(program: Command, context: CommandContext): Command {
     }
     const { runCopy } = await import('./copy-command.ts');
     return await runCopy(source, destination, flags, context);
-  });
-}
-
-function dryRunOfSeveral(): ImgcopyError {
-  return new ImgcopyError('--dry-run takes one destination', {
-    code: 'ERR_USAGE',
-    kind: 'usage',
-    hint: 'run it once for each destination',
   });
 }
 
@@ -194,7 +188,7 @@ function outputOptions(): readonly Option[] {
   return [
     new Option(
       '--dry-run',
-      'print what would be copied, and how much, as a table or with --json; nothing is written',
+      'print what would be copied, and how much, as a table or with --json; nothing is written. Goes with several destinations and with --all-tags',
     ).conflicts(['digestfile']),
     new Option('--digestfile <file>', 'write the digest to this file'),
     new Option(

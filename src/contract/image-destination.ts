@@ -45,6 +45,8 @@ export type ReusedBlob =
       readonly mountedFrom?: string | undefined;
       /** A probe tells where a copy tries a mount from first, although nothing would have to be sent. */
       readonly mountFrom?: string | undefined;
+      /** It is not there, and is not to be: whoever reads what is written has it. Default false. */
+      readonly isLeftOut?: boolean | undefined;
       /** Both set when another blob than the one asked for is reused. */
       readonly compressionOperation?: CompressionOperation | undefined;
       readonly compressionAlgorithm?: CompressionAlgorithm | undefined;
@@ -189,6 +191,13 @@ export interface ImageDestination extends AsyncDisposable {
    * written, it is not called at all: what only asks (`currentManifest`, a probe, `planBlobPartial`) has to do without.
    */
   begin?(options?: WaitOptions): Promise<void>;
+
+  /**
+   * Refuses what `begin` would refuse, or `expectImage` where there is no `begin`, as far as that shows without writing anything. A dry run calls it in
+   * their place. Absent where nothing shows.
+   * @throws what they throw.
+   */
+  checkWrite?(options?: WaitOptions): Promise<void>;
 
   /**
    * What is there under the destination's name now, or under `tag`. Asked again, the same answer comes without a new request.

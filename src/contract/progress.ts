@@ -1,7 +1,7 @@
 import type { Digest } from '../digest/digest.ts';
 
-/** What became of a blob. */
-export type BlobOutcome = 'reused' | 'mounted' | 'substituted' | 'partial' | 'copied';
+/** What became of a blob. `left-out`: it is not written, for whoever reads the archive has it. */
+export type BlobOutcome = 'reused' | 'left-out' | 'mounted' | 'substituted' | 'partial' | 'copied';
 
 /** What a copy reports while it runs, and for which destination where that has an id. Sizes are in bytes. */
 export type CopyEvent = { readonly destinationId?: string | undefined } & CopyEventOf;

@@ -15,6 +15,7 @@ import type {
   LayerPlace,
   PartialPlan,
   PutBlobPartialOptions,
+  ReusedBlob,
   TryReusingBlobOptions,
 } from '../contract/image-destination.ts';
 import type { BlobToCopy, CopiedBlob, CopyBlobOptions } from './blob-to-copy.ts';
@@ -64,7 +65,7 @@ export async function copyBlob(run: CopyRun, blob: BlobToCopy, options: CopyBlob
 }
 
 /** Waits for a place in the pool: where the source is shared, for one of all that the blob goes to. */
-async function waitForTurn(run: CopyRun, info: BlobInfo, share: BlobShare | undefined): Promise<Release> {
+export async function waitForTurn(run: CopyRun, info: BlobInfo, share: BlobShare | undefined): Promise<Release> {
   if (share === undefined) return await placeFor(run, info);
   const endTurn = isInTurn(run) ? await run.pool.acquire({ signal: run.signal }) : undefined;
   try {
@@ -163,8 +164,17 @@ async function tryReusing(
     if (followed !== undefined) share?.noteRefusal();
     return undefined;
   }
-  const { digest, size, mountedFrom } = reused;
-  const outcome = digest !== info.digest ? 'substituted' : mountedFrom !== undefined ? 'mounted' : 'reused';
+  return reusedBlob(info, reused, reused.mountedFrom === undefined ? 'reused' : 'mounted');
+}
+
+/** A blob that needs no bytes. @param kind  how the blob itself is had, where it is that one. */
+export function reusedBlob(
+  info: Pick<BlobInfo, 'digest'>,
+  reused: Extract<ReusedBlob, { reused: true }>,
+  kind: 'reused' | 'mounted',
+): CopiedBlob {
+  const { digest, size, isLeftOut = false } = reused;
+  const outcome = isLeftOut ? 'left-out' : digest !== info.digest ? 'substituted' : kind;
   return { outcome, digest, size, bytesFetched: 0, bytesReused: size, reused };
 }
 

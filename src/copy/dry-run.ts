@@ -3,10 +3,11 @@ import { duringOperation, ImgcopyError } from '../errors/imgcopy-error.ts';
 import { repositoryText } from '../contract/image-source.ts';
 import type { RawManifest } from '../contract/blob-info.ts';
 import type { ImageDestination, ManifestPresence } from '../contract/image-destination.ts';
+import type { BlobRange } from '../contract/blob-chunk-accessor.ts';
 import type { BlobOutcome } from '../contract/progress.ts';
 import { stepOf, type BlobStep } from './blob-step.ts';
 import { bytesUploaded, type BlobToCopy, type CopiedBlob, type CopyBlobOptions } from './blob-to-copy.ts';
-import { asUsed, placeFor } from './copy-blob.ts';
+import { asUsed, reusedBlob, waitForTurn } from './copy-blob.ts';
 import type { CopyImageOptions } from './copy-decision.ts';
 import { copyImage, type CopiedImage } from './copy-image.ts';
 import type { CopyRun, PreparedRun } from './copy-run.ts';
@@ -55,6 +56,8 @@ export interface DryRun {
   readonly copied: CopiedImage;
   /** In the order of the manifests that name them, each once. */
   readonly blobs: readonly PlannedBlob[];
+  /** What of each blob comes from the source: sorted, not overlapping. */
+  readonly fetched: ReadonlyMap<Digest, readonly BlobRange[]>;
   /** Instances first. */
   readonly manifests: readonly PlannedManifest[];
 }
@@ -65,12 +68,17 @@ export interface DryRun {
  */
 export async function dryRun(prepared: PreparedRun, options: CopyImageOptions = {}): Promise<DryRun> {
   const planned = new Map<CopiedBlob, PlannedBlob>();
+  const fetched = new Map<Digest, readonly BlobRange[]>();
   const put: PlannedManifest[] = [];
   const destination = askedOnly(prepared.destination, (manifest) => put.push(manifest));
   const bringBlob = async (run: CopyRun, blob: BlobToCopy, bring: CopyBlobOptions): Promise<CopiedBlob> => {
-    const [copied, plan] = await planBlob(run, blob, bring);
-    planned.set(copied, plan);
-    return copied;
+    const plan = (): Promise<BlobPlan> => planBlob(run, blob, bring);
+    const { content } = run;
+    const isOwn = content === undefined || blob.substitutable !== undefined;
+    const step = (await (isOwn ? plan() : content.once(blob.info.digest, plan))) ?? broughtBefore(run, blob);
+    planned.set(step.copied, step.planned);
+    fetched.set(blob.info.digest, step.fetched);
+    return step.copied;
   };
   const copied = await copyImage({ ...prepared, destination, bringBlob }, options);
   const manifests = withReferrers(put, options);
@@ -81,6 +89,7 @@ export async function dryRun(prepared: PreparedRun, options: CopyImageOptions = 
   return {
     copied,
     blobs: copied.blobs.flatMap((blob) => planned.get(blob) ?? []),
+    fetched,
     manifests: [...manifests, ...(await untouched(prepared, copied, names))],
   };
 }
@@ -108,31 +117,50 @@ export function refuseBytes(destination: string, maxBytes: number, { copied: { b
 }
 
 /** A blob as the copy will tell of it, and in detail. */
-type BlobPlan = readonly [CopiedBlob, PlannedBlob];
+interface BlobPlan {
+  readonly copied: CopiedBlob;
+  readonly planned: PlannedBlob;
+  /** What of it comes from the source. */
+  readonly fetched: readonly BlobRange[];
+}
 
 async function planBlob(run: CopyRun, blob: BlobToCopy, { uses }: CopyBlobOptions): Promise<BlobPlan> {
   const { info, name } = blob;
-  const release = await placeFor(run, info);
+  const share = run.sharing?.join(info);
+  let isPlanned = false;
   try {
-    const memory = run.memory.openAccount();
-    const step = await stepOf(run, asUsed(blob, uses), { accessor: partsOf(run.source), memory });
+    const release = await waitForTurn(run, info, share);
     try {
-      return describe(run, blob, step);
+      const accessor = share === undefined ? partsOf(run.source) : share.planning;
+      const step = await stepOf(run, asUsed(blob, uses), { accessor, memory: run.memory.openAccount(), share });
+      try {
+        const plan = describe(run, blob, step);
+        isPlanned = true;
+        return plan;
+      } finally {
+        if (step.kind === 'partial') step.plan?.[Symbol.dispose]();
+      }
     } finally {
-      if (step.kind === 'partial') step.plan?.[Symbol.dispose]();
+      release();
     }
   } catch (error) {
     throw duringOperation(`planning ${name} ${info.digest} for ${run.destination.reference}`, error);
   } finally {
-    release();
+    share?.end(isPlanned);
   }
+}
+
+/** What another copy between the same repositories will have brought. */
+function broughtBefore(run: CopyRun, blob: BlobToCopy): BlobPlan {
+  const { digest, size } = blob.info;
+  return describe(run, blob, { kind: 'reuse', reused: { reused: true, digest, size } });
 }
 
 function describe({ destination }: CopyRun, { info, name }: BlobToCopy, step: BlobStep): BlobPlan {
   const copied = outcomeOf(info, step);
   const { outcome, bytesFetched, bytesReused, bytesResumed = 0 } = copied;
   const from = step.kind === 'tryMount' ? step.from : undefined;
-  const plan: PlannedBlob = {
+  const planned: PlannedBlob = {
     digest: info.digest,
     size: info.size,
     name,
@@ -144,7 +172,13 @@ function describe({ destination }: CopyRun, { info, name }: BlobToCopy, step: Bl
     bytesResumed,
     bytesIfDeclined: step.kind === 'tryMount' && step.reused?.digest !== info.digest ? info.size : 0,
   };
-  return [copied, plan];
+  return { copied, planned, fetched: fetchedBy(info, step) };
+}
+
+function fetchedBy({ size }: { readonly size: number }, step: BlobStep): readonly BlobRange[] {
+  if (step.kind === 'reuse' || step.kind === 'tryMount' || size === 0) return [];
+  if (step.kind === 'whole' || step.plan === undefined) return [{ offset: 0, length: size }];
+  return step.plan.pieces.filter(({ kind }) => kind === 'fetch');
 }
 
 function addressOf({ repository }: ImageDestination, from: string): string {
@@ -156,9 +190,7 @@ function outcomeOf(info: { readonly digest: Digest; readonly size: number }, ste
   const { digest, size } = info;
   if (step.kind === 'reuse' || step.kind === 'tryMount') {
     const { reused = { reused: true as const, digest, size } } = step;
-    const isSubstitute = reused.digest !== digest;
-    const outcome = isSubstitute ? 'substituted' : step.kind === 'reuse' ? 'reused' : 'mounted';
-    return { outcome, digest: reused.digest, size: reused.size, bytesFetched: 0, bytesReused: reused.size, reused };
+    return reusedBlob(info, reused, step.kind === 'reuse' ? 'reused' : 'mounted');
   }
   const plan = step.kind === 'partial' ? step.plan : undefined;
   if (plan === undefined) return { outcome: 'copied', digest, size, bytesFetched: size, bytesReused: 0 };
@@ -173,9 +205,10 @@ function outcomeOf(info: { readonly digest: Digest; readonly size: number }, ste
   };
 }
 
-/** A destination that answers what it is asked, and tells instead of writing. @param onManifest  what it is told to write, and what is there now. */
+/** A destination that answers what it is asked, and tells instead of writing. @param onManifest  hears what it is told to write, and what is there now. */
 function askedOnly(inner: ImageDestination, onManifest: (manifest: PlannedManifest) => void): ImageDestination {
   const { reference, repository, concurrency, acceptsForeignLayerUrls, onePlatform } = inner;
+  const check = inner.checkWrite?.bind(inner);
   return {
     reference,
     repository,
@@ -187,6 +220,7 @@ function askedOnly(inner: ImageDestination, onManifest: (manifest: PlannedManife
     },
     currentManifest: (options) => inner.currentManifest(options),
     tryReusingBlobWithOptions: (info, options) => inner.tryReusingBlobWithOptions(info, { ...options, probe: true }),
+    ...(check && (inner.begin === undefined ? { expectImage: (_image, options) => check(options) } : { begin: check })),
     ...(inner.expectsMissing && { expectsMissing: inner.expectsMissing.bind(inner) }),
     ...(inner.planBlobPartial && { planBlobPartial: inner.planBlobPartial.bind(inner) }),
     ...(inner.heldReferrers && { heldReferrers: inner.heldReferrers.bind(inner) }),

@@ -12,6 +12,7 @@ import type { BlobInfo } from '../contract/blob-info.ts';
 import { BadPartialRequestError } from '../contract/errors.ts';
 import type { ImageDestination } from '../contract/image-destination.ts';
 import type { GetBlobOptions, ImageSource, RepositoryName } from '../contract/image-source.ts';
+import { unionOf } from './blob-ranges.ts';
 import { fanOut } from './fan-out.ts';
 import { partsOf } from './source-parts.ts';
 
@@ -599,17 +600,6 @@ const SHARED_RANGES: BlobChunkAccessor['rangeSupport'] = {
   multiRange: true,
   report: () => undefined,
 };
-
-/** Ranges that cover all of these, sorted, not overlapping. */
-function unionOf(ranges: readonly BlobRange[]): readonly BlobRange[] {
-  const union: { offset: number; length: number }[] = [];
-  for (const { offset, length } of ranges.toSorted((one, other) => one.offset - other.offset)) {
-    const last = union.at(-1);
-    if (last === undefined || last.offset + last.length < offset) union.push({ offset, length });
-    else last.length = Math.max(last.length, offset + length - last.offset);
-  }
-  return union;
-}
 
 function withLengths({ size }: BlobInfo, chunks: readonly ImageSourceChunk[]): readonly BlobRange[] {
   return chunks.map(({ offset, length }) => ({ offset, length: length ?? size - offset }));

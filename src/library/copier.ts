@@ -3,7 +3,7 @@ import type { ImageDestination } from '../contract/image-destination.ts';
 import type { ImageSource } from '../contract/image-source.ts';
 import type { Digest } from '../digest/digest.ts';
 import { copyBetween } from './copy.ts';
-import type { CopyPlan } from './plan.ts';
+import type { CopyPlan, PlanOutcome } from './plan.ts';
 import type { Referrer } from '../copy/referrers.ts';
 import { describeImage, referrersOf, type ImageDescription } from './inspect-image.ts';
 import type {
@@ -20,7 +20,7 @@ import type {
 } from './options.ts';
 import { askImage, findDigest, listTags as tagsOf } from './questions.ts';
 import { SharedResources } from './shared-resources.ts';
-import type { CopyTagsOptions, TagOutcome } from './copy-tags.ts';
+import type { CopyTagsOptions, TagOutcome, TagPlan } from './copy-tags.ts';
 import type { VerifyOptions, VerifyResult } from './verify.ts';
 
 /**
@@ -60,6 +60,16 @@ export interface Copier extends AsyncDisposable {
   plan(source: string | ImageSource, destination: string | ImageDestination, options?: CopyOptions): Promise<CopyPlan>;
 
   /**
+   * The same for several destinations, each as the copy to all of them would treat it: what one of them gets, another one on the same registry mounts.
+   * @returns the plan for each, or why its copy would fail, in the order given.
+   */
+  plan(
+    source: string | ImageSource,
+    destinations: readonly (string | ImageDestination)[],
+    options?: Omit<CopyOptions, 'destinationId'>,
+  ): Promise<readonly PlanOutcome[]>;
+
+  /**
    * Copies all tags of a repository, or those that are chosen: blobs and manifests once over all tags, some tags at a time. What became of each tag is
    * told as it ends; a tag that fails does not stop the others. Leaving the loop ends what is under way. The tags `sha256-…` that belong to images are left
    * out: with `referrers`, they come with their images.
@@ -68,6 +78,13 @@ export interface Copier extends AsyncDisposable {
    *   matches: once all is done.
    */
   copyTags(source: string, destination: string, options?: CopyTagsOptions): AsyncGenerator<TagOutcome>;
+
+  /**
+   * Tells what `copyTags` would do with the same arguments, and does none of it. Which of several tags brings a blob that they share may differ; all tags
+   * together come to the same.
+   * @throws ImgcopyError as `copyTags` does.
+   */
+  planTags(source: string, destination: string, options?: CopyTagsOptions): AsyncGenerator<TagPlan>;
 
   /**
    * What an image is made of: its manifests and what these name. No layer is read. The instances of an index on Docker Hub are not read
@@ -129,10 +146,24 @@ export function createCopier(options: CopierOptions = {}): Copier {
     const { copyToSeveral } = await import('./copy-several.ts');
     return copyToSeveral(shared, from, to, copyOptions);
   }
+  function plan(from: string | ImageSource, to: string | ImageDestination, given?: CopyOptions): Promise<CopyPlan>;
+  function plan(from: string | ImageSource, to: Destinations, given?: CopyOptions): Promise<readonly PlanOutcome[]>;
+  async function plan(
+    from: string | ImageSource,
+    to: string | ImageDestination | Destinations,
+    planOptions: CopyOptions = {},
+  ): Promise<CopyPlan | readonly PlanOutcome[]> {
+    const { planBetween, planForSeveral } = await import('./plan.ts');
+    if (!isList(to)) return planBetween(shared, from, to, planOptions);
+    return planForSeveral(shared, from, to, planOptions);
+  }
   return {
     copy,
-    plan: async (source, destination, copyOptions = {}) =>
-      (await import('./plan.ts')).planBetween(shared, source, destination, copyOptions),
+    plan,
+    async *planTags(source, destination, copyOptions = {}) {
+      const tags = await import('./copy-tags.ts');
+      yield* tags.planTags(shared, source, destination, copyOptions);
+    },
     async *copyTags(source, destination, copyOptions = {}) {
       const tags = await import('./copy-tags.ts');
       yield* tags.copyTags(shared, source, destination, copyOptions);
@@ -179,10 +210,30 @@ function isList(to: string | ImageDestination | Destinations): to is Destination
 export async function planCopy(
   source: string | ImageSource,
   destination: string | ImageDestination,
+  options?: CopyOptions & CopierOptions,
+): Promise<CopyPlan>;
+export async function planCopy(
+  source: string | ImageSource,
+  destinations: Destinations,
+  options?: Omit<CopyOptions, 'destinationId'> & CopierOptions,
+): Promise<readonly PlanOutcome[]>;
+export async function planCopy(
+  source: string | ImageSource,
+  to: string | ImageDestination | Destinations,
   options: CopyOptions & CopierOptions = {},
-): Promise<CopyPlan> {
+): Promise<CopyPlan | readonly PlanOutcome[]> {
   await using copier = createCopier(options);
-  return await copier.plan(source, destination, options);
+  return isList(to) ? await copier.plan(source, to, options) : await copier.plan(source, to, options);
+}
+
+/** Plans a copy of the tags of one repository, with a copier of its own. See Copier.planTags. */
+export async function* planTags(
+  source: string,
+  destination: string,
+  options: CopyTagsOptions & CopierOptions = {},
+): AsyncGenerator<TagPlan> {
+  await using copier = createCopier(options);
+  yield* copier.planTags(source, destination, options);
 }
 
 /** Copies the tags of one repository, with a copier of its own. See Copier.copyTags. */

@@ -2,8 +2,9 @@ import { bringOnce } from '../copy/bring-once.ts';
 import { SharedContent } from '../copy/shared-content.ts';
 import type { CopyEvent } from '../contract/progress.ts';
 import { duringOperation, ImgcopyError, isAbort } from '../errors/imgcopy-error.ts';
-import { copyBetween } from './copy.ts';
+import { copyBetween, type OneCopyOptions } from './copy.ts';
 import type { CopyOptions, CopyResult } from './options.ts';
+import type { CopyPlan } from './plan.ts';
 import { findDigest, listTags } from './questions.ts';
 import { underOwnSignal } from './own-signal.ts';
 import { tagFilter, type TagSelection } from './select-tags.ts';
@@ -22,18 +23,54 @@ export interface CopyTagsOptions
 
 /** What became of a tag. */
 export type TagOutcome =
-  | { readonly tag: string; readonly status: 'copied'; readonly result: CopyResult }
+  { readonly tag: string; readonly status: 'copied'; readonly result: CopyResult } | TagNotCopied;
+
+/** What would become of a tag. */
+export type TagPlan = { readonly tag: string; readonly status: 'planned'; readonly plan: CopyPlan } | TagNotCopied;
+
+type TagNotCopied =
   /** It was listed, and is not at the source any more. */
   | { readonly tag: string; readonly status: 'gone' }
   | { readonly tag: string; readonly status: 'failed'; readonly error: unknown };
 
 /** See Copier.copyTags. */
-export async function* copyTags(
+export function copyTags(
   shared: SharedResources,
   from: string,
   to: string,
   options: CopyTagsOptions,
 ): AsyncGenerator<TagOutcome> {
+  return eachTag(shared, [from, to], options, async ({ tag, source, destination }, copyOptions) => {
+    const result = await copyBetween(shared, source, destination, { ...copyOptions, bringBlob: bringOnce });
+    return { tag, status: 'copied', result };
+  });
+}
+
+/** See Copier.planTags. */
+export function planTags(
+  shared: SharedResources,
+  from: string,
+  to: string,
+  options: CopyTagsOptions,
+): AsyncGenerator<TagPlan> {
+  return eachTag(shared, [from, to], options, async ({ tag, source, destination }, copyOptions) => {
+    const { planBetween } = await import('./plan.ts');
+    return { tag, status: 'planned', plan: await planBetween(shared, source, destination, copyOptions) };
+  });
+}
+
+/** What is done for a tag: names of its image at both ends. */
+type TagWork<T> = (
+  names: { readonly tag: string; readonly source: string; readonly destination: string },
+  options: OneCopyOptions,
+) => Promise<T>;
+
+async function* eachTag<T extends { readonly status: string }>(
+  shared: SharedResources,
+  [from, to]: readonly [string, string],
+  options: CopyTagsOptions,
+  work: TagWork<T>,
+): AsyncGenerator<T | TagNotCopied> {
   const source = repositoryOf(parseImageName(from, shared.transports));
   const destination = repositoryOf(parseImageName(to, shared.transports));
   await refuseSameRepository(source, destination);
@@ -42,11 +79,11 @@ export async function* copyTags(
   const { signal: asked, source: endpoint } = options;
   const signal = asked === undefined ? over.signal : AbortSignal.any([asked, over.signal]);
   const content = new SharedContent();
-  const copy = (tag: string): Promise<TagOutcome> =>
-    copyTag(shared, { source, destination, tag, content }, { ...options, signal });
+  const one = (tag: string): Promise<T | TagNotCopied> =>
+    workFor(shared, { source, destination, tag, content }, { ...options, signal }, work);
   let isAny = false;
   const tags = listTags(shared, String(source), { endpoint, signal, onRequest: options.onRequest });
-  for await (const outcome of sideBySide(only(tags, isWanted), copy, () => over.abort())) {
+  for await (const outcome of sideBySide(only(tags, isWanted), one, () => over.abort())) {
     isAny ||= outcome.status !== 'gone';
     yield outcome;
   }
@@ -60,11 +97,12 @@ interface TagToCopy {
   readonly content: SharedContent;
 }
 
-async function copyTag(
+async function workFor<T>(
   shared: SharedResources,
   { source, destination, tag, content }: TagToCopy,
   { onEvent, ...options }: CopyTagsOptions,
-): Promise<TagOutcome> {
+  work: TagWork<T>,
+): Promise<T | TagNotCopied> {
   const isGone = async (signal: AbortSignal): Promise<boolean> => {
     const { source: endpoint, onRequest } = options;
     const asking = findDigest(shared, String(source.withTag(tag)), { endpoint, signal, onRequest });
@@ -75,14 +113,13 @@ async function copyTag(
   };
   return underOwnSignal(options.signal, async (signal) => {
     try {
-      const result = await copyBetween(shared, String(source.withTag(tag)), String(destination.withTag(tag)), {
+      const names = { tag, source: String(source.withTag(tag)), destination: String(destination.withTag(tag)) };
+      return await work(names, {
         ...options,
         ...(onEvent && { onEvent: (event) => onEvent({ ...event, tag }) }),
         signal,
         content,
-        bringBlob: bringOnce,
       });
-      return { tag, status: 'copied', result };
     } catch (error) {
       options.signal?.throwIfAborted();
       if (isAbort(error)) throw error;

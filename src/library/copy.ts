@@ -146,7 +146,7 @@ export async function copyToOpen(
   if (options.maxBytes !== undefined) await refuseMoreBytes(run, options.maxBytes, imageOptions(options, ends));
   const copied = await copyImage(run, imageOptions(options, ends));
   const result = tally.result(copied);
-  if (leftOut !== undefined && copied.skipped === undefined && result.blobs.reused === 0)
+  if (leftOut !== undefined && copied.skipped === undefined && result.blobs.leftOut === undefined)
     shared.warn(`${reference} is a whole image: it shares no layer with ${leftOut.since.join(' and ')}`);
   return {
     ...result,
@@ -156,7 +156,11 @@ export async function copyToOpen(
   };
 }
 
-async function refuseMoreBytes(run: PreparedRun, maxBytes: number, options: CopyImageOptions): Promise<void> {
+/**
+ * Of several destinations, each is looked at as if it were the only one: where another fails, it may have to do what that one was to do.
+ * @throws ImgcopyError ERR_MAX_BYTES
+ */
+export async function refuseMoreBytes(run: PreparedRun, maxBytes: number, options: CopyImageOptions): Promise<void> {
   const { dryRun, refuseBytes } = await import('../copy/dry-run.ts');
   const quiet = { ...run, sharing: undefined, emit: () => undefined };
   refuseBytes(run.destination.reference, maxBytes, await dryRun(quiet, options));
@@ -415,6 +419,7 @@ export class Tally {
         mounted: count('mounted'),
         partial: count('partial'),
         copied: count('copied'),
+        ...(count('left-out') > 0 && { leftOut: count('left-out') }),
       },
       bytes: {
         total: sum((blob) => blob.size),

@@ -145,6 +145,8 @@ export interface CopyResult {
     readonly mounted: number;
     readonly partial: number;
     readonly copied: number;
+    /** Those that `since` has left out of an archive; absent where there are none. */
+    readonly leftOut?: number;
   };
   readonly bytes: {
     readonly total: number;

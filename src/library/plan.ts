@@ -1,4 +1,5 @@
 import type { DryRun, PlannedBlob, PlannedManifest } from '../copy/dry-run.ts';
+import type { PreparedRun } from '../copy/copy-run.ts';
 import type { ImageDestination } from '../contract/image-destination.ts';
 import type { ImageSource } from '../contract/image-source.ts';
 import { forDestination } from '../errors/imgcopy-error.ts';
@@ -9,17 +10,18 @@ import {
   openDestination,
   openSource,
   prepareRun,
+  refuseMoreBytes,
   resolveEnds,
   withOwnTag,
   Tally,
   type CopyJob,
   type Ends,
+  type OneCopyOptions,
 } from './copy.ts';
-import { SEGMENT_BYTES, STRIPED_BLOB } from '../partial/fetch/fetch-ranges.ts';
-import { MIN_RANGED_BLOB } from '../partial/plan/plan-blob.ts';
-import { SMALL_BLOB } from '../transports/registry/registry-destination.ts';
+import { eachDestination } from './each-destination.ts';
 import type { CopyOptions, CopyResult } from './options.ts';
 import { underOwnSignal } from './own-signal.ts';
+import { fetchedBy, leastDuration, requestsToRead, requestsToWrite, slowedBytes, sum } from './plan-costs.ts';
 import type { SharedResources } from './shared-resources.ts';
 
 /** What a copy would do. Sizes are in bytes; what it says in `bytes` and of its blobs is what the result of the copy says. */
@@ -32,108 +34,135 @@ export interface CopyPlan extends Omit<CopyResult, 'durationMs' | 'retries' | 's
   readonly requests: CopyResult['requests'];
   /** How long the bytes take at `limitRate`, in ms; null where there is no limit. */
   readonly leastDurationMs: number | null;
+  /** All destinations together, where there are several. */
+  readonly together?: PlannedTogether | undefined;
 }
+
+/** What a copy to several destinations comes to, those left out that cannot be planned. */
+export interface PlannedTogether {
+  readonly bytes: {
+    /** From the source: what several destinations need comes once. */
+    readonly fetched: number;
+    readonly uploaded: number;
+  };
+  readonly requests: CopyResult['requests'];
+  readonly leastDurationMs: number | null;
+}
+
+/** What would become of one of several destinations: its plan, or why the copy would fail. */
+export type PlanOutcome =
+  | { readonly destinationId: string; readonly plan: CopyPlan; readonly error?: undefined }
+  | { readonly destinationId: string; readonly plan?: undefined; readonly error: Error };
 
 /** See Copier.plan. */
 export async function planBetween(
   shared: SharedResources,
   from: string | ImageSource,
   to: string | ImageDestination,
-  options: CopyOptions,
+  options: OneCopyOptions,
 ): Promise<CopyPlan> {
-  const tally = new Tally({ ...options, onEvent: withoutEnds(options) });
+  const tally = new Tally(withoutEnds(options));
   return underOwnSignal(options.signal, async (signal) => {
     const job: CopyJob = { shared, options, tally, signal, isDryRun: true };
     const resolved = await resolveEnds(job, from, to);
     await approach(job, resolved.source, [resolved.destination]);
     await using source = await openSource(job, resolved.source, [resolved.destination]);
     const ends = withOwnTag(resolved, source.end);
-    return await forDestination(options.destinationId, () => planTo(job, ends, source.end));
+    return await forDestination(options.destinationId, async () => {
+      const leftOut = await leftOutOf(job, ends.source);
+      await using destination = await openDestination(job, ends, { source: source.end, leftOut });
+      return describePlan(await planOpen({ job, ends }, prepareRun(job, source.end, destination.end)));
+    });
   });
 }
 
-/** No copy begins or ends. */
-function withoutEnds({ onEvent }: CopyOptions): CopyOptions['onEvent'] {
-  return onEvent && ((event) => void (event.type !== 'done' && onEvent(event)));
+/** See Copier.plan. */
+export async function planForSeveral(
+  shared: SharedResources,
+  from: string | ImageSource,
+  to: readonly (string | ImageDestination)[],
+  options: Omit<CopyOptions, 'destinationId'>,
+): Promise<readonly PlanOutcome[]> {
+  const ends = { from, to, isDryRun: true };
+  const outcomes = await eachDestination(shared, ends, withoutEnds(options), planOpen);
+  const planned = outcomes.flatMap((outcome) => (outcome.error === undefined ? [outcome.value] : []));
+  const together = planned.length < 2 ? undefined : describeTogether(planned);
+  return outcomes.map((outcome) =>
+    outcome.error === undefined
+      ? { destinationId: outcome.id, plan: describePlan(outcome.value, planned, together) }
+      : { destinationId: outcome.id, error: outcome.error },
+  );
 }
 
-async function planTo(job: CopyJob, ends: Ends, source: ImageSource): Promise<CopyPlan> {
-  const { shared, options, tally } = job;
-  const leftOut = await leftOutOf(job, ends.source);
-  await using destination = await openDestination(job, ends, { source, leftOut });
-  const { end } = destination;
-  const { dryRun, refuseBytes } = await import('../copy/dry-run.ts');
-  const dry = await dryRun(prepareRun(job, source, end), imageOptions(options, ends));
-  if (options.maxBytes !== undefined) refuseBytes(end.reference, options.maxBytes, dry);
-  const { copied, blobs, manifests } = dry;
-  const { retries: _retries, servedFrom: _served, blobs: _counts, ...result } = tally.result(copied);
+/** No copy begins or ends. */
+function withoutEnds<T extends Pick<CopyOptions, 'onEvent'>>(options: T): T {
+  const { onEvent } = options;
+  return { ...options, onEvent: onEvent && ((event) => void (event.type !== 'done' && onEvent(event))) };
+}
+
+/** A dry run, and between what. */
+interface Planned {
+  readonly job: CopyJob;
+  readonly ends: Ends;
+  readonly run: PreparedRun;
+  readonly dry: DryRun;
+}
+
+/** Plans a copy between ends that are open. */
+async function planOpen(
+  { job, ends }: { readonly job: CopyJob; readonly ends: Ends },
+  run: PreparedRun,
+): Promise<Planned> {
+  const { dryRun } = await import('../copy/dry-run.ts');
+  const options = imageOptions(job.options, ends);
+  if (job.options.maxBytes !== undefined) await refuseMoreBytes(run, job.options.maxBytes, options);
+  return { job, ends, run, dry: await dryRun(run, options) };
+}
+
+/** @param all  the dry runs that share what is read of the source. */
+function describePlan(one: Planned, all: readonly Planned[] = [one], together?: PlannedTogether): CopyPlan {
+  const { job, ends, run, dry } = one;
+  const { source, destination } = run;
+  const { shared, tally } = job;
+  const { retries: _retries, servedFrom: _served, blobs: _counts, ...result } = tally.result(dry.copied);
+  const slowed = slowedBytes(source, result.bytes.fetched, [{ destination, dry }]);
   return {
     source: source.reference,
-    destination: end.reference,
+    destination: destination.reference,
     ...result,
-    reference: ends.destination.name?.pinned(copied.digest) ?? `${end.reference}@${copied.digest}`,
-    manifests,
-    blobs,
-    requests: requestsOfCopy(tally.requests, dry, source, end),
-    leastDurationMs: leastDuration(shared.options.limitRate, result.bytes, blobs, source, end),
+    reference: ends.destination.name?.pinned(dry.copied.digest) ?? `${destination.reference}@${dry.copied.digest}`,
+    manifests: dry.manifests,
+    blobs: dry.blobs,
+    requests: {
+      source: tally.requests.source + requestsToRead(source, fetchedBy(all.map((planned) => planned.dry))),
+      destination: requestsAt(one),
+    },
+    leastDurationMs: leastDuration(slowed, shared.options.limitRate),
+    ...(together !== undefined && { together }),
   };
 }
 
-/** How much one request for stripes brings, on average, in bytes: see docs/architecture.md, "Concurrency". */
-const STRIPE_BYTES = 10 * 1024 * 1024;
-
-/**
- * A copy asks what the dry run has asked, and the requests for bytes come on top. In place of a look at an instance's manifest it is put, and in place
- * of a look at a blob it is mounted.
- */
-function requestsOfCopy(
-  asked: CopyResult['requests'],
-  { blobs, manifests }: DryRun,
-  source: ImageSource,
-  destination: ImageDestination,
-): CopyResult['requests'] {
-  const sent = blobs.filter(isSent);
-  const named = manifests.filter(
-    ({ role, outcome }) => role !== 'instance' && outcome !== 'same' && outcome !== 'kept',
+function describeTogether(all: readonly Planned[]): PlannedTogether | undefined {
+  const [first] = all;
+  if (first === undefined) return undefined;
+  const { job, run } = first;
+  const fetched = fetchedBy(all.map(({ dry }) => dry));
+  const bytes = sum(fetched, (blob) => blob.bytes);
+  const slowed = slowedBytes(
+    run.source,
+    bytes,
+    all.map((one) => ({ destination: one.run.destination, dry: one.dry })),
   );
-  const reads = sum(sent, ({ size, bytesFetched }) => readsOf(size, bytesFetched));
-  const pieces = sum(sent, ({ size, ...blob }) => readsOf(size, piecesOf(blob)));
-  const uploads = sum(sent, ({ size, bytesResumed }) => (size <= SMALL_BLOB || bytesResumed > 0 ? 2 : 3));
   return {
-    source: asked.source + (source.servedFrom === undefined ? 0 : reads),
-    destination: asked.destination + (destination.repository === undefined ? 0 : uploads + pieces + named.length),
+    bytes: { fetched: bytes, uploaded: sum(all, (one) => one.job.tally.result(one.dry.copied).bytes.uploaded) },
+    requests: {
+      source: job.tally.requests.source + requestsToRead(run.source, fetched),
+      destination: sum(all, requestsAt),
+    },
+    leastDurationMs: leastDuration(slowed, job.shared.options.limitRate),
   };
 }
 
-function readsOf(size: number, bytes: number): number {
-  if (size < MIN_RANGED_BLOB) return Math.min(bytes, 1);
-  return Math.ceil(bytes / (size < STRIPED_BLOB ? SEGMENT_BYTES : STRIPE_BYTES));
-}
-
-/** Registries alone are slowed down. Pieces of old blobs are read there, too. */
-function leastDuration(
-  limitRate: number | undefined,
-  bytes: CopyResult['bytes'],
-  blobs: readonly PlannedBlob[],
-  source: ImageSource,
-  destination: ImageDestination,
-): number | null {
-  if (limitRate === undefined) return null;
-  const isRemote = destination.repository !== undefined;
-  const down =
-    (source.servedFrom === undefined ? 0 : bytes.fetched) + (isRemote ? sum(blobs.filter(isSent), piecesOf) : 0);
-  const up = isRemote ? bytes.uploaded : 0;
-  return Math.ceil((Math.max(down, up) / limitRate) * 1000);
-}
-
-function isSent({ outcome }: PlannedBlob): boolean {
-  return outcome === 'copied' || outcome === 'partial';
-}
-
-function piecesOf({ bytesReused, bytesResumed }: Pick<PlannedBlob, 'bytesReused' | 'bytesResumed'>): number {
-  return bytesReused - bytesResumed;
-}
-
-function sum<T>(items: readonly T[], of: (item: T) => number): number {
-  return items.reduce((total, item) => total + of(item), 0);
+function requestsAt({ job, run, dry }: Planned): number {
+  return job.tally.requests.destination + requestsToWrite(run.destination, dry);
 }

@@ -1,5 +1,5 @@
 import { constants, type Dirent } from 'node:fs';
-import { access, readdir, realpath, rmdir } from 'node:fs/promises';
+import { access, readdir, realpath, rmdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { onDisk } from './disk-error.ts';
 import { ImgcopyError, systemErrorCode } from '../errors/imgcopy-error.ts';
@@ -77,6 +77,37 @@ export async function prepareTargetDirectory(path: string, layout: TargetLayout)
   }
 }
 
+/**
+ * Refuses what `prepareTargetDirectory` would refuse, as far as that shows without making anything.
+ * @returns the directory, without symbolic links; undefined where there is none yet.
+ * @throws as `prepareTargetDirectory` does.
+ */
+export async function checkTargetDirectory(path: string, layout: TargetLayout): Promise<string | undefined> {
+  const absolute = resolveLocalPath(path);
+  const existing = await deepestExisting(absolute);
+  if (!(await stat(existing)).isDirectory()) throw notADirectory(absolute);
+  const isThere = existing === absolute;
+  const directory = await realpath(existing);
+  if (isThere) {
+    refuseReplacedBytes(directory);
+    await refuseForeignFiles(directory, layout);
+  }
+  await onDisk(absolute, () => access(directory, constants.W_OK));
+  return isThere ? directory : undefined;
+}
+
+/** The path itself, or the nearest of its parents that is there. */
+async function deepestExisting(path: string): Promise<string> {
+  try {
+    await stat(path);
+    return path;
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if ((code !== 'ENOENT' && code !== 'ENOTDIR') || dirname(path) === path) throw error;
+    return await deepestExisting(dirname(path));
+  }
+}
+
 /** @returns the topmost directory that was made; undefined when the path was there. */
 async function makeTarget(path: string): Promise<string | undefined> {
   try {
@@ -84,13 +115,17 @@ async function makeTarget(path: string): Promise<string | undefined> {
   } catch (error) {
     const code = systemErrorCode(error);
     if (code !== 'EEXIST' && code !== 'ENOTDIR') throw error;
-    throw new ImgcopyError(`${path} is a file, not a directory`, {
-      code: 'ERR_NOT_A_DIRECTORY',
-      kind: 'usage',
-      side: 'destination',
-      cause: error,
-    });
+    throw notADirectory(path, error);
   }
+}
+
+function notADirectory(path: string, cause?: unknown): ImgcopyError {
+  return new ImgcopyError(`${path} is a file, not a directory`, {
+    code: 'ERR_NOT_A_DIRECTORY',
+    kind: 'usage',
+    side: 'destination',
+    cause,
+  });
 }
 
 async function refuseForeignFiles(directory: string, layout: TargetLayout): Promise<void> {

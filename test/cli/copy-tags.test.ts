@@ -95,7 +95,6 @@ describe('all tags on the command line', () => {
       [['--digestfile', 'digest', source, destination], /--digestfile is for one image/],
       [['--additional-tag', 'x', source, destination], /--additional-tag is for one image/],
       [['--max-bytes', '1G', source, destination], /--max-bytes is for one image/],
-      [['--dry-run', source, destination], /--dry-run is for one image/],
       [['--semver', 'newest', source, destination], /invalid version range/],
       [['--output', 'image', source, `oci:${home.path}/layout`], /needs a registry/],
     ];

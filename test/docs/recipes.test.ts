@@ -84,7 +84,7 @@ const recipes: Readonly<Record<string, Expected | undefined>> = {
     copied: ['registry.example.com/alpine:3.20-arm64', 'registry.example.com/alpine:3.20'],
   },
   'What would it cost': {
-    hosts: { 'staging.example.com': {}, ...local },
+    hosts: { 'staging.example.com': {}, 'mirror.example.com': {}, ...local },
     seeded: ['staging.example.com/app:1.4.2'],
     copied: ['registry.example.com/app:1.4.2'],
   },

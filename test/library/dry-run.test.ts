@@ -3,7 +3,7 @@ import { mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { digestHex, digestOf } from '../../src/digest/digest.ts';
-import type { CopyEvent, CopyPlan, PlannedBlob } from '../../src/index.ts';
+import { createCopier, type Copier, type CopyEvent, type CopyPlan, type PlannedBlob } from '../../src/index.ts';
 import { buildImage, buildIndex, randomBytes, type TestImage } from '../support/images.ts';
 import { loadFixture } from '../support/integration-images.ts';
 import { startRegistry, type TestRegistry } from '../support/registry.ts';
@@ -115,6 +115,73 @@ function randomImage(random: (below: number) => number, isIndex: boolean): TestI
   return isIndex ? buildIndex({ images }) : (images[0]?.image ?? assert.fail());
 }
 
+const HTTP = { source: { plainHttp: true }, destination: { plainHttp: true } };
+
+function openCopier({ env }: TestHome): Copier {
+  return createCopier({ env, retryDelayMs: 1 });
+}
+
+interface Ends {
+  readonly registries: readonly TestRegistry[];
+  readonly source: string;
+  readonly destinations: readonly string[];
+}
+
+/** The same for several destinations: each plan, and what all of them together get of the source. */
+async function planAndCopyToAll(
+  home: TestHome,
+  { registries, source, destinations }: Ends,
+): Promise<readonly CopyPlan[]> {
+  const before = await filesBelow(home.path);
+  for (const registry of registries) registry.reset();
+  const planned = await (async () => {
+    await using copier = openCopier(home);
+    return copier.plan(source, destinations, HTTP);
+  })();
+  assert.deepEqual(await filesBelow(home.path), before, 'a dry run makes no file');
+  const methods = registries.flatMap((registry) => registry.requests.map(({ method }) => method));
+  assert.deepEqual(
+    methods.filter((method) => method !== 'GET' && method !== 'HEAD'),
+    [],
+  );
+  const plans = planned.map(({ plan, error }) => plan ?? assert.fail(error));
+  for (const registry of registries) registry.reset();
+  const done: CopyEvent[] = [];
+  await using copier = openCopier(home);
+  const onEvent = (event: CopyEvent): void => void done.push(event);
+  const outcomes = await copier.copy(source, destinations, { ...HTTP, onEvent });
+  const readBytes = sentOf(registries);
+  for (const [index, { destinationId, result, error }] of outcomes.entries()) {
+    const { plan } = planned[index] ?? assert.fail();
+    assert.ok(plan !== undefined && result !== undefined, String(error));
+    assert.deepEqual(
+      [plan.bytes, countsOf(plan.blobs), plan.digest, plan.reference, plan.skipped, plan.imageId],
+      [result.bytes, result.blobs, result.digest, result.reference, result.skipped, result.imageId],
+      destinationId,
+    );
+    const ended = done.flatMap((event) =>
+      event.type === 'blob-done' && event.destinationId === destinationId
+        ? [[event.digest, event.outcome, event.bytesFetched, event.bytesReused, event.bytesResumed].join(' ')]
+        : [],
+    );
+    assert.deepEqual(plan.blobs.map(outcomeOf).toSorted(), ended.toSorted(), destinationId);
+  }
+  const { together } = plans[0] ?? assert.fail();
+  assert.ok(together !== undefined);
+  assert.equal(
+    together.bytes.uploaded,
+    plans.reduce((sum, { bytes }) => sum + bytes.uploaded, 0),
+  );
+  if (source.startsWith('docker:')) assert.equal(readBytes, together.bytes.fetched);
+  return plans;
+}
+
+/** Bytes of blobs that registries have sent. */
+function sentOf(registries: readonly TestRegistry[]): number {
+  const reads = registries.flatMap((registry) => registry.select({ method: 'GET', path: /\/blobs\/sha256:/ }));
+  return reads.reduce((sum, { bytesSent }) => sum + bytesSent, 0);
+}
+
 const SOURCES = ['registry', 'same registry', 'dir', 'oci', 'oci-archive'] as const;
 const DESTINATIONS = ['registry', 'registry', 'dir', 'oci', 'oci-archive', 'docker-archive'] as const;
 
@@ -161,6 +228,120 @@ async function randomPair(
     platforms: isIndex && random(4) === 0 ? PLATFORMS.slice(0, 1) : undefined,
     force: random(5) === 0,
   });
+}
+
+for (const kind of ['registry', 'dir', 'oci', 'oci-archive'] as const) {
+  test(`a copy from ${kind} to several destinations does what its dry run says, whatever is there`, async (t) => {
+    for (let seed = 0; seed < (kind === 'registry' ? 6 : 2); seed += 1) await randomDestinations(t, seed, kind);
+  });
+}
+
+async function randomDestinations(
+  t: TestContext,
+  seed: number,
+  kind: 'registry' | 'dir' | 'oci' | 'oci-archive',
+): Promise<void> {
+  const random = randomOf(1000 + seed);
+  const home = await openHome(t);
+  await using from = await startRegistry();
+  await using one = await startRegistry();
+  await using other = await startRegistry();
+  const isIndex = random(2) === 0;
+  const [old, image] = [randomImage(random, isIndex), randomImage(random, isIndex)];
+  from.seed('app', 'v1', image);
+  from.seed('app', 'v0', old);
+  const local = (form: string, name: string): string => `${form}:${join(home.path, name)}`;
+  const source = kind === 'registry' ? at(from, 'app:v1') : local(kind, kind === 'dir' ? 'source' : 'source:v1');
+  const places = [
+    at(one, 'a:v1'),
+    at(one, 'b:v1'),
+    at(one, 'a:again'),
+    at(other, 'a:v1'),
+    local('dir', 'dir'),
+    local('oci', 'layout:first'),
+    local('oci', 'layout:second'),
+    local('oci-archive', 'archive.tar:v1'),
+  ];
+  const chosen = places.filter(() => random(2) === 0);
+  const destinations = chosen.length < 2 ? places.slice(0, 3) : chosen;
+  {
+    await using copier = new TestCopier(home);
+    if (kind !== 'registry') await copier.copy(at(from, 'app:v1'), source);
+    for (const destination of destinations) if (random(3) === 0) await copier.copy(at(from, 'app:v0'), destination);
+  }
+  await planAndCopyToAll(home, { registries: [from, one, other], source, destinations });
+}
+
+test('the plan for each of several destinations names where it fails, and the others are planned', async (t) => {
+  await using from = await startRegistry();
+  await using to = await startRegistry();
+  const home = await openHome(t);
+  from.seed('app', 'v1', buildImage({ layers }));
+  const file = join(home.path, 'file');
+  await writeFile(file, 'no directory');
+  await using copier = openCopier(home);
+  const [failed, planned] = await copier.plan(at(from, 'app:v1'), [`dir:${file}`, at(to, 'app:v1')], HTTP);
+  assert.match(String(failed?.error), /is a file, not a directory/);
+  assert.equal(planned?.plan?.bytes.uploaded, planned?.plan?.bytes.total);
+  assert.equal(
+    to.requests.some(({ method }) => method !== 'GET' && method !== 'HEAD'),
+    false,
+  );
+});
+
+for (const target of ['registry', 'oci'] as const) {
+  test(`a copy of all tags to ${target} does what its dry run says, whatever is there`, async (t) => {
+    for (let seed = 0; seed < 3; seed += 1) {
+      const random = randomOf(2000 + seed);
+      const home = await openHome(t);
+      await using from = await startRegistry();
+      await using to = await startRegistry();
+      const tags = Array.from({ length: 6 }, (_, index) => `v${index}`);
+      for (const tag of tags) from.seed('app', tag, randomImage(random, random(2) === 0));
+      const repository = target === 'registry' ? `docker://${to.host}/copy` : `oci:${join(home.path, 'layout')}`;
+      {
+        await using copier = openCopier(home);
+        for (const tag of tags)
+          if (random(3) === 0)
+            await copier.copy(at(from, `app:${tag}`), `${repository}:${random(2) === 0 ? tag : 'v0'}`, HTTP);
+      }
+      to.reset();
+      from.reset();
+      const before = await filesBelow(home.path);
+      const planned = await (async () => {
+        await using copier = openCopier(home);
+        return collected(copier.planTags(`docker://${from.host}/app`, repository, HTTP));
+      })();
+      assert.deepEqual(await filesBelow(home.path), before, 'a dry run makes no file');
+      assert.ok([from, to].every((one) => one.requests.every(({ method }) => method === 'GET' || method === 'HEAD')));
+      from.reset();
+      await using copier = openCopier(home);
+      const copied = await collected(copier.copyTags(`docker://${from.host}/app`, repository, HTTP));
+      const plans = new Map(planned.map((one) => [one.tag, one.status === 'planned' ? one.plan : assert.fail()]));
+      const total = { plan: 0, copy: 0, upload: 0 };
+      for (const outcome of copied) {
+        assert.ok(outcome.status === 'copied');
+        const { result } = outcome;
+        const plan = plans.get(outcome.tag) ?? assert.fail();
+        assert.deepEqual(
+          [plan.digest, plan.skipped, plan.bytes.total, plan.reference],
+          [result.digest, result.skipped, result.bytes.total, result.reference],
+        );
+        total.plan += plan.bytes.fetched;
+        total.copy += result.bytes.fetched;
+        total.upload += plan.bytes.uploaded;
+      }
+      assert.equal(plans.size, copied.length);
+      assert.equal(total.plan, total.copy);
+      if (target === 'registry') assert.equal(sentTo([to]), total.upload);
+    }
+  });
+}
+
+async function collected<T>(items: AsyncIterable<T>): Promise<readonly T[]> {
+  const list: T[] = [];
+  for await (const item of items) list.push(item);
+  return list;
 }
 
 for (const target of ['registry', 'dir', 'oci'] as const) {

@@ -70,8 +70,8 @@ export function describeRetry(
 function describeEvent(event: CopyEvent, state: CopyState, verbose: boolean): string | undefined {
   switch (event.type) {
     case 'blob-done': {
-      // The summary counts what was already there.
-      if (event.outcome === 'reused' && !verbose) return undefined;
+      // The summary counts what was already there, or left out.
+      if ((event.outcome === 'reused' || event.outcome === 'left-out') && !verbose) return undefined;
       const { name = 'blob', end = { ...event, at: 0 } } =
         state.blobs(0).find(({ digest }) => digest === event.digest) ?? {};
       return `${name} ${shortDigest(event.digest)} ${formatBytes(event.size)}: ${describeEnd(end)}`;

@@ -5,6 +5,7 @@ import type { BlobEnd } from './copy-state.ts';
 /** What became of a blob, for people. */
 export const OUTCOMES: Readonly<Record<BlobOutcome, string>> = {
   reused: 'already there',
+  'left-out': 'left out',
   mounted: 'mounted',
   substituted: 'substituted',
   partial: 'partly reused',
@@ -49,6 +50,7 @@ function summarizeImage(result: CopyResult): string {
     [blobs.partial, OUTCOMES.partial],
     [blobs.mounted, OUTCOMES.mounted],
     [blobs.reused, OUTCOMES.reused],
+    [blobs.leftOut ?? 0, OUTCOMES['left-out']],
   ] as const;
   const what = counts.flatMap(([number, word]) => (number === 0 ? [] : [`${number} ${word}`])).join(', ');
   const moved = `downloaded ${formatBytes(bytes.fetched)} of ${formatBytes(bytes.total)} in ${time}`;

@@ -28,7 +28,15 @@ import { leftOutOf } from './delta-mark.ts';
 import { openPlacedBlobs, type PlacedBlobs, planRanges } from './placed-blobs.ts';
 import { planOrNone } from '../../partial/plan/partial-plan.ts';
 import { presentArchive } from './present-archive.ts';
-import { findTarget, isOnePass, openTarget, WITH_SPACE, type OpenTarget, type TargetFile } from './target-file.ts';
+import {
+  checkTarget,
+  findTarget,
+  isOnePass,
+  openTarget,
+  WITH_SPACE,
+  type OpenTarget,
+  type TargetFile,
+} from './target-file.ts';
 import { TarWriter } from './tar-writer.ts';
 
 /**
@@ -82,6 +90,11 @@ export class ArchiveDestination implements ImageDestination {
     return await this.#presence;
   }
 
+  async checkWrite({ signal }: WaitOptions = {}): Promise<void> {
+    signal?.throwIfAborted();
+    await checkTarget(this.#found);
+  }
+
   async expectImage({ manifests, blobs }: ExpectedImage, { signal }: WaitOptions = {}): Promise<void> {
     const { form, name, known } = this.#options;
     const leftOut = leftOutOf(manifests, known);
@@ -118,7 +131,10 @@ export class ArchiveDestination implements ImageDestination {
   }
 
   tryReusingBlobWithOptions({ digest, size }: BlobInfo): Promise<ReusedBlob> {
-    return Promise.resolve(this.#isNotToBeWritten(digest) ? { reused: true, digest, size } : { reused: false });
+    if (this.#blobs.has(digest)) return Promise.resolve({ reused: true, digest, size });
+    return Promise.resolve(
+      this.#isLeftOut(digest) ? { reused: true, digest, size, isLeftOut: true } : { reused: false },
+    );
   }
 
   /** Ranges are for a file: what goes through a pipe is fetched as one stream. */
@@ -191,7 +207,11 @@ export class ArchiveDestination implements ImageDestination {
   }
 
   #isNotToBeWritten(digest: Digest): boolean {
-    return this.#blobs.has(digest) || this.#leftOut?.digests.has(digest) === true;
+    return this.#blobs.has(digest) || this.#isLeftOut(digest);
+  }
+
+  #isLeftOut(digest: Digest): boolean {
+    return this.#leftOut?.digests.has(digest) === true;
   }
 
   #note({ digest, size }: UploadedBlob): UploadedBlob {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { createWriteStream, write, type Stats } from 'node:fs';
-import { open, realpath, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { constants, createWriteStream, write, type Stats } from 'node:fs';
+import { access, open, realpath, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -80,6 +80,16 @@ async function statTarget(path: string): Promise<Stats | undefined> {
     if (systemErrorCode(error) === 'ENOENT') return undefined;
     throw error;
   }
+}
+
+/**
+ * Refuses a target that could not be opened for writing, as far as that shows without opening it.
+ * @throws ImgcopyError ERR_NOT_WRITABLE
+ */
+export async function checkTarget({ found, path }: TargetFile): Promise<void> {
+  if (path === undefined) return;
+  const written = found === undefined || found.isFile() ? dirname(path) : path;
+  await onDisk(path, () => access(written, constants.W_OK), WITH_SPACE);
 }
 
 /**

@@ -39,7 +39,12 @@ import { readVersion, VersionFile, versionFor } from './layout-version.ts';
 import { readManifestFile, type StoredManifest } from '../../local/manifest-file.ts';
 import { signatureFileName } from './signature-files.ts';
 import { resolveLocalPath } from '../../local/local-path.ts';
-import { openTargetDirectory, type TargetDirectory, type TargetLayout } from '../../local/target-directory.ts';
+import {
+  checkTargetDirectory,
+  openTargetDirectory,
+  type TargetDirectory,
+  type TargetLayout,
+} from '../../local/target-directory.ts';
 
 /** What the directory may hold, and what shows that it is an image's. */
 const LAYOUT: Omit<TargetLayout, 'reference'> = {
@@ -113,6 +118,12 @@ export class DirDestination implements ImageDestination {
       await target[Symbol.asyncDispose]();
       throw error;
     }
+  }
+
+  async checkWrite({ signal }: WaitOptions = {}): Promise<void> {
+    signal?.throwIfAborted();
+    const path = await checkTargetDirectory(this.#path, { ...LAYOUT, reference: this.reference });
+    if (path !== undefined) await readVersion(path);
   }
 
   async currentManifest(options: CurrentManifestOptions = {}): Promise<ManifestPresence> {

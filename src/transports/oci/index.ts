@@ -84,7 +84,12 @@ class OciName implements ImageName {
 
   async openDestination({ force, noClobber, onWarning }: OpenDestinationOptions): Promise<ImageDestination> {
     const { openOciDestination } = await import('./oci-destination.ts');
-    return openOciDestination(this.#name, { force, noClobber, ...(this.#isNameTaken && { onNameMoved: onWarning }) });
+    return openOciDestination(this.#name, {
+      force,
+      noClobber,
+      place: await placeOfPath(this.#name.path),
+      ...(this.#isNameTaken && { onNameMoved: onWarning }),
+    });
   }
 
   async *listTags({ signal }: OpenOptions): AsyncGenerator<string> {

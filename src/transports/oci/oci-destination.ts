@@ -12,7 +12,12 @@ import { isStagedName, replaceFile, syncDirectory } from '../../local/durable-fi
 import { imagePresence, presenceOf } from '../../local/image-files.ts';
 import type { StoredManifest } from '../../local/manifest-file.ts';
 import { placeOfPath, resolveLocalPath } from '../../local/local-path.ts';
-import { prepareTargetDirectory, type TargetDirectory, type TargetLayout } from '../../local/target-directory.ts';
+import {
+  checkTargetDirectory,
+  prepareTargetDirectory,
+  type TargetDirectory,
+  type TargetLayout,
+} from '../../local/target-directory.ts';
 import {
   type ImageToList,
   INDEX_FILE,
@@ -64,6 +69,8 @@ export interface OciDestinationOptions {
   readonly noClobber?: boolean | undefined;
   /** Hears that a name goes from another image to this one. Default: nobody asks. */
   readonly onNameMoved?: ((message: string) => void) | undefined;
+  /** Where the layout is, the same for all names of that directory. Default: it is not told to other destinations before `begin`. */
+  readonly place?: string | undefined;
 }
 
 /**
@@ -111,16 +118,17 @@ export class OciDestination implements ImageDestination {
   #listedReferrers: LayoutReferrers | undefined;
   #place: string | undefined;
 
-  constructor(name: LayoutName, { force = false, noClobber = false, onNameMoved }: OciDestinationOptions) {
+  constructor(name: LayoutName, options: OciDestinationOptions) {
+    const { force = false, noClobber = false, onNameMoved, place } = options;
     this.reference = `oci:${formatLayoutName(name)}`;
     this.#layoutReference = `oci:${name.path}`;
     this.#name = name;
     this.#force = force;
     this.#noClobber = noClobber;
     this.#onNameMoved = onNameMoved;
+    this.#place = place;
   }
 
-  /** Known once it was begun. */
   get blobPlace(): string | undefined {
     return this.#place;
   }
@@ -142,6 +150,15 @@ export class OciDestination implements ImageDestination {
       await target[Symbol.asyncDispose]();
       throw error;
     }
+  }
+
+  async checkWrite({ signal }: WaitOptions = {}): Promise<void> {
+    signal?.throwIfAborted();
+    const reference = this.#layoutReference;
+    const path = await checkTargetDirectory(this.#name.path, { ...LAYOUT, reference });
+    if (path === undefined) return;
+    await hasLayoutFile(path, reference);
+    await this.#readImages(path);
   }
 
   async currentManifest(options: CurrentManifestOptions = {}): Promise<ManifestPresence> {
