@@ -109,6 +109,7 @@ const gate = {
   most: await constant('transports/registry/registry-access.ts', 'MOST_REQUESTS'),
   clean: inWords(await constant('http/send/gate.ts', 'CLEAN_ANSWERS')),
 };
+const connections = await constant('transports/registry/registry-access.ts', 'CONNECTIONS');
 const window = {
   first: await constant('partial/fetch/range-window.ts', 'FIRST_SIZE'),
   most: await constant('partial/fetch/range-window.ts', 'MAX_SIZE'),
@@ -133,7 +134,7 @@ const said: Readonly<Record<string, readonly string[]>> = {
     `| ${gate.first}; while requests wait, each clean answer adds one, up to ${gate.most}; 429 and 503 halve it, then ${gate.clean} clean answers add one`,
     `bodies over ${await mib('http/send/gate.ts', 'SHORT_BODY')} MiB, leave their place`,
     `in pieces of ${inWords(1 / (await constant('http/send/rate-limit.ts', 'PIECES_A_SECOND')))} of a second`,
-    `${gate.most} and two a job: ${gate.most + 2 * jobs}, HTTP/1.1, kept ${await seconds('http/send/undici-send.ts', 'KEEP_ALIVE_MS')} s`,
+    `${connections} and two a job: ${connections + 2 * jobs}, HTTP/1.1, kept ${await seconds('http/send/undici-send.ts', 'KEEP_ALIVE_MS')} s`,
     `first answer takes more than ${await constant('http/connect/connector.ts', 'FAR_MS')} ms, ${await field('http/connect/connector.ts', 'OPENED_AHEAD', 'source')} more to a source and ${await field('http/connect/connector.ts', 'OPENED_AHEAD', 'destination')} to a destination`,
     `| ${await mib('library/shared-resources.ts', 'MEMORY_BUDGET')} MiB: prefetched blobs, ranges and stripes read ahead (${segmentMib} MiB each)`,
     `${inWords(await constant('partial/toc/budgeted-accessor.ts', 'WEIGHT'))} times their size, or ${await constant('partial/toc/budgeted-accessor.ts', 'PIECE_BYTES')} bytes a piece`,

@@ -79,8 +79,10 @@ export interface ReachedRegistry {
   readonly sendAnonymous: Send;
 }
 
-/** Requests in flight a host at most, where it takes them without complaint. */
-const MOST_REQUESTS = 64;
+/** Requests of a kind in flight to a host at most, where it takes them without complaint. With more, handshakes take what they save. */
+const MOST_REQUESTS = 32;
+/** Connections a host at most, beside two a job. */
+const CONNECTIONS = 64;
 
 interface Network {
   readonly connections: Connections;
@@ -192,7 +194,7 @@ export class RegistryAccess implements AsyncDisposable {
       ownHost: new URL(`https://${apiHost(registry)}`).host,
       idleTimeoutMs,
       env,
-      connections: Math.min(MOST_REQUESTS + 2 * jobs, shareOfOpenFiles()),
+      connections: Math.min(CONNECTIONS + 2 * jobs, shareOfOpenFiles()),
     });
     const raw = compose(connections.send, ...this.#minRate(), identify(userAgent), observe, ...this.#slowDown);
     const send = compose(
