@@ -63,6 +63,8 @@ export class Semaphore {
     const { priority = 0, signal } = options;
     const weight = Math.min(options.weight ?? 1, this.#capacity);
     signal?.throwIfAborted();
+    const free = this.tryAcquire(weight);
+    if (free !== undefined) return free;
     await new Promise<void>((resolve, reject) => {
       const onAbort = (): void => {
         this.#waiters = this.#waiters.filter((other) => other !== waiter);

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import fc from 'fast-check';
@@ -11,6 +12,18 @@ function take(semaphore: Semaphore, granted: string[], name: string, options: Ac
     return release;
   });
 }
+
+test('listens to a signal only while it waits', async () => {
+  const semaphore = new Semaphore(1);
+  const { signal } = new AbortController();
+  const free = semaphore.acquire({ signal });
+  assert.equal(getEventListeners(signal, 'abort').length, 0);
+  const waiting = semaphore.acquire({ signal });
+  assert.equal(getEventListeners(signal, 'abort').length, 1);
+  (await free)();
+  await waiting;
+  assert.equal(getEventListeners(signal, 'abort').length, 0);
+});
 
 test('grants what there is room for, and lets the rest wait', async () => {
   const semaphore = new Semaphore(2);

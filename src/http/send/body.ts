@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ImgcopyError } from '../../errors/imgcopy-error.ts';
 import { decodeContent } from './content-encoding.ts';
@@ -26,20 +27,24 @@ export async function readBody(
   limit: number,
   { isTooSlow }: ReadBodyOptions = {},
 ): Promise<Buffer> {
+  if (response.bytes !== undefined) {
+    if (response.bytes.length > limit) throw tooLarge(request, limit, response.bytes.length);
+    return response.bytes;
+  }
   const announced = Number(header(response, 'content-length') ?? 0);
   if (announced > limit) {
-    response.body.destroy();
+    response.body.on('error', () => undefined).destroy();
     throw tooLarge(request, limit, announced);
   }
   const chunks: Buffer[] = [];
   let size = 0;
   try {
-    for await (const chunk of response.body as AsyncIterable<Buffer>) {
+    await readThrough(response.body, (chunk) => {
       size += chunk.length;
       if (size > limit) throw tooLarge(request, limit, size);
       if (isTooSlow?.(size) === true) throw new TooSlowError(size);
       chunks.push(chunk);
-    }
+    });
     await connectionIsFree();
   } catch (error) {
     throw toNetworkError(error, request);
@@ -53,14 +58,38 @@ export async function readRefusal(
   request: HttpRequest,
   timeoutMs: number = SPARE_MS,
 ): Promise<Buffer> {
+  if (response.bytes !== undefined) return response.bytes;
   const chunks = await readSome(response, { limit: REFUSAL_LIMIT, timeoutMs: Math.min(SPARE_MS, timeoutMs) });
   return await decoded(chunks, response, { request, limit: 2 * REFUSAL_LIMIT }).catch(() => Buffer.alloc(0));
 }
 
 /** Lets go of a body: reads a short rest, so that the connection can be used again, else closes it. Never throws. */
 export async function dumpBody(response: HttpResponse): Promise<void> {
+  if (response.bytes !== undefined) return;
+  response.body.on('error', () => undefined);
   if (Number(header(response, 'content-length') ?? 0) > DUMP_LIMIT) response.body.destroy();
   await readSome(response, { limit: DUMP_LIMIT, timeoutMs: SPARE_MS });
+}
+
+/**
+ * Reads a body to its end. An iterator takes longer to make than most bodies to read.
+ * @param onChunk  what it throws ends the body, and the reading.
+ */
+async function readThrough(body: Readable, onChunk: (chunk: Buffer) => void): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  body.on('data', (chunk: Buffer) => {
+    try {
+      onChunk(chunk);
+    } catch (error) {
+      reject(error as Error);
+      body.destroy();
+    }
+  });
+  body.once('end', resolve).on('error', reject);
+  body.once('close', () => reject(Object.assign(new Error('the body was closed'), { code: 'ECONNRESET' })));
+  if (body.readableEnded) resolve();
+  if (body.destroyed) reject(body.errored ?? new Error('the body was closed before'));
+  await promise;
 }
 
 /** The body, or its beginning where it is longer, fails, or takes too long. */
@@ -73,11 +102,11 @@ async function readSome(
   body.on('error', () => undefined);
   const timer = setTimeout(() => body.destroy(), timeoutMs);
   try {
-    for await (const chunk of body as AsyncIterable<Buffer>) {
+    await readThrough(body, (chunk) => {
       chunks.push(chunk);
       size += chunk.length;
-      if (size > limit) break;
-    }
+      if (size > limit) body.destroy();
+    });
   } catch {
     // The status is the answer; how its body ended does not matter.
   } finally {

@@ -36,8 +36,14 @@ export function collect({ timeoutMs, now = nowMs }: CollectOptions): Layer {
 
 /** The answer with its body decoded, and so without the headers that tell how it came. */
 function inMemory(response: HttpResponse, bytes: Buffer): HttpResponse {
-  const body = Readable.from(bytes.length === 0 ? [] : [bytes], { objectMode: false });
-  if (response.headers['content-encoding'] === undefined) return { ...response, body };
-  const { 'content-encoding': _, 'content-length': __, ...headers } = response.headers;
-  return { ...response, headers, body };
+  const { 'content-encoding': encoding, 'content-length': _, ...others } = response.headers;
+  return {
+    ...response,
+    headers: encoding === undefined ? response.headers : others,
+    bytes,
+    // A stream takes longer to make than most answers to read, and hardly anybody wants it.
+    get body() {
+      return Readable.from(bytes.length === 0 ? [] : [bytes], { objectMode: false });
+    },
+  };
 }

@@ -1,4 +1,4 @@
-import { finished } from 'node:stream';
+import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ImgcopyError } from '../../errors/imgcopy-error.ts';
 import { Semaphore, type Release } from '../../io/semaphore.ts';
@@ -71,8 +71,7 @@ export class HostGates {
       const response = await answer;
       this.#learn(gate, response, narrowings);
       // A turn later, when the connection is free: the next request would open another.
-      if (isShort(response) && !request.mayPause)
-        finished(response.body, { readable: true, writable: false }, () => setImmediate(release));
+      if (isShort(response) && !request.mayPause) whenClosed(response.body, () => setImmediate(release));
       else release();
       return response;
     } catch (error) {
@@ -139,6 +138,14 @@ function onHold({ method, url, side }: HttpRequest): ImgcopyError {
 
 function isStreamed({ body }: HttpRequest): boolean {
   return body !== undefined && !(body instanceof Uint8Array);
+}
+
+/** Not by `finished`: that costs more than all else which is done here. */
+function whenClosed(body: Readable, then: () => void): void {
+  // It may fail before somebody reads it, who will be told.
+  body.on('error', () => undefined);
+  if (body.closed) then();
+  else body.once('close', then);
 }
 
 /** A body that does not say its length may be a long one. */

@@ -82,6 +82,8 @@ export interface HttpResponse {
   readonly headers: Headers;
   /** To be read to its end, dumped or destroyed. */
   readonly body: Readable;
+  /** All of the body, where it was read into memory. */
+  readonly bytes?: Buffer | undefined;
   /** Where the answer came from, after redirects. */
   readonly url: URL;
   /** For a registry's 401 or 403: which credentials were sent, and what to do. For messages. */

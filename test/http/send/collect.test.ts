@@ -4,6 +4,7 @@ import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { ImgcopyError } from '../../../src/errors/imgcopy-error.ts';
+import { readBody } from '../../../src/http/send/body.ts';
 import { collect } from '../../../src/http/send/collect.ts';
 import { NetworkError } from '../../../src/http/send/network-error.ts';
 import type { HttpRequest, HttpResponse } from '../../../src/http/send/send.ts';
@@ -41,6 +42,16 @@ function failing(bytes: Buffer): Readable {
     { objectMode: false },
   );
 }
+
+test('hands a body on as bytes, and as a stream to who wants one', async () => {
+  for (const status of [200, 404]) {
+    const response = await collected(get, { status, body: content });
+    assert.deepEqual(response.bytes, content);
+    assert.deepEqual(await readBody(response, get, content.length), content);
+    assert.deepEqual(await buffer(response.body), content);
+    await assert.rejects(readBody(response, get, content.length - 1), { code: 'ERR_ANSWER_TOO_LARGE' });
+  }
+});
 
 test('decodes a body that was compressed although the request forbids it', async () => {
   const cases: readonly [encoding: string, body: Buffer][] = [
