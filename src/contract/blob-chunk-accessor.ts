@@ -75,6 +75,8 @@ export interface BlobChunkAccessor {
 export interface BlobStream {
   /** Unverified; to be read to its end or destroyed. */
   readonly stream: Readable;
+  /** The same bytes for who reads them to their end at once, in place of the stream. Absent where that is as good. */
+  readonly chunks?: AsyncIterable<Buffer> | undefined;
   /** In bytes, as the transport says; undefined when it does not. */
   readonly size: number | undefined;
   /** What a server says of the bytes' encoding, true or not. */

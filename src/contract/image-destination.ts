@@ -254,6 +254,9 @@ export interface ImageDestination extends AsyncDisposable {
    */
   putBlobWithOptions(stream: Readable, info: PutBlobInfo, options: PutBlobOptions): Promise<UploadedBlob>;
 
+  /** The same for bytes that are in memory. Absent where a stream is as good. */
+  putBlobBytes?(bytes: Buffer, info: BlobInfo, options: PutBlobOptions): Promise<UploadedBlob>;
+
   /**
    * Stores a manifest byte for byte: under the destination's name, under `tag`, or by `instanceDigest`. A name that `currentManifest` found to
    * hold it already is not written again.

@@ -10,7 +10,7 @@ import type { BlobInfoCache } from '../contract/blob-info-cache.ts';
 import type { BlobChunkAccessor } from '../contract/blob-chunk-accessor.ts';
 import type { BlobInfo } from '../contract/blob-info.ts';
 import { BlobAttemptError, explainMismatch, PartialBlobUnavailableError } from '../contract/errors.ts';
-import { servedFrom, type BlobStream, type RepositoryName } from '../contract/image-source.ts';
+import { servedFrom, type RepositoryName } from '../contract/image-source.ts';
 import type {
   LayerPlace,
   PartialPlan,
@@ -22,7 +22,7 @@ import type { BlobToCopy, CopiedBlob, CopyBlobOptions } from './blob-to-copy.ts'
 import type { CopyRun } from './copy-run.ts';
 import type { LayerContent } from './layer-content.ts';
 import { Meter } from './meter.ts';
-import { isSmall, prefetch, type Prefetch } from './prefetch.ts';
+import { isSmall, prefetch, type Prefetch, type Prefetched } from './prefetch.ts';
 import { partsOf } from './source-parts.ts';
 import { isInTurn, isSerial } from './serial.ts';
 import type { BlobShare } from './shared-reads.ts';
@@ -307,22 +307,26 @@ async function putWhole(
     notify: (retried) => run.emit({ type: 'retry', side, what, ...retried }),
   });
   for (;;) {
-    let opened: BlobStream | undefined;
+    let opened: Prefetched | undefined;
     try {
       const reader = share ?? source;
+      const options = { cache, memory, signal };
       const isLearnt = isToBeLearnt(run, blob);
       // A decompressor may still read what the destination has given back.
       const givesBack = share === undefined && !isLearnt;
       opened = (await early?.take()) ?? (await reader.getBlob(info, { cache, signal, isFresh, givesBack }));
-      const { stream } = opened;
+      if (opened.bytes !== undefined && !isLearnt && destination.putBlobBytes !== undefined) {
+        const put = await destination.putBlobBytes(meter.countBytes(opened.bytes), info, options);
+        return { outcome: 'copied', digest: put.digest, size: info.size, bytesFetched: meter.bytes, bytesReused: 0 };
+      }
+      const stream = opened.bytes === undefined ? opened.stream : Readable.from([opened.bytes], { objectMode: false });
       let content: LayerContent | undefined;
       const body = isLearnt ? await learning(stream, (learnt) => (content = learnt)) : stream;
-      const options = { cache, memory, signal };
       const put = await destination.putBlobWithOptions(meter.count(body), info, options);
       if (content !== undefined) record(cache, info, content);
       return { outcome: 'copied', digest: put.digest, size: info.size, bytesFetched: meter.bytes, bytesReused: 0 };
     } catch (error) {
-      opened?.stream.destroy();
+      if (opened?.bytes === undefined) opened?.stream.destroy();
       const isOver = isSerial(run) && meter.bytes > 0;
       if (error instanceof BlobAttemptError) {
         const { cause, costs } = error;

@@ -49,6 +49,12 @@ export class Meter {
     return pipeline(stream, counter, () => isLarge && this.#tell(false));
   }
 
+  /** Counts bytes that are in memory. */
+  countBytes(bytes: Buffer): Buffer {
+    this.#add(bytes.length);
+    return bytes;
+  }
+
   /** The same parts of blobs, what is read of them counted. */
   measuring(parts: BlobChunkAccessor | undefined): BlobChunkAccessor | undefined {
     if (parts === undefined) return undefined;

@@ -1,4 +1,3 @@
-import { Readable } from 'node:stream';
 import type { MemoryAccount, MemoryShare } from '../io/memory.ts';
 import type { BlobInfo } from '../contract/blob-info.ts';
 import type { BlobStream } from '../contract/image-source.ts';
@@ -12,12 +11,17 @@ export function isSmall({ size }: BlobInfo): boolean {
   return size <= PREFETCHED_BLOB;
 }
 
+/** What was fetched of a blob: all its bytes, or a stream that was opened. Not verified. */
+export type Prefetched =
+  | ({ readonly bytes: Buffer } & Pick<BlobStream, 'contentEncoding'>)
+  | ({ readonly bytes?: undefined } & Pick<BlobStream, 'stream' | 'contentEncoding'>);
+
 /** A blob that is being fetched although it may not be needed. Disposing of it ends what is still under way. */
 export interface Prefetch extends AsyncDisposable {
   /** Whether all of it is fetched, in memory, and not its first bytes alone. */
   readonly isWhole: boolean;
   /** The blob, the first time; undefined after that. */
-  take(): Promise<BlobStream | undefined>;
+  take(): Promise<Prefetched | undefined>;
 }
 
 /**
@@ -26,7 +30,11 @@ export interface Prefetch extends AsyncDisposable {
  */
 export function prefetch(run: CopyRun, info: BlobInfo, memory: MemoryAccount): Prefetch {
   const controller = new AbortController();
-  const signal = AbortSignal.any([run.signal, controller.signal]);
+  const { signal } = controller;
+  // Not by AbortSignal.any, which takes ten times as long.
+  const abort = (): void => controller.abort(run.signal.reason);
+  if (run.signal.aborted) abort();
+  run.signal.addEventListener('abort', abort);
   const isWhole = isSmall(info);
   let fetched: Promise<Fetched> | undefined = isWhole
     ? fetchSmall(run, info, { memory, signal })
@@ -36,22 +44,23 @@ export function prefetch(run: CopyRun, info: BlobInfo, memory: MemoryAccount): P
   const started = fetched;
   return {
     isWhole,
-    async take(): Promise<BlobStream | undefined> {
+    async take(): Promise<Prefetched | undefined> {
       const mine = fetched;
       fetched = undefined;
       return (await mine)?.blob;
     },
     async [Symbol.asyncDispose](): Promise<void> {
       if (fetched !== undefined) controller.abort();
+      run.signal.removeEventListener('abort', abort);
       const { blob, share } = await started.catch((): Fetched => ({}));
-      if (fetched !== undefined) blob?.stream.on('error', () => undefined).destroy();
+      if (fetched !== undefined && blob?.bytes === undefined) blob?.stream.on('error', () => undefined).destroy();
       share?.[Symbol.dispose]();
     },
   };
 }
 
 interface Fetched {
-  readonly blob?: BlobStream;
+  readonly blob?: Prefetched;
   readonly share?: MemoryShare;
 }
 
@@ -68,16 +77,18 @@ async function fetchSmall(
   const share = await memory.take(info.size, { signal });
   if (share === undefined) return {};
   try {
-    const { stream, ...said } = await source.getBlob(info, { cache, signal });
-    const chunks: Buffer[] = [];
+    const opened = await source.getBlob(info, { cache, signal });
+    const { contentEncoding } = opened;
+    // Copied together as they come: a chunk may keep the larger buffer alive that it was cut from.
+    const bytes = Buffer.allocUnsafeSlow(info.size);
     let length = 0;
-    for await (const chunk of stream as AsyncIterable<Buffer>) {
-      chunks.push(chunk);
-      length += chunk.length;
+    for await (const chunk of opened.chunks ?? (opened.stream as AsyncIterable<Buffer>)) {
       // More than was promised is wrong, as whoever verifies it will find.
-      if (length > info.size) break;
+      if (length + chunk.length > info.size)
+        return { blob: { bytes: Buffer.concat([bytes.subarray(0, length), chunk]), contentEncoding }, share };
+      length += chunk.copy(bytes, length);
     }
-    return { blob: { ...said, stream: Readable.from(chunks, { objectMode: false }) }, share };
+    return { blob: { bytes: bytes.subarray(0, length), contentEncoding }, share };
   } catch (error) {
     share[Symbol.dispose]();
     throw error;
@@ -85,5 +96,6 @@ async function fetchSmall(
 }
 
 async function fetchLarge({ source, cache }: CopyRun, info: BlobInfo, signal: AbortSignal): Promise<Fetched> {
-  return { blob: await source.getBlob(info, { cache, signal }) };
+  const opened = await source.getBlob(info, { cache, signal });
+  return { blob: opened };
 }

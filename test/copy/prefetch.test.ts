@@ -55,6 +55,40 @@ test('opens the blob while the destination is still being asked, where that expe
   assert.deepEqual(stored.get(digest), bytes);
 });
 
+test('hands a small blob on as bytes, without a stream, where both sides can', async () => {
+  const [half, rest] = [bytes.subarray(0, 500), bytes.subarray(500)];
+  const put: Buffer[] = [];
+  let sent = [half, rest];
+  const { run, calls, events, answer } = asking({
+    source: {
+      getBlob: async () => ({
+        get stream(): Readable {
+          throw new Error('no stream is wanted');
+        },
+        chunks: Readable.from(sent),
+        size,
+      }),
+    },
+    destination: {
+      putBlobBytes: async (whole) => {
+        put.push(whole);
+        return { digest, size: whole.length };
+      },
+    },
+  });
+  answer(missing);
+  const copied = await copyBlob(run, blob);
+  assert.deepEqual([put, copied.outcome, copied.bytesFetched], [[bytes], 'copied', size]);
+  assert.deepEqual(calls.toSorted(), ['getBlob', 'putBlobBytes', 'tryReusingBlobWithOptions']);
+  assert.deepEqual(
+    events.filter(({ type }) => type === 'blob-progress'),
+    [{ type: 'blob-progress', digest, bytes: size }],
+  );
+  sent = [bytes, half];
+  await copyBlob(run, blob);
+  assert.deepEqual(put[1], Buffer.concat([bytes, half]), 'what is too long is told apart by who verifies it');
+});
+
 test('waits for the answer where the destination expects to have the blob', async () => {
   const { run, calls, answer, asked } = asking({ destination: { expectsMissing: () => false } });
   const copy = copyBlob(run, blob);

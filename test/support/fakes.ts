@@ -144,6 +144,7 @@ const NOTED: ReadonlySet<string | symbol> = new Set([
   'tryReusingBlobWithOptions',
   'putBlobPartial',
   'putBlobWithOptions',
+  'putBlobBytes',
   'putManifest',
   'putSignaturesWithFormat',
   'commit',

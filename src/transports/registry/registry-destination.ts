@@ -6,7 +6,7 @@ import { planOrNone, planPartial, withPlan, type PartialBlobPlan } from '../../p
 import type { Candidate } from '../../partial/plan/plan-blob.ts';
 import type { RequestObserver, RetryPolicy } from '../../http/index.ts';
 import type { OneAtATime } from '../../io/one-at-a-time.ts';
-import type { Digest } from '../../digest/digest.ts';
+import { DigestVerifier, type Digest } from '../../digest/digest.ts';
 import { verifiedStream } from '../../digest/verified-stream.ts';
 import { parseManifest } from '../../manifest/parse-manifest.ts';
 import { formatRegistryReference, type RegistryReference } from '../../reference/registry-reference.ts';
@@ -216,6 +216,17 @@ export class RegistryDestination implements ImageDestination {
     }
     cache?.recordKnownLocation(digest, this.repository);
     return { digest, size: size ?? 0 };
+  }
+
+  async putBlobBytes(bytes: Buffer, info: BlobInfo, { cache, signal }: PutBlobOptions): Promise<UploadedBlob> {
+    const { digest, size } = info;
+    const verifier = new DigestVerifier({ digest, size });
+    verifier.update(bytes);
+    verifier.finish();
+    const first = await this.#uploads.open(digest, { signal });
+    await uploadBytes(this.#uploads, { first, digest, bytes, signal });
+    cache?.recordKnownLocation(digest, this.repository);
+    return { digest, size };
   }
 
   async putManifest(manifest: RawManifest, options: PutManifestOptions = {}): Promise<void> {

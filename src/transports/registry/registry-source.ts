@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import { ContentMismatchError, digestAlgorithm, digestOf, type Digest, WRONG_BYTES_HINT } from '../../digest/digest.ts';
 import { ImgcopyError } from '../../errors/imgcopy-error.ts';
 import {
@@ -29,7 +30,7 @@ import type {
   RepositoryName,
 } from '../../contract/image-source.ts';
 import { explainMismatch } from '../../contract/errors.ts';
-import { resumingStream, type BlobReader } from './read/blob-download.ts';
+import { resumingChunks, resumingStream, type BlobReader } from './read/blob-download.ts';
 import { registryBlobRanges, type RegistryBlobRanges } from './read/blob-ranges.ts';
 import { DigestTags } from './read/digest-tags.ts';
 import { RegistryReferrers } from './read/referrers.ts';
@@ -211,11 +212,17 @@ export class RegistrySource implements ImageSource {
         contentEncoding,
       );
     }
+    const client = reader === this.#client ? (rest ?? reader) : reader;
+    const { policy, observer } = this.#options;
+    const options = { policy, observer, signal };
+    let stream: Readable | undefined;
     return {
-      stream: resumingStream(reader === this.#client ? (rest ?? reader) : reader, info.digest, info.size, response, {
-        ...this.#options,
-        signal,
-      }),
+      get stream() {
+        return (stream ??= resumingStream(client, info.digest, info.size, response, options));
+      },
+      get chunks() {
+        return resumingChunks(client, info.digest, info.size, response, options);
+      },
       size,
       contentEncoding,
     };

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { ContentMismatchError } from '../../../src/digest/digest.ts';
 import { MissingBlobsError } from '../../../src/contract/errors.ts';
 import { RegistryError } from '../../../src/transports/registry/registry-error.ts';
 import { currentDigest } from '../../support/current-digest.ts';
@@ -24,6 +25,20 @@ test('finds the image that is there now, by one request however often it is aske
     assert.deepEqual(await destination.currentManifest(), current);
     assert.equal(exchanges(registry), 'GET 200');
   }
+});
+
+test('stores bytes that are in memory by a POST and a PUT, and sends none that are wrong', async () => {
+  await using registry = await startRegistry();
+  await using access = openAccess();
+  await using destination = await destinationAt(access, registry, 'app:v1');
+  const put = await destination.putBlobBytes(blob, infoOf(blob), {});
+  assert.deepEqual(put, { digest: infoOf(blob).digest, size: blob.length });
+  assert.equal(exchanges(registry), 'POST 202, PUT 201');
+  assert.deepEqual(registry.blob('app', infoOf(blob).digest), blob);
+  registry.reset();
+  for (const wrong of [blob.subarray(1), Buffer.concat([blob, blob]), randomBytes('wrong', blob.length)])
+    await assert.rejects(destination.putBlobBytes(wrong, infoOf(blob), {}), ContentMismatchError);
+  assert.equal(registry.count(), 0);
 });
 
 test('tells absent from what it may not see, or cannot read', async () => {

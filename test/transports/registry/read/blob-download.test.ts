@@ -67,6 +67,17 @@ test('resumes at its offset when the body is cut, however it ends (behaviour 59)
   }
 });
 
+test('gives the same bytes in chunks, resumed where they were cut', async () => {
+  await using setting = await setUp();
+  const { registry, source, ranges } = setting;
+  registry.behave({ match: { ...BLOB, times: 1 }, cutAfterBytes: 100_000, how: 'reset' });
+  const { chunks } = await source.getBlob(info);
+  const found: Buffer[] = [];
+  for await (const chunk of chunks ?? []) found.push(chunk);
+  assert.deepEqual(Buffer.concat(found), blob);
+  assert.match(ranges()[1] ?? '', /^bytes=\d+-$/);
+});
+
 test('resumes when the body falls silent (behaviour 52)', async () => {
   await using setting = await setUp({ idleTimeoutMs: 50 });
   const { registry, source, ranges } = setting;
