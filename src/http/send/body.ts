@@ -81,7 +81,7 @@ async function readThrough(body: Readable, onChunk: (chunk: Buffer) => void): Pr
     try {
       onChunk(chunk);
     } catch (error) {
-      reject(error as Error);
+      reject(error);
       body.destroy();
     }
   });
