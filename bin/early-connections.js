@@ -1,7 +1,6 @@
 const { readdirSync, readFileSync } = require('node:fs');
 const { connect, isIP } = require('node:net');
 const path = require('node:path');
-const { setFlagsFromString } = require('node:v8');
 
 // Begins TCP connections to the registries of a command line before the program is loaded, which takes as long as a handshake with a host
 // that is not far. Only where it is certain what will be asked: otherwise the program opens its connections itself.
@@ -34,7 +33,6 @@ exports.connectEarly = async function connectEarly(argv, env) {
   const hosts = hostsIn(argv);
   if (hosts.length === 0 || mayBeElsewhere(argv, env)) return;
   const sockets = hosts.map(({ host, port }) => {
-    const isName = !isAddress(host);
     const socket = connect({
       host,
       port,
@@ -42,29 +40,18 @@ exports.connectEarly = async function connectEarly(argv, env) {
       autoSelectFamilyAttemptTimeout: 2_000,
       highWaterMark: 64 * 1024,
     });
-    return { key: `${host}:${port}`, isName, socket: socket.on('error', () => undefined).unref() };
+    return { key: `${host}:${port}`, host, socket: socket.on('error', () => undefined).unref() };
   });
   globalThis[EARLY] = new Map(sockets.map(({ key, socket }) => [key, [socket]]));
   // Even to an address, a connection begins at the next tick.
   await new Promise((resolve) => process.nextTick(resolve));
-  const named = sockets.filter(({ isName }) => isName);
+  const named = sockets.filter(({ host }) => isIP(host) === 0);
   if (named.length === 0) return;
   const found = named.map(
     ({ socket }) => new Promise((resolve) => socket.once('lookup', resolve).once('close', resolve)),
   );
   await Promise.race([Promise.all(found), new Promise((resolve) => setTimeout(resolve, LOOKUP_MS))]);
 };
-
-/**
- * Whether a host is given by its address. Whoever connects to a name has Node.js compare it with a long pattern of IPv6 addresses, which V8 compiles
- * twice: for its interpreter (4 ms), and then to machine code. The latter at once takes 1 ms.
- */
-function isAddress(host) {
-  setFlagsFromString('--no-regexp-tier-up');
-  const version = isIP(host);
-  setFlagsFromString('--regexp-tier-up');
-  return version !== 0;
-}
 
 /**
  * Whether this machine may be set up to read images from elsewhere than their name says, or not at all: src/registries knows. Files without such a

@@ -48,30 +48,6 @@ test('begins a connection to each registry before the program is loaded', option
   assert.deepEqual([status, from.connections(), to.connections()], [99, 1, 1]);
 });
 
-test('has V8 compile the pattern of IPv6 addresses once, before it connects to a name', options, async (t) => {
-  const env = { HOME: await openHome(t) };
-  const { port } = await startCounter(t);
-  const tell = `
-    const tell = (module, names) => {
-      for (const name of names) {
-        const original = module[name];
-        module[name] = (...args) => {
-          process.stderr.write(name + ' ' + (args[0].host ?? args[0]) + ';');
-          return original(...args);
-        };
-      }
-    };
-    tell(process.getBuiltinModule('node:net'), ['connect', 'isIP']);
-    tell(process.getBuiltinModule('node:v8'), ['setFlagsFromString']);
-  `;
-  const args = ['inspect', `localhost:${port}/app:1`];
-  const { stderr } = await runImgcopy(args, { env, file: builtProgram, preload: `${tell}${withoutProgram}` });
-  assert.equal(
-    stderr,
-    'setFlagsFromString --no-regexp-tier-up;isIP localhost;setFlagsFromString --regexp-tier-up;connect localhost;',
-  );
-});
-
 test('begins none for what may not be a registry, or is behind a proxy', options, async (t) => {
   const env = { HOME: await openHome(t) };
   const { port, connections } = await startCounter(t);
