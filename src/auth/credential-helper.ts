@@ -1,4 +1,3 @@
-import { execFile } from 'node:child_process';
 import { ImgcopyError, isAbort, systemErrorCode } from '../errors/imgcopy-error.ts';
 import { printable } from '../errors/printable.ts';
 import {
@@ -72,7 +71,7 @@ export async function eraseFromHelper(helper: string, server: string, options: C
 }
 
 /** What the helper printed; undefined when it says that it has no such credentials. */
-function runHelper(
+async function runHelper(
   helper: string,
   action: 'get' | 'store' | 'erase',
   input: string,
@@ -81,6 +80,8 @@ function runHelper(
   const program = helperProgram(helper);
   if (/[/\\]/.test(helper)) throw new CredentialHelperError(program, 'expected a name, found a path');
   const { env, timeoutMs = HELPER_TIMEOUT_MS, signal } = options;
+  // Credentials are looked for in many runs in which no helper is asked.
+  const { execFile } = await import('node:child_process');
   const limits = { timeout: timeoutMs, killSignal: 'SIGKILL', maxBuffer: MAX_OUTPUT_BYTES } as const;
   return new Promise((resolve, reject) => {
     const child = execFile(program, [action], { env, signal, windowsHide: true, ...limits }, (error, ...output) => {

@@ -63,6 +63,20 @@ async function copyNothing(
   return stderr;
 }
 
+test('a new image is copied without what credential helpers need, where none is asked', options, async () => {
+  await using home = await createCliHome();
+  await using registry = await startRegistry();
+  registry.seed('from', '1', image);
+  const args = ['-q', '--plain-http', `${registry.host}/from:1`, `${registry.host}/to:1`];
+  const { stderr } = await home.run(args, { file: builtProgram, preload: tellModules });
+  assert.deepEqual(registry.tags('to'), ['1']);
+  const loaded = JSON.parse(stderr) as string[];
+  assert.deepEqual(
+    loaded.filter((name) => ['child_process', 'http', 'http2', 'zlib'].includes(name)),
+    [],
+  );
+});
+
 test('a copy with nothing to do loads no module of Node.js that it can do without', options, async (t) => {
   const loaded = JSON.parse(await copyNothing(t, { preload: tellModules })) as string[];
   assert.ok(loaded.includes('crypto'));
