@@ -142,7 +142,7 @@ async function sendWith(
       reset: false,
     };
     const answer =
-      request.answerBody === 'stream' && method === 'GET'
+      request.answerBody === 'stream' && method === 'GET' && request.isShort !== true
         ? dispatchStream({ agent, request: dispatch }, options, { idleMs, givesBack: request.givesBack ?? false })
         : dispatch.call(agent, options);
     // Undici hears of an abort only once it has a connection.

@@ -97,6 +97,7 @@ type Call = Partial<
     | 'answerBody'
     | 'mayPause'
     | 'givesBack'
+    | 'isShort'
   >
 > &
   WaitOptions;
@@ -245,6 +246,8 @@ export class RegistryClient {
       readonly isFresh?: boolean | undefined;
       readonly retries?: number | undefined;
       readonly mayPause?: boolean | undefined;
+      /** Whether the blob is known to be short. */
+      readonly isShort?: boolean | undefined;
       /** Whether who reads the answer gives its chunks back (`io/slabs.ts`). */
       readonly givesBack?: boolean | undefined;
     } = {},
@@ -369,8 +372,8 @@ export class RegistryClient {
   #request(method: HttpRequest['method'], path: string, call: Call, repository: string = this.repository): HttpRequest {
     const url = new URL(`${this.#apiRoot}/${repository}/${path}`, this.origin);
     if (this.#namespace !== undefined) url.searchParams.set('ns', this.#namespace);
-    const { headers, body, bodyLength, signal, headersTimeoutMs, retries, scopes, answerBody, mayPause, givesBack } =
-      call;
+    const { headers, body, bodyLength, signal, headersTimeoutMs, retries, scopes, answerBody, mayPause } = call;
+    const { givesBack, isShort } = call;
     return {
       method,
       url,
@@ -387,6 +390,7 @@ export class RegistryClient {
       answerBody,
       mayPause,
       givesBack,
+      isShort,
     };
   }
 

@@ -49,6 +49,9 @@ export interface RegistrySourceOptions extends WaitOptions {
   readonly onWarning?: ((message: string) => void) | undefined;
 }
 
+/** Of blobs up to here the answer is short, in bytes. */
+const SHORT_BLOB = 4 * 1024 * 1024;
+
 /** Opens an image at one address for reading. Nothing is asked of the registry yet, but how to reach a loopback host. */
 export async function openRegistrySource(
   access: RegistryAccess,
@@ -195,7 +198,12 @@ export class RegistrySource implements ImageSource {
     info: BlobInfo,
     { cache, signal, isFresh, givesBack, rest }: GetBlobOptions & RestOptions = {},
   ): Promise<BlobStream> {
-    const { reader, response } = await this.#openBlob(info, { signal, isFresh, givesBack });
+    const { reader, response } = await this.#openBlob(info, {
+      signal,
+      isFresh,
+      givesBack,
+      isShort: info.size <= SHORT_BLOB,
+    });
     if (reader === this.#client) cache?.recordKnownLocation(info.digest, this.#address);
     const contentEncoding = header(response, 'content-encoding');
     const length = Number(response.headers['content-length']);
@@ -284,7 +292,7 @@ export class RegistrySource implements ImageSource {
   /** A blob's answer, and who is to be asked for the rest should it be cut. */
   async #openBlob(
     info: BlobInfo,
-    options: Pick<GetBlobOptions, 'signal' | 'isFresh' | 'givesBack'>,
+    options: Pick<GetBlobOptions, 'signal' | 'isFresh' | 'givesBack'> & { readonly isShort: boolean },
   ): Promise<{ readonly reader: BlobReader; readonly response: HttpResponse }> {
     const { digest } = info;
     if (!isForeignLayer(info)) return { reader: this.#client, response: await this.#client.getBlob(digest, options) };

@@ -97,6 +97,19 @@ for (const scheme of ['http', 'https'] as const) {
     assert.equal(connections(), 3);
   });
 
+  test(`leaves a body that is said to be short to undici, over ${scheme}`, async (t) => {
+    const { send, connections } = await serve(t, scheme, (_request, response) => {
+      void sendContent(response).then(() => response.end());
+    });
+    for (let count = 0; count < 2; count += 1) {
+      const { body } = await send({ isShort: true });
+      assert.deepEqual(await buffer(body), content);
+      // A turn later, its connection can be used again.
+      await turns(2);
+    }
+    assert.equal(connections(), 1);
+  });
+
   test(`gives the bytes that came before a long body was cut, over ${scheme}`, async (t) => {
     for (const end of [0, 1, 65_536, SLAB_BYTES, SLAB_BYTES + 1, 3_000_000, content.length - 1]) {
       const { send } = await serve(t, scheme, (_request, response) => {
