@@ -19,13 +19,16 @@ const { Script } = require('node:vm');
 const WORTH_KEEPING_BYTES = 60_000;
 /** A start compiles 150 to 220 KB into V8's trusted space, of Node's own code. To look there takes 0.1 ms, to count all code 3 ms. */
 const COMPILED_BY_START_BYTES = 300_000;
+/** At most. */
+const FIRST_LINE_LENGTH = 120;
 /** Kept files end with how much code there was. */
 const COUNT_BYTES = 4;
 /** V8 forgets the code of functions that were not called for a while, so a long run may no longer have what a start needs. */
 const LONGEST_RUN_SECONDS = 10;
 
 /**
- * Loads a CommonJS file that requires nothing but modules of Node.js, and files of the same kind beside it. The first line of each names the build.
+ * Loads a file that is the function of a CommonJS module. It requires nothing but modules of Node.js, and files of the same kind beside it. The first
+ * line of each names the build.
  *
  * @param folder  where compiled code is kept; undefined for nowhere.
  * @param loadLater  calls a function that loads what is asked for later, with V8's flags as they are now: a file, or a module of Node.js by `late:`.
@@ -66,12 +69,12 @@ exports.load = function load(file, folder, loadLater) {
 
 function compile(file, folder, tag) {
   const source = readFileSync(file, 'latin1');
-  const build = /^\/\/ (\w+)\n/.exec(source)?.[1];
+  const build = /\/\/ (\w+)\n/.exec(source.slice(0, FIRST_LINE_LENGTH))?.[1];
   const place = folder && path.join(folder, `${path.basename(file, '.cjs')}-${build}-${tag.toString(16)}`);
   const found = place && read(place);
   const isFilled = found?.length > COUNT_BYTES;
   const before = trustedBytes();
-  const script = new Script(`(function (exports, require, module, __filename, __dirname) {${source}\n})`, {
+  const script = new Script(source, {
     filename: file,
     cachedData: isFilled ? found.subarray(0, -COUNT_BYTES) : undefined,
   });

@@ -102,10 +102,12 @@ const exportsOf = await readExports();
 const fileOf = assignFiles();
 const codes = [];
 for (const { name } of FILES) codes.push(await bundle(name));
-// The first line of each names this build: bin/compiled-code.js neither takes compiled code of another one, nor mixes the files of two.
+// Each file is a function, as Node.js makes one of a CommonJS module. Its first line names this build: bin/compiled-code.js neither takes compiled
+// code of another one, nor mixes the files of two.
 const version = createHash('sha256').update(codes.join('')).digest('hex').slice(0, 16);
+const wrapped = (code) => `(function (exports, require, module, __filename, __dirname) { // ${version}\n${code}\n})\n`;
 mkdirSync(folder, { recursive: true });
-FILES.forEach(({ name }, index) => writeFileSync(join(folder, `${name}.cjs`), `// ${version}\n${codes[index]}`));
+FILES.forEach(({ name }, index) => writeFileSync(join(folder, `${name}.cjs`), wrapped(codes[index])));
 
 /** All modules by their path, and what each imports. */
 async function readModules() {
