@@ -4,12 +4,15 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { createCopier } from '../../src/index.ts';
+import { LONG_BODY } from '../../src/http/send/body-handler.ts';
 import { giveBack, takeSlab } from '../../src/io/slabs.ts';
 import { buildImage } from '../support/images.ts';
 import { assertCopied, copyTo, openScene, type Kind, type SceneCopyOptions } from './partial-copies.ts';
 
 /** Two layers, each long enough to be read into slabs. They move at the same time and share the slabs. */
-const image = buildImage({ layers: [randomBytes(18 * 1024 * 1024 + 1), randomBytes(17 * 1024 * 1024 + 77)] });
+const image = buildImage({
+  layers: [randomBytes(LONG_BODY + 3 * 1024 * 1024 + 1), randomBytes(LONG_BODY + 2 * 1024 * 1024 + 77)],
+});
 const layers = [...image.blobs.keys()].filter((digest) => (image.blobs.get(digest)?.length ?? 0) > 1024 * 1024);
 /** Overwrites, all the time, every slab that was given back: what somebody still needs comes out wrong. */
 function spoilFreeSlabs(t: TestContext): void {

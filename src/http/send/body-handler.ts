@@ -7,8 +7,8 @@ import { canUseBuffers } from './user-buffers.ts';
 
 /** On which undici tells of a request that it writes, and of the socket. */
 const SENDING = 'undici:client:sendHeaders';
-/** A body as long as this is worth a connection of its own, in bytes. */
-export const LONG_BODY: number = 16 * 1024 * 1024;
+/** A body as long as this is worth a connection of its own, in bytes. Stripes are shorter. */
+export const LONG_BODY: number = 32 * 1024 * 1024;
 
 export interface BodyHandlerOptions {
   readonly idleMs: number;

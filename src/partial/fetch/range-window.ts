@@ -19,6 +19,8 @@ const BUSY_NEAR_MS = 40;
 const FIRST_SIZE = 8;
 const MAX_SIZE = 20;
 const STEP = 4;
+/** A near source that gives less than this much more over many connections than over one is read as one stream. */
+const MANY_ARE_FASTER = 1.5;
 /** Less than this much more throughput is not worth further connections. */
 const WORTHWHILE_GROWTH = 1.15;
 /** One connection that moves so much fills the link, or the disk behind it, in bytes a ms. */
@@ -45,6 +47,8 @@ export class RangeWindow {
   #isFast = false;
   #soonestAnswerMs = Infinity;
   #isMeasured = false;
+  /** Bytes a ms of the first range of a near source, which came alone, once its answer had begun. */
+  #aloneRate: number | undefined;
   /** Bytes a ms in the window before, and its size. */
   #best: { readonly rate: number; readonly size: number } | undefined;
   #rest = 0;
@@ -88,7 +92,11 @@ export class RangeWindow {
 
   /** Whether it is too soon to say that one stream will not do. */
   get isOpen(): boolean {
-    return this.#soonestAnswerMs <= BUSY_NEAR_MS && !this.#isMeasured;
+    return this.#isNear && !this.#isMeasured;
+  }
+
+  get #isNear(): boolean {
+    return this.#soonestAnswerMs <= BUSY_NEAR_MS;
   }
 
   /** @param elapsedMs  how long a request waited for its answer. @returns whether the source is near. */
@@ -105,12 +113,18 @@ export class RangeWindow {
 
   record({ bytes, elapsedMs }: RangeTiming): void {
     if (bytes / Math.max(elapsedMs, 0.1) >= FAST_CONNECTION) this.#isFast = true;
+    if (this.#aloneRate === undefined && this.#isNear) {
+      this.#aloneRate = bytes / Math.max(elapsedMs - this.#soonestAnswerMs, 0.1);
+      this.#since = this.#now();
+      return;
+    }
     this.#bytes += bytes;
     this.#count += 1;
     if (this.#count < this.#size) return;
     const rate = this.#bytes / Math.max(this.#now() - this.#since, 0.1);
     const isBusy = this.#utilization() >= BUSY;
-    if (isBusy && this.#soonestAnswerMs <= BUSY_NEAR_MS) this.#isFast = true;
+    const gainsNothing = rate < (this.#aloneRate ?? 0) * MANY_ARE_FASTER;
+    if ((isBusy || (gainsNothing && !this.#isMeasured)) && this.#isNear) this.#isFast = true;
     this.#isMeasured = true;
     this.#adapt(rate);
     this.#bytes = 0;

@@ -69,17 +69,24 @@ test('one connection that is fast by itself is found out', () => {
   assert.equal(window.isFast, true);
 });
 
-for (const [name, utilization, answerMs, isFast] of [
-  ['one stream will do where the source is near and the event loop busy', 0.95, 20, true],
-  ['many connections stay where the event loop has time left', 0.5, 20, false],
-  ['many connections stay where the source is far', 1, 80, false],
+for (const [name, utilization, answerMs, gain, isFast] of [
+  ['one stream will do where the source is near and the event loop busy', 0.95, 20, 3, true],
+  ['one stream will do where the source is near and many connections are no faster than one', 0.5, 20, 1.2, true],
+  ['many connections stay where they are faster than one and the event loop has time left', 0.5, 20, 3, false],
+  ['many connections stay where the source is far', 1, 80, 1, false],
 ] as const) {
   test(name, () => {
     let now = 0;
     const window = new RangeWindow({ now: () => now, utilization: () => utilization });
     window.answered(answerMs);
-    assert.equal(window.isOpen, answerMs < 80);
-    for (let request = 0; request < 8; request += 1) window.record({ bytes: SEGMENT, elapsedMs: (now += 100) });
+    const isNear = answerMs < 80;
+    assert.equal(window.isOpen, isNear);
+    // A near source's first range comes alone.
+    window.record({ bytes: SEGMENT, elapsedMs: (now += answerMs + 100) });
+    for (let request = isNear ? 0 : 1; request < 8; request += 1) {
+      now += 100 / gain;
+      window.record({ bytes: SEGMENT, elapsedMs: 100 });
+    }
     assert.deepEqual([window.isFast, window.isOpen], [isFast, false]);
   });
 }
