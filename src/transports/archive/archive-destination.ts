@@ -33,6 +33,7 @@ import {
   findTarget,
   isOnePass,
   openTarget,
+  refuseTooLarge,
   WITH_SPACE,
   type OpenTarget,
   type TargetFile,
@@ -107,8 +108,9 @@ export class ArchiveDestination implements ImageDestination {
     await this.#unlessGone(writeHead(writer, head));
     for (const { digest } of manifests) this.#blobs.add(digest);
     if (file === undefined) return;
-    for (const { digest, size } of blobs) {
-      if (this.#isNotToBeWritten(digest)) continue;
+    const awaited = blobs.filter(({ digest }) => !this.#isNotToBeWritten(digest));
+    await refuseTooLarge(file.path, sumOf(awaited), this.reference);
+    for (const { digest, size } of awaited) {
       await writer.addGap(layoutBlobPath(digest), size);
       this.#awaited.add(digest);
     }
@@ -219,6 +221,10 @@ export class ArchiveDestination implements ImageDestination {
     this.#blobs.add(digest);
     return { digest, size };
   }
+}
+
+function sumOf(blobs: readonly UploadedBlob[]): number {
+  return blobs.reduce((sum, { size }) => sum + size, 0);
 }
 
 async function writeHead(writer: TarWriter, head: readonly SmallMember[]): Promise<void> {

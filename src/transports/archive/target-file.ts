@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { constants, createWriteStream, write, type Stats } from 'node:fs';
-import { access, open, realpath, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { access, open, realpath, rename, rm, stat, statfs, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -71,6 +71,26 @@ export async function findTarget(path: string | undefined, reference: string): P
     side: 'destination',
     hint: `make it first: mkdir -p ${dirname(absolute)}`,
   });
+}
+
+/**
+ * Refuses blobs that no file there can hold, be the disk empty: a manifest may say any size, and room is made for it before the first byte comes.
+ * @param size  of all of them, in bytes.
+ * @throws ImgcopyError ERR_DISK_FULL
+ */
+export async function refuseTooLarge(path: string, size: number, reference: string): Promise<void> {
+  const { blocks, bsize } = await statfs(dirname(path));
+  const capacity = blocks * bsize;
+  // Some network file systems do not tell.
+  if (capacity === 0 || size <= capacity) return;
+  throw new ImgcopyError(
+    `${reference} would have, by its manifest, ${size} bytes, and the file system of ${path} has ${capacity}`,
+    {
+      code: 'ERR_DISK_FULL',
+      side: 'destination',
+      hint: 'use a larger disk; if the image is not so large, its manifest is invalid, and has to be pushed again',
+    },
+  );
 }
 
 async function statTarget(path: string): Promise<Stats | undefined> {

@@ -90,6 +90,25 @@ for (const [what, image] of Object.entries(examples)) {
   });
 }
 
+for (const form of ['oci-archive', 'docker-archive']) {
+  test(`a layer of a petabyte is refused before room is made for it in ${form}:`, { timeout }, async (t) => {
+    const petabyte = 2 ** 50;
+    const text = small.manifest.bytes.toString().replace(/"size":1000\b/, `"size":${petabyte}`);
+    assert.ok(text.includes(String(petabyte)));
+    const bytes = Buffer.from(text);
+    const { registry, copier, folder } = await prepare(t, {
+      ...small,
+      manifest: { ...small.manifest, bytes, digest: digestOf(bytes) },
+    });
+    await assert.rejects(copier.copy(at(registry, 'app:v1'), `${form}:${join(folder, 'app.tar')}`), {
+      code: 'ERR_DISK_FULL',
+      message: /by its manifest, [0-9]+ bytes/,
+    });
+    assert.deepEqual(await readdir(folder), []);
+    assert.equal(registry.count({ path: GET_BLOB }), 0);
+  });
+}
+
 test('sha512 blobs, whose names are too long for a plain header, are in both', async (t) => {
   const folder = await temporaryFolder(t);
   const layer = randomBytes('sha512', 3000);
