@@ -3,7 +3,7 @@ import { open, rename, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { systemErrorCode } from '../errors/imgcopy-error.ts';
 import { onDisk } from './disk-error.ts';
-import { openRegularFile } from './regular-file.ts';
+import { openRegularFile, withSmallFile } from './regular-file.ts';
 
 const STAGED_NAME = /^\.imgcopy-[\w.-]+\.new$/;
 
@@ -27,12 +27,14 @@ export async function stageFile(directory: string, name: string, bytes: Uint8Arr
   const path = join(directory, name);
   const temporaryPath = join(directory, `.imgcopy-${basename(name)}-${randomBytes(4).toString('hex')}.new`);
   try {
-    await onDisk(path, async () => {
-      await using file = await open(temporaryPath, 'wx', 0o644);
-      await file.writeFile(bytes);
-      await file.chmod(0o644);
-      await file.sync();
-    });
+    await onDisk(path, () =>
+      withSmallFile(async () => {
+        await using file = await open(temporaryPath, 'wx', 0o644);
+        await file.writeFile(bytes);
+        await file.chmod(0o644);
+        await file.sync();
+      }),
+    );
   } catch (error) {
     await rm(temporaryPath, { force: true });
     throw error;
@@ -53,8 +55,10 @@ export async function replaceFile(directory: string, name: string, bytes: Uint8A
 /** Whether a small file is there and has these bytes. */
 export async function hasBytes(path: string, bytes: Uint8Array): Promise<boolean> {
   try {
-    await using file = await openRegularFile(path);
-    return (await file.stat()).size === bytes.length && (await file.readFile()).equals(bytes);
+    return await withSmallFile(async () => {
+      await using file = await openRegularFile(path);
+      return (await file.stat()).size === bytes.length && (await file.readFile()).equals(bytes);
+    });
   } catch (error) {
     const code = systemErrorCode(error);
     if (code === 'ENOENT' || code === 'ERR_NOT_A_FILE') return false;

@@ -62,8 +62,18 @@ export async function presenceOf(read: () => Promise<StoredManifest | undefined>
  * the same.
  * @throws InvalidManifestError, ContentMismatchError for an instance's manifest that is not what its name says.
  */
-export async function imageFiles(place: ImagePlace, manifest: Manifest, depth = 0): Promise<readonly ImageFile[]> {
-  const { blobFile } = place;
+export async function imageFiles(place: ImagePlace, manifest: Manifest): Promise<readonly ImageFile[]> {
+  return await filesOf({ place, read: new Set() }, manifest, 0);
+}
+
+interface Reading {
+  readonly place: ImagePlace;
+  /** An index may name a manifest many times. */
+  readonly read: Set<Digest>;
+}
+
+async function filesOf(reading: Reading, manifest: Manifest, depth: number): Promise<readonly ImageFile[]> {
+  const { blobFile } = reading.place;
   if (manifest.kind === 'schema1') {
     return manifest.layers.map(({ digest }) => ({ name: blobFile(digest), size: undefined }));
   }
@@ -72,17 +82,17 @@ export async function imageFiles(place: ImagePlace, manifest: Manifest, depth = 
     const blobs = config === undefined ? layers : [config, ...layers];
     return blobs.map(({ digest, size }) => ({ name: blobFile(digest), size }));
   }
-  const files = await Promise.all(manifest.manifests.map((entry) => filesOfEntry(place, entry, depth)));
+  const files = await Promise.all(manifest.manifests.map((entry) => filesOfEntry(reading, entry, depth)));
   return files.flat();
 }
 
-async function filesOfEntry(place: ImagePlace, entry: Descriptor, depth: number): Promise<readonly ImageFile[]> {
+async function filesOfEntry(reading: Reading, entry: Descriptor, depth: number): Promise<readonly ImageFile[]> {
   const { digest, mediaType, size } = entry;
+  const { place, read } = reading;
   if (!isManifestType(mediaType)) return [{ name: place.blobFile(digest), size }];
   const own = { name: place.manifestFile(digest), size };
-  const stored =
-    depth < MAX_INDEX_DEPTH
-      ? await readManifestFile(join(place.directory, own.name), { digest, mediaType })
-      : undefined;
-  return stored === undefined ? [own] : [own, ...(await imageFiles(place, stored.manifest, depth + 1))];
+  if (depth >= MAX_INDEX_DEPTH || read.has(digest)) return [own];
+  read.add(digest);
+  const stored = await readManifestFile(join(place.directory, own.name), { digest, mediaType });
+  return stored === undefined ? [own] : [own, ...(await filesOf(reading, stored.manifest, depth + 1))];
 }

@@ -4,6 +4,7 @@ import { Readable } from 'node:stream';
 import { ContentMismatchError } from '../digest/digest.ts';
 import { ImgcopyError, systemErrorCode } from '../errors/imgcopy-error.ts';
 import type { ByteRange } from '../io/byte-range.ts';
+import { Semaphore } from '../io/semaphore.ts';
 import { onRead } from './disk-error.ts';
 
 // Pieces of 256 KiB were no faster, and garbage of 20 to 30 MB more piled up before it was collected.
@@ -44,13 +45,28 @@ export interface ReadFileOptions extends RegularFileOptions {
 export async function readRegularFile(path: string, options: ReadFileOptions): Promise<Buffer | undefined> {
   const { limit, tooLarge } = options;
   try {
-    await using file = await openRegularFile(path, options);
-    const { size } = await file.stat();
-    if (size > limit) throw tooLarge(size);
-    return await onRead(path, () => file.readFile());
+    return await withSmallFile(async () => {
+      await using file = await openRegularFile(path, options);
+      const { size } = await file.stat();
+      if (size > limit) throw tooLarge(size);
+      return await onRead(path, () => file.readFile());
+    });
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT') return undefined;
     throw error;
+  }
+}
+
+/** An index may name thousands of manifests: so many of their files are open at a time, in the whole process. */
+const smallFiles = new Semaphore(16);
+
+/** Does what opens one small file, and closes it, once few others are open. */
+export async function withSmallFile<T>(work: () => Promise<T>): Promise<T> {
+  const release = await smallFiles.acquire();
+  try {
+    return await work();
+  } finally {
+    release();
   }
 }
 

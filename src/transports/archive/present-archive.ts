@@ -4,6 +4,7 @@ import type { RawManifest } from '../../contract/blob-info.ts';
 import type { ManifestPresence } from '../../contract/image-destination.ts';
 import { layoutBlobPath } from '../../manifest/image-layout.ts';
 import { MAX_INDEX_DEPTH } from '../../manifest/manifest.ts';
+import type { Digest } from '../../digest/digest.ts';
 import { isManifestType } from '../../manifest/media-types.ts';
 import { parseManifest } from '../../manifest/parse-manifest.ts';
 import { openRegularFile } from '../../local/regular-file.ts';
@@ -25,8 +26,7 @@ export async function presentArchive(
   try {
     await using archive = await openArchiveFile({ handle: await openRegularFile(path), path, reference });
     const { manifest } = await openImage(form, archive, {}, { onWarning: () => undefined });
-    const found = await allManifests(archive, manifest);
-    const manifests = found && [...new Map(found.map((one) => [one.digest, one])).values()];
+    const manifests = await allManifests(archive, manifest);
     const isAsWritten =
       manifests !== undefined &&
       (await isWhole(archive, { form, name, manifests, leftOut: leftOutOf(manifests, known) }));
@@ -37,19 +37,23 @@ export async function presentArchive(
   }
 }
 
-/** A manifest and those below it, in the order in which they are written; undefined where one is not there. */
+/** A manifest and those below it, each once, in the order in which they are written; undefined where one is not there. */
 async function allManifests(
   archive: Archive,
   manifest: RawManifest,
   depth = 0,
+  read: Set<Digest> = new Set(),
 ): Promise<readonly RawManifest[] | undefined> {
   const parsed = parseManifest(manifest.bytes, manifest.mediaType);
   if (parsed.kind !== 'index') return [manifest];
   const found = [manifest];
   for (const entry of parsed.manifests.filter(({ mediaType }) => isManifestType(mediaType))) {
+    // An index may name a manifest many times.
+    if (read.has(entry.digest)) continue;
+    read.add(entry.digest);
     const instance = await readManifest(archive, layoutBlobPath(entry.digest), entry);
     if (instance === undefined || depth >= MAX_INDEX_DEPTH) return undefined;
-    const below = await allManifests(archive, instance, depth + 1);
+    const below = await allManifests(archive, instance, depth + 1, read);
     if (below === undefined) return undefined;
     found.push(...below);
   }
