@@ -209,7 +209,7 @@ function refuseDefaultExport(path) {
 function compiledAtOnce(text) {
   const lines = text.split('\n');
   lines.forEach((line, index) => {
-    if (!/^var \w+ = __(?:esm|commonJS)\(\{$/.test(line)) return;
+    if (!/= __(?:esm|commonJS)\(/.test(line)) return;
     const [, path, parameters] = /^  (".*")(\(.*\)) \{$/.exec(lines[index + 1]) ?? [];
     const end = lines.findIndex((one, at) => at > index + 1 && one === '  }' && lines[at + 1] === '});');
     if (path === undefined || end === -1) throw new Error(`esbuild writes modules otherwise than expected: ${line}`);
