@@ -12,6 +12,8 @@ import type { BlobAhead, ImageSource, OnBlobAhead } from '../contract/image-sour
 import type { CopyEvent } from '../contract/progress.ts';
 import { forDestination, ImgcopyError, isAbort } from '../errors/imgcopy-error.ts';
 import type { RequestObserver } from '../http/send/send.ts';
+import { isLoopbackHost } from '../reference/registry-host.ts';
+import { loadMeanwhile } from './load-meanwhile.ts';
 import type { CopyOptions, CopyResult } from './options.ts';
 import { cannotBe } from './questions.ts';
 import { underOwnSignal } from './own-signal.ts';
@@ -144,7 +146,8 @@ export async function copyToOpen(
   tally.start(source.reference, reference);
   const { copyImage } = await import('../copy/copy-image.ts');
   if (options.maxBytes !== undefined) await refuseMoreBytes(run, options.maxBytes, imageOptions(options, ends));
-  const copied = await copyImage(run, imageOptions(options, ends));
+  const copy = (): Promise<CopiedImage> => copyImage(run, imageOptions(options, ends));
+  const copied = await (mayBeFar(run) ? loadMeanwhile(loadBlobs, copy) : copy());
   const result = tally.result(copied);
   if (leftOut !== undefined && copied.skipped === undefined && result.blobs.leftOut === undefined)
     shared.warn(`${reference} is a whole image: it shares no layer with ${leftOut.since.join(' and ')}`);
@@ -154,6 +157,16 @@ export async function copyToOpen(
     destination: reference,
     reference: ends.destination.name?.pinned(copied.digest) ?? `${reference}@${copied.digest}`,
   };
+}
+
+async function loadBlobs(): Promise<unknown> {
+  return (await import('../copy/blob-set.ts')).BlobSet;
+}
+
+/** Whether one of the ends is a registry, and not one on this machine. */
+function mayBeFar({ source, destination }: PreparedRun): boolean {
+  const registries = [source.servedFrom?.()?.registry, destination.repository?.registry];
+  return registries.some((registry) => registry !== undefined && !isLoopbackHost(registry));
 }
 
 /**
