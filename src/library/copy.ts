@@ -74,8 +74,8 @@ export async function copyBetween(
 /** The part of a copy that comes before the manifest. The destination is opened for the first blob, and stays open until this is disposed of. */
 interface CopyAhead extends AsyncDisposable {
   readonly blobs: BlobsAhead;
-  /** The destination, where it is open under this name. */
-  readonly destinationFor: (ends: Ends) => ImageDestination | undefined;
+  /** The destination, where it is open under this name, or being opened. */
+  readonly destinationFor: (ends: Ends) => Promise<ImageDestination | undefined>;
 }
 
 /** Undefined where all waits for the manifest. */
@@ -86,22 +86,24 @@ async function prepareAhead(job: CopyJob, ends: Ends): Promise<CopyAhead | undef
   if (ends.destination.name?.registry === undefined || mayLeaveOutLayers(options)) return undefined;
   const reference = String(name);
   const isNamed = isNameSettled(ends);
-  let target: OpenEnd<ImageDestination> | undefined;
+  let opening: Promise<OpenEnd<ImageDestination>> | undefined;
   const open = async (): Promise<RunAhead> => {
-    target = await openDestination(job, ends, { source: {}, leftOut: undefined });
-    tally.start(reference, isNamed ? target.end.reference : String(ends.given));
-    return prepareDestination(job, target.end);
+    opening = openDestination(job, ends, { source: {}, leftOut: undefined });
+    const { end } = await opening;
+    tally.start(reference, isNamed ? end.reference : String(ends.given));
+    return prepareDestination(job, end);
   };
   const { BlobsAhead } = await import('../copy/blobs-ahead.ts');
   const { noClobber, force } = options;
   const blobs = new BlobsAhead({ open, isNamed, noClobber, force, reference, signal });
   return {
     blobs,
-    destinationFor: ({ destination }) =>
-      String(destination.name) === String(ends.destination.name) ? target?.end : undefined,
+    destinationFor: async ({ destination }) =>
+      String(destination.name) === String(ends.destination.name) ? (await opening)?.end : undefined,
     async [Symbol.asyncDispose](): Promise<void> {
       await blobs[Symbol.asyncDispose]();
-      await target?.[Symbol.asyncDispose]();
+      // Where it failed, whoever opened it was told.
+      await (await opening?.catch(() => undefined))?.[Symbol.asyncDispose]();
     },
   };
 }
@@ -128,7 +130,7 @@ async function copyTo(
   ahead: CopyAhead | undefined,
 ): Promise<Omit<CopyResult, 'durationMs'>> {
   const leftOut = await leftOutOf(job, ends.source);
-  const open = ahead?.destinationFor(ends);
+  const open = await ahead?.destinationFor(ends);
   await using destination = open === undefined ? await openDestination(job, ends, { source, leftOut }) : borrowed(open);
   const run = prepareRun(job, source, destination.end);
   return await copyToOpen(job, ends, ahead === undefined ? run : { ...run, bringBlob: ahead.blobs.bring }, leftOut);

@@ -5,7 +5,11 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { test, type TestContext } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { digestOf, type Digest } from '../../../src/digest/digest.ts';
+import { ociArchiveTransport } from '../../../src/transports/archive/index.ts';
+import { registryTransport } from '../../../src/transports/registry/index.ts';
+import type { ImageName } from '../../../src/transports/transport.ts';
 import { at, openHome, TestCopier } from '../../library/test-copier.ts';
 import { buildImage, buildIndex, randomBytes, tarGzLayer, type TestImage } from '../../support/images.ts';
 import { startRegistry, type TestRegistry } from '../../support/registry.ts';
@@ -100,6 +104,33 @@ test('an image that is there already costs no request for its layers', { timeout
   const { skipped, requests } = await copier.copy(`oci-archive:${pipe}`, at(registry, 'app:v1'));
   await writing;
   assert.deepEqual([skipped, requests.destination], ['same', 1]);
+});
+
+test('an archive that comes at once is copied with the requests that a file takes', { timeout }, async (t) => {
+  const tiny = buildImage({ layers: ['a', 'b'].map((name) => tarGzLayer({ [name]: name })) });
+  const { pipe, registry } = await stage(t);
+  let opened = 0;
+  const parse = (text: string): ImageName => {
+    const name = registryTransport.parse(text);
+    const openDestination = name.openDestination?.bind(name);
+    // All of the archive has been read before that.
+    name.openDestination = async (options) => {
+      opened += 1;
+      await writing;
+      for (let turn = 0; turn < 100; turn += 1) await nextTurn();
+      return await openDestination!(options);
+    };
+    return name;
+  };
+  await using copier = new TestCopier(await openHome(t), {
+    transports: [{ ...registryTransport, parse }, ociArchiveTransport],
+  });
+  const writing = pipeline(Readable.from([tarOf(ociArchive(tiny))]), createWriteStream(pipe));
+  await copier.copy(`oci-archive:${pipe}`, at(registry, 'app:v1'));
+  assert.equal(opened, 1);
+  assertHolds(registry, 'app', tiny);
+  assert.equal(registry.count({ path: /manifests\/v1/ }), 2);
+  for (const digest of tiny.blobs.keys()) assertSentOnce(registry, digest);
 });
 
 test('with -n, nothing goes up where the tag exists', { timeout }, async (t) => {
