@@ -2,6 +2,7 @@ import type { BlobAhead, ImageSource } from '../contract/image-source.ts';
 import type { Digest } from '../digest/digest.ts';
 import { ImgcopyError } from '../errors/imgcopy-error.ts';
 import { OneAtATime } from '../io/one-at-a-time.ts';
+import { orAborted } from '../io/or-aborted.ts';
 import { parseManifest } from '../manifest/parse-manifest.ts';
 import type { BlobToCopy, CopiedBlob, CopyBlobOptions } from './blob-to-copy.ts';
 import { copyBlob } from './copy-blob.ts';
@@ -77,7 +78,7 @@ export class BlobsAhead implements AsyncDisposable {
     if (options.isDoubted === true) return copyBlob(run, blob, options);
     // While a blob waits for its turn, the stream goes on, and may bring it here.
     const copied = this.#find(blob) ?? (await this.#turns.run('turn', () => this.#findOrCopy(run, blob, options)));
-    return (await copied.copying) ?? copyBlob(run, blob, options);
+    return (await orAborted(copied.copying, run.signal)) ?? copyBlob(run, blob, options);
   };
 
   async [Symbol.asyncDispose](): Promise<void> {

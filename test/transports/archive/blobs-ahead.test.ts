@@ -7,6 +7,7 @@ import { pipeline } from 'node:stream/promises';
 import { test, type TestContext } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { digestOf, type Digest } from '../../../src/digest/digest.ts';
+import { layoutBlobPath } from '../../../src/manifest/image-layout.ts';
 import { ociArchiveTransport } from '../../../src/transports/archive/index.ts';
 import { registryTransport } from '../../../src/transports/registry/index.ts';
 import type { ImageName } from '../../../src/transports/transport.ts';
@@ -245,6 +246,22 @@ test('a layer with other bytes than its digest ends the copy, as it does out of 
   await writing.catch(() => undefined);
   assert.deepEqual(registry.tags('app'), []);
   for (const layer of layers) assert.equal(registry.blob('app', digestOf(layer)), undefined);
+});
+
+test('a copy that fails does not wait for uploads that went ahead', { timeout }, async (t) => {
+  const { pipe, registry, copier } = await stage(t);
+  const ended = Promise.withResolvers<void>();
+  registry.behave({ match: { method: 'PUT', path: /uploads/ }, hold: ended.promise });
+  const [config] = image.blobs.keys();
+  const name = layoutBlobPath(config!);
+  const members = ociArchive(image).map((one) => (one.name === name ? { ...one, bytes: Buffer.from('{}') } : one));
+  const writing = feed(pipe, members);
+  await assert.rejects(copier.copy(`oci-archive:${pipe}`, at(registry, 'app:v1')), {
+    code: 'ERR_CONTENT_MISMATCH',
+    message: /^copying config /,
+  });
+  ended.resolve();
+  await writing;
 });
 
 test('a layer that the image does not have is of no concern, whatever its bytes are', { timeout }, async (t) => {
