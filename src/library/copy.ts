@@ -463,8 +463,17 @@ export class Tally {
 
 type ServedCounts = Omit<CopyResult['servedFrom'][number], 'address'>;
 
+/** Whether two names lead to one place: to the same image, or by several transports to the same directory or file. */
+export async function isSamePlace(one: ImageName, other: ImageName): Promise<boolean> {
+  const [place, otherPlace] = await Promise.all([one.place(), other.place()]);
+  if (place === otherPlace) return true;
+  if (one.transport === other.transport) return false;
+  const [path, otherPath] = await Promise.all([one.pathOnDisk?.(), other.pathOnDisk?.()]);
+  return path !== undefined && path === otherPath;
+}
+
 export async function refuseSamePlace(source: ImageName, destination: ImageName): Promise<void> {
-  if ((await source.place()) !== (await destination.place())) return;
+  if (!(await isSamePlace(source, destination))) return;
   throw new ImgcopyError(`source and destination are the same place: ${source.toString()}`, {
     code: 'ERR_SAME_PLACE',
     kind: 'usage',

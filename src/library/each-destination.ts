@@ -5,10 +5,10 @@ import type { PreparedRun } from '../copy/copy-run.ts';
 import { isSerial } from '../copy/serial.ts';
 import { SharedReads, type SharingCopy } from '../copy/shared-reads.ts';
 import { forDestination, ImgcopyError } from '../errors/imgcopy-error.ts';
-import type { ImageName } from '../transports/transport.ts';
 import {
   approach,
   finishSource,
+  isSamePlace,
   leftOutOf,
   openDestination,
   openSource,
@@ -144,19 +144,22 @@ function shareSource(
 async function refuseTogether(all: readonly Ends[], options: CopyOptions): Promise<void> {
   if (all.length === 0)
     throw new ImgcopyError('there is no destination', { code: 'ERR_USAGE', kind: 'usage', hint: 'give at least one' });
-  const seen = new Set<unknown>();
-  for (const { destination } of all) {
-    const place = destination.object ?? (await placeToWrite(destination.name));
-    if (seen.has(place)) throw sameDestination(String(destination.name ?? destination.object?.reference));
-    seen.add(place);
+  for (const [index, { destination }] of all.entries()) {
+    for (const other of all.slice(0, index)) {
+      if (await isOneDestination(destination, other.destination))
+        throw sameDestination(String(destination.name ?? destination.object.reference));
+    }
   }
   const registries = all.flatMap(({ destination }) => destination.name?.registry ?? []);
   await refuseSecretForSeveral(registries, { side: 'destination', endpoint: options.destination });
 }
 
-/** Where it is, or `standard output`, which takes one archive. */
-async function placeToWrite(name: ImageName): Promise<string> {
-  return name.usesStandardStreams === true ? 'standard output' : await name.place();
+/** Standard output takes one archive. */
+async function isOneDestination(one: End<ImageDestination>, other: End<ImageDestination>): Promise<boolean> {
+  if (one.name === undefined || other.name === undefined)
+    return one.object !== undefined && one.object === other.object;
+  if (one.name.usesStandardStreams === true && other.name.usesStandardStreams === true) return true;
+  return await isSamePlace(one.name, other.name);
 }
 
 function sameDestination(name: string): ImgcopyError {

@@ -67,6 +67,8 @@ export interface ImageName {
   readonly mayLeaveOut?: boolean | undefined;
   /** Equal for two names of one place. */
   place(): Promise<string>;
+  /** The directory or file that holds the image, absolute and without symbolic links: names of several transports may lead to one. Absent where there is none. */
+  pathOnDisk?(): Promise<string>;
 
   /**
    * Begins what takes time before the image can be opened, such as a connection, and does not wait for it. What goes wrong is told when it is opened.

@@ -316,6 +316,8 @@ test('destinations that cannot go together are refused before anything is asked 
   await assert.rejects(copier.copy(from, [at(one, 'app:v1'), at(one, 'app')], http), code('ERR_SAME_PLACE'));
   await assert.rejects(copier.copy(from, [at(one, 'app:v1'), from], http), code('ERR_SAME_PLACE'));
   await assert.rejects(copier.copy(from, ['dir:here', 'dir:./here'], http), code('ERR_SAME_PLACE'));
+  await assert.rejects(copier.copy(from, ['dir:here', 'oci:./here:v1'], http), code('ERR_SAME_PLACE'));
+  await assert.rejects(copier.copy(from, ['oci-archive:here', 'docker-archive:./here'], http), code('ERR_SAME_PLACE'));
   await assert.rejects(
     copier.copy(from, [at(one, 'app:v1'), at(two, 'app:v1')], secret),
     code('ERR_SECRET_FOR_SEVERAL'),

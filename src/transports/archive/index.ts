@@ -113,6 +113,10 @@ class ArchiveName implements ImageName {
     return `file:${await placeOfPath(this.#path)}`;
   }
 
+  pathOnDisk(): Promise<string> {
+    return placeOfPath(this.#path);
+  }
+
   async openSource({ onWarning, onBlobAhead, signal }: OpenSourceOptions): Promise<ImageSource> {
     const [{ openArchive }, { openImage }, { ArchiveSource }] = await Promise.all([
       import('./open-archive.ts'),

@@ -54,6 +54,10 @@ class DirName implements ImageName {
     return `dir:${await placeOfPath(this.#path)}`;
   }
 
+  pathOnDisk(): Promise<string> {
+    return placeOfPath(this.#path);
+  }
+
   async openSource(): Promise<ImageSource> {
     const { openDirSource } = await import('./dir-source.ts');
     return openDirSource(this.#path);

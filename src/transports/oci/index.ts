@@ -77,6 +77,10 @@ class OciName implements ImageName {
     return `${PREFIX}${formatLayoutName({ ...this.#name, path: await placeOfPath(this.#name.path) })}`;
   }
 
+  pathOnDisk(): Promise<string> {
+    return placeOfPath(this.#name.path);
+  }
+
   async openSource(): Promise<ImageSource> {
     const { openOciSource } = await import('./oci-source.ts');
     return openOciSource(this.#name);

@@ -151,6 +151,12 @@ describe('within one layout', () => {
     for (const to of ['lay', 'link', './link/../link']) {
       const destination = `oci:${home.path}/${to}`;
       await assert.rejects(copier.copy(`oci:${home.path}/lay:v1`, destination), { code: 'ERR_SAME_PLACE' });
+      await assert.rejects(copier.copy(`oci:${home.path}/lay:v1`, `dir:${home.path}/${to}`), {
+        code: 'ERR_SAME_PLACE',
+      });
+      await assert.rejects(copier.copy(`dir:${home.path}/${to}`, `oci:${home.path}/lay:v2`), {
+        code: 'ERR_SAME_PLACE',
+      });
     }
   });
 });
