@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdir } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { createCliHome, type CliHome } from '../support/imgcopy-command.ts';
@@ -26,6 +26,11 @@ async function startStallingSource(): Promise<TestRegistry> {
   return source;
 }
 
+/** Both blobs are on their way. */
+async function untilBlobsAnswered(source: TestRegistry): Promise<void> {
+  await source.until(() => source.select({ path: /\/blobs\// }).filter(({ status }) => status === 200).length === 2);
+}
+
 describe('an interruption', { concurrency: true }, () => {
   for (const [signal, status, word] of [
     ['SIGINT', 130, 'interrupted'],
@@ -45,6 +50,54 @@ describe('an interruption', { concurrency: true }, () => {
       assert.ok(!(await readdir(path)).includes('manifest.json'));
     });
   }
+
+  test('an early one into a new layout removes what the copy made, and nothing else', async () => {
+    await using source = await startRegistry();
+    source.seed('app', '1', image);
+    source.behave({ match: { method: 'GET', path: /\/blobs\// }, stallAfterBytes: 100 });
+    const top = join(home.path, 'early');
+    const layouts: Readonly<Record<string, readonly string[]>> = {
+      new: [],
+      'new/and/deep': [],
+      empty: ['empty'],
+    };
+    for (const [name, folders] of Object.entries(layouts)) {
+      await mkdir(top);
+      for (const folder of folders) await mkdir(join(top, folder));
+      await source.disconnected();
+      source.reset();
+      const { child, result } = home.start([`${source.host}/app:1`, `oci:${join(top, name)}:1`]);
+      await untilBlobsAnswered(source);
+
+      child.kill('SIGINT');
+
+      assert.equal((await result).status, 130);
+      assert.deepEqual((await readdir(top, { recursive: true })).toSorted(), folders, name);
+      await rm(top, { recursive: true });
+    }
+  });
+
+  test('one into a layout that another copy writes to leaves that one alone', async () => {
+    await using stalling = await startRegistry();
+    await using source = await startRegistry();
+    const go = Promise.withResolvers<void>();
+    for (const registry of [stalling, source]) registry.seed('app', '1', image);
+    stalling.behave({ match: { method: 'GET', path: /\/blobs\// }, stallAfterBytes: 100 });
+    source.behave({ match: { method: 'GET', path: /\/blobs\// }, stallAfterBytes: 0, until: go.promise });
+    const path = join(home.path, 'shared');
+    const first = home.start([`${stalling.host}/app:1`, `oci:${path}:first`]);
+    await untilBlobsAnswered(stalling);
+    const second = home.start([`${source.host}/app:1`, `oci:${path}:second`]);
+    await source.until(() => source.count({ path: /\/blobs\// }) > 0);
+
+    first.child.kill('SIGINT');
+    assert.equal((await first.result).status, 130);
+    go.resolve();
+
+    const { status, stderr } = await second.result;
+    assert.equal(status, 0, stderr);
+    assert.deepEqual((await readdir(path)).toSorted(), ['blobs', 'index.json', 'oci-layout']);
+  });
 
   test('a second SIGINT ends the process at once, whatever it waits for', async () => {
     await using source = await startStallingSource();

@@ -49,6 +49,7 @@ import type {
   UploadedBlob,
 } from '../../contract/image-destination.ts';
 import { hasLayoutFile, layoutPlace, readIndexFile, readLayoutManifest } from './layout-files.ts';
+import { type NewLayout, noteNewLayout } from './new-layout.ts';
 import { LayoutReferrers, type ListedLayout, withReferrers } from './layout-referrers.ts';
 import { checkNewName, formatLayoutName, type LayoutName } from '../../reference/layout-name.ts';
 
@@ -114,6 +115,8 @@ export class OciDestination implements ImageDestination {
   #unbegun: ReadableLayout | undefined;
   #begun: (ReadableLayout & { readonly target: TargetDirectory }) | undefined;
   #images: Promise<readonly LayoutImage[]> | undefined;
+  /** Where it had no image when this began. */
+  #newLayout: NewLayout | undefined;
   /** Those that were there before. */
   #listedReferrers: LayoutReferrers | undefined;
   #place: string | undefined;
@@ -147,6 +150,8 @@ export class OciDestination implements ImageDestination {
       this.#begun = { ...this.#readableAt(target.path), target };
       this.#place = await placeOfPath(target.path);
     } catch (error) {
+      await this.#newLayout?.[Symbol.asyncDispose]();
+      this.#newLayout = undefined;
       await target[Symbol.asyncDispose]();
       throw error;
     }
@@ -266,6 +271,8 @@ export class OciDestination implements ImageDestination {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#newLayout?.[Symbol.asyncDispose]();
+    this.#newLayout = undefined;
     await this.#begun?.target[Symbol.asyncDispose]();
   }
 
@@ -337,8 +344,12 @@ export class OciDestination implements ImageDestination {
   async #beginLayout(directory: string, signal: AbortSignal | undefined): Promise<readonly LayoutImage[]> {
     const reference = this.#layoutReference;
     return await whileLocked(directory, { signal }, async () => {
-      if (!(await hasLayoutFile(directory, reference))) await replaceFile(directory, LAYOUT_FILE, LAYOUT_FILE_BYTES);
-      return await this.#readImages(directory);
+      const isThere = await hasLayoutFile(directory, reference);
+      const images = await this.#readImages(directory);
+      if (!isThere) await replaceFile(directory, LAYOUT_FILE, LAYOUT_FILE_BYTES);
+      // Without oci-layout, the file of a lock would be one that does not belong here.
+      if (images.length === 0) this.#newLayout = await noteNewLayout(directory, { isMade: !isThere, signal });
+      return images;
     });
   }
 
