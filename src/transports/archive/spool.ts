@@ -60,7 +60,7 @@ export class Spool implements AsyncDisposable {
   }
 
   /**
-   * Reads a member that may still be coming.
+   * Reads a member of which some bytes have come; the others may still be coming.
    * @throws (from the stream) the error that ended the member.
    */
   follow(name: string, options: FollowOptions = {}): Readable {
@@ -106,7 +106,7 @@ export class Spool implements AsyncDisposable {
 
   async *#comingBytes(name: string, { isWhole = false, signal }: FollowOptions): AsyncGenerator<Buffer> {
     const place = this.find(name);
-    if (place === undefined || this.#file === undefined) return;
+    if (place === undefined || this.#file === undefined) throw new Error(`nothing of ${name} has come yet`);
     const { stored } = this.#file;
     const end = place.offset + place.size;
     for (let offset = place.offset; offset < end;) {

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
+import { Readable, type Writable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { test, type TestContext } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -13,6 +15,7 @@ import { registryTransport } from '../../../src/transports/registry/index.ts';
 import type { ImageName } from '../../../src/transports/transport.ts';
 import { at, openHome, TestCopier } from '../../library/test-copier.ts';
 import { buildImage, buildIndex, randomBytes, tarGzLayer, type TestImage } from '../../support/images.ts';
+import { program } from '../../support/imgcopy-command.ts';
 import { startRegistry, type TestRegistry } from '../../support/registry.ts';
 import {
   craneArchive,
@@ -98,6 +101,23 @@ test(
   },
 );
 
+test('layers go up while standard input is still being written', { timeout }, async (t) => {
+  const { registry } = await stage(t);
+  const { env } = await openHome(t);
+  const child = spawn(process.execPath, [program, '-', `${registry.host}/app`], {
+    env: { ...env, PATH: process.env['PATH'] },
+    stdio: ['pipe', 'pipe', 'ignore'],
+  });
+  const printed = text(child.stdout);
+  const closed = once(child, 'close');
+  await write(child.stdin, dockerSave25(image, 'app:v7').members, () =>
+    registry.until(() => registry.blobs('app').length > 0),
+  );
+  assert.deepEqual(await closed, [0, null]);
+  assert.equal(await printed, `docker://${registry.host}/app@${plain.manifest.digest}\n`);
+  assert.deepEqual(registry.tags('app'), ['v7']);
+});
+
 test('an image that is there already costs no request for its layers', { timeout }, async (t) => {
   const { pipe, registry, copier } = await stage(t);
   registry.seed('app', 'v1', image);
@@ -111,8 +131,8 @@ test('an archive that comes at once is copied with the requests that a file take
   const tiny = buildImage({ layers: ['a', 'b'].map((name) => tarGzLayer({ [name]: name })) });
   const { pipe, registry } = await stage(t);
   let opened = 0;
-  const parse = (text: string): ImageName => {
-    const name = registryTransport.parse(text);
+  const parse = (reference: string): ImageName => {
+    const name = registryTransport.parse(reference);
     const openDestination = name.openDestination?.bind(name);
     // All of the archive has been read before that.
     name.openDestination = async (options) => {
@@ -338,8 +358,12 @@ function wrong({ bytes = Buffer.alloc(0) }: RawMember): Buffer {
   return Buffer.concat([bytes.subarray(0, 50_000), Buffer.from('wrong'), bytes.subarray(50_005)]);
 }
 
-/** Writes an archive into a pipe, and waits behind its first layer. */
+/** Writes an archive into a named pipe, and waits behind its first layer. */
 async function feed(pipe: string, members: readonly RawMember[], hold?: () => Promise<void>): Promise<void> {
+  await write(createWriteStream(pipe), members, hold);
+}
+
+async function write(output: Writable, members: readonly RawMember[], hold?: () => Promise<void>): Promise<void> {
   const archive = tarOf(members);
   const firstLayer = members.findIndex(isLayer);
   // Without the two blocks of zeros that end an archive.
@@ -349,7 +373,7 @@ async function feed(pipe: string, members: readonly RawMember[], hold?: () => Pr
     await hold?.();
     yield archive.subarray(held);
   }
-  await pipeline(Readable.from(pieces()), createWriteStream(pipe));
+  await pipeline(Readable.from(pieces()), output);
 }
 
 function assertHolds(registry: TestRegistry, repository: string, { manifest, instances, blobs }: TestImage): void {
