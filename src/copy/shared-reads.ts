@@ -16,6 +16,10 @@ import { unionOf } from './blob-ranges.ts';
 import { fanOut } from './fan-out.ts';
 import { partsOf } from './source-parts.ts';
 
+/** What is kept of blobs that some copies may come for later, as for those of referrers: nobody knows them before they are found. In bytes, of one and of all. */
+const MAX_KEPT_BLOB = 4 * 1024 * 1024;
+const MAX_KEPT_BYTES = 8 * 1024 * 1024;
+
 export interface SharedReadsOptions {
   readonly source: ImageSource;
   /** A blob takes one place, whatever number of destinations it goes to. */
@@ -43,6 +47,7 @@ export class SharedReads {
   /** Where mounts from one repository to the other are refused: each destination gets the bytes itself. */
   readonly #refusing = new Set<string>();
   readonly #everyLook = Promise.withResolvers<void>();
+  #keptBytes = 0;
 
   constructor(options: SharedReadsOptions) {
     this.options = options;
@@ -97,6 +102,18 @@ export class SharedReads {
   leaveAlone(copy: SharingCopy): void {
     for (const blob of this.#blobs.values()) blob.leaveAlone(copy);
     this.review();
+  }
+
+  /** @internal Whether so many bytes of a blob may be kept for copies that come later. */
+  mayKeep(size: number): boolean {
+    if (size > MAX_KEPT_BLOB || this.#keptBytes + size > MAX_KEPT_BYTES) return false;
+    this.#keptBytes += size;
+    return true;
+  }
+
+  /** @internal */
+  noteForgotten(size: number): void {
+    this.#keptBytes -= size;
   }
 
   /** @internal */
@@ -208,6 +225,10 @@ class SharedBlob {
   readonly shared: SharedReads;
   readonly memory: MemoryAccount;
   readonly #shares = new Map<SharingCopy, BlobShare>();
+  /** All that have come for it, in time or not. */
+  readonly #joined = new Set<SharingCopy>();
+  /** All of it, where it was read before every copy had come. */
+  #kept: Promise<Buffer> | undefined;
   readonly #arrival = Promise.withResolvers<void>();
   #hasArrived = false;
   /** Its bytes are on their way, or nobody wants them: whoever comes now reads for itself. */
@@ -240,6 +261,7 @@ class SharedBlob {
     const isLate = this.#isClosed || this.#shares.has(copy) || copy.isLeftAlone;
     const share = new BlobShare(this, copy, isLate);
     if (!isLate) this.#shares.set(copy, share);
+    this.#joined.add(copy);
     this.#watch();
     this.changed();
     return share;
@@ -369,6 +391,8 @@ class SharedBlob {
   }
 
   async #openFor(demands: readonly Demand[], onTaken: (index: number) => void): Promise<void> {
+    const kept = this.#keptFor(demands);
+    if (kept !== undefined) return give(await kept, demands);
     const { info } = this;
     const { source, signal } = this.shared.options;
     const left = new AbortController();
@@ -395,6 +419,39 @@ class SharedBlob {
       if (isGivenUp) stream.destroy();
       given.resolve({ stream, size: opened?.size, contentEncoding: opened?.contentEncoding });
     }
+  }
+
+  /** What was read before, or is read now for those who may come later as well. Undefined where the blob is to be read for these alone. */
+  #keptFor(demands: readonly Demand[]): Promise<Buffer> | undefined {
+    const isFresh = demands.some(({ options }) => options.isFresh === true);
+    if (isFresh) this.#forget();
+    if (isFresh || !demands.every(({ isWhole }) => isWhole)) return undefined;
+    if (this.#kept !== undefined) return this.#kept;
+    const isAwaited = this.shared.copies.some((copy) => !copy.isOver && !this.#joined.has(copy));
+    if (!isAwaited || !this.shared.mayKeep(this.info.size)) return undefined;
+    this.#kept = this.#readWhole(demands[0]?.options ?? {});
+    this.#kept.catch(() => this.#forget());
+    return this.#kept;
+  }
+
+  #forget(): void {
+    if (this.#kept === undefined) return;
+    this.#kept = undefined;
+    this.shared.noteForgotten(this.info.size);
+  }
+
+  async #readWhole(options: GetBlobOptions): Promise<Buffer> {
+    const { source, signal } = this.shared.options;
+    const { stream } = await source.getBlob(this.info, { ...options, signal });
+    const pieces: Buffer[] = [];
+    let length = 0;
+    for await (const piece of stream as AsyncIterable<Buffer>) {
+      pieces.push(piece);
+      length += piece.length;
+      // Whoever takes it finds that it is too long.
+      if (length > this.info.size) break;
+    }
+    return Buffer.concat(pieces);
   }
 
   /** From time to time, stops waiting for destinations that do nothing. */
@@ -589,6 +646,14 @@ export class BlobShare {
     } finally {
       this.isWaiting = false;
     }
+  }
+}
+
+function give(bytes: Buffer, demands: readonly Demand[]): void {
+  for (const { given, isGivenUp } of demands) {
+    const stream = Readable.from(bytes.length === 0 ? [] : [bytes], { objectMode: false });
+    if (isGivenUp) stream.destroy();
+    given.resolve({ stream, size: bytes.length, contentEncoding: undefined });
   }
 }
 

@@ -12,6 +12,7 @@ import {
 import { digestOf } from '../../src/digest/digest.ts';
 import { buildImage, buildIndex, randomBytes, type TestImage } from '../support/images.ts';
 import { startRegistry, type RequestRecord, type TestRegistry } from '../support/registry.ts';
+import { index as signedIndex, referrers, seedSigned, tagged } from './signed-image.ts';
 import { at, openHome } from './test-copier.ts';
 
 const http = { source: { plainHttp: true }, destination: { plainHttp: true } };
@@ -329,6 +330,44 @@ test('destinations that cannot go together are refused before anything is asked 
   const outcomes = await copier.copy(from, [at(one, 'app:v1'), at(one, 'other:v1')], secret);
   assert.deepEqual(ends(outcomes), [small.manifest.digest, small.manifest.digest]);
 });
+
+for (const hasApi of [true, false]) {
+  test(`what refers to an image goes to each destination, and is read once, ${hasApi ? 'by the referrers API' : 'by fallback tags'}`, async (t) => {
+    await using source = await startRegistry({ referrers: hasApi });
+    await using one = await startRegistry({ referrers: true });
+    await using two = await startRegistry({ referrers: false });
+    seedSigned(source);
+    const layout = `oci:${join((await openHome(t)).path, 'layout')}:v1`;
+    const to = [at(one, 'copy:v1'), at(two, 'copy:v1'), at(one, 'other:v1'), layout];
+    const copier = await openCopier(t);
+    const outcomes = await copier.copy(at(source, 'app:v1'), to, { ...http, referrers: true });
+    assert.deepEqual(
+      ends(outcomes),
+      to.map(() => signedIndex.manifest.digest),
+    );
+    const all = [...Object.values(referrers), ...Object.values(tagged)];
+    for (const { result } of outcomes) assert.deepEqual(result?.referrers, { total: 8, copied: 8, missing: 0 });
+    const isRead = new Map<string, number>();
+    for (const { path } of source.select({ method: 'GET', path: /\/(?:blobs|manifests)\// }))
+      isRead.set(path, (isRead.get(path) ?? 0) + 1);
+    for (const { manifest, blobs } of all) {
+      const byTag = Object.entries(tagged).flatMap(([tag, image]) => (image.manifest === manifest ? [tag] : []));
+      const reads = [manifest.digest, ...byTag].map((name) => isRead.get(`/v2/app/manifests/${name}`) ?? 0);
+      // What has a tag is found by that, and read by its digest.
+      assert.equal(Math.max(...reads), 1, manifest.digest);
+      for (const digest of blobs.keys()) assert.equal(isRead.get(`/v2/app/blobs/${digest}`), 1, 'read once for all');
+    }
+    for (const reference of to) {
+      const { faults } = await copier.verify(reference, { endpoint: http.destination, deep: true, referrers: true });
+      assert.deepEqual(faults, []);
+      const listed = await copier.referrers(reference, { endpoint: http.destination });
+      assert.deepEqual(
+        listed.map(({ descriptor }) => descriptor.digest).toSorted(),
+        all.map(({ manifest }) => manifest.digest).toSorted(),
+      );
+    }
+  });
+}
 
 test('a copy that is aborted while blobs wait for a place rejects, and nothing else does', async (t) => {
   await using source = await startRegistry();
