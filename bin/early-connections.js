@@ -1,5 +1,5 @@
 const { readdirSync, readFileSync } = require('node:fs');
-const { connect, isIP } = require('node:net');
+const { connect, isIP, isIPv4, isIPv6 } = require('node:net');
 const path = require('node:path');
 
 // Begins TCP connections to the registries of a command line before the program is loaded, which takes as long as a handshake with a host
@@ -32,6 +32,7 @@ exports.connectEarly = async function connectEarly(argv, env) {
   if (PROXIES.some((name) => env[name])) return;
   const hosts = hostsIn(argv);
   if (hosts.length === 0 || mayBeElsewhere(argv, env)) return;
+  if (!hosts.every(({ host }) => isIPv4(host))) compilePattern();
   const sockets = hosts.map(({ host, port }) => {
     const socket = connect({
       host,
@@ -52,6 +53,14 @@ exports.connectEarly = async function connectEarly(argv, env) {
   );
   await Promise.race([Promise.all(found), new Promise((resolve) => setTimeout(resolve, LOOKUP_MS))]);
 };
+
+/**
+ * Before Node.js connects to a name, it compares it with a long pattern of IPv6 addresses. V8 compiles that for its interpreter (4 ms), and then to machine
+ * code (1 ms); for a text of 1000 characters or more, to machine code at once.
+ */
+function compilePattern() {
+  isIPv6('-'.repeat(1000));
+}
 
 /**
  * Whether this machine may be set up to read images from elsewhere than their name says, or not at all: src/registries knows. Files without such a

@@ -48,6 +48,28 @@ test('begins a connection to each registry before the program is loaded', option
   assert.deepEqual([status, from.connections(), to.connections()], [99, 1, 1]);
 });
 
+test(
+  'has V8 compile the pattern of IPv6 addresses to machine code at once, before it connects to a name',
+  options,
+  async (t) => {
+    const env = { HOME: await openHome(t) };
+    const { port } = await startCounter(t);
+    const tell = `
+    const net = process.getBuiltinModule('node:net');
+    const { connect, isIPv6 } = net;
+    net.connect = (options) => (process.stderr.write('connect ' + options.host + ';'), connect(options));
+    net.isIPv6 = (text) => (process.stderr.write('isIPv6 ' + text.length + ';'), isIPv6(text));
+  `;
+    const toldFor = async (host: string): Promise<string> => {
+      const args = ['inspect', `${host}:${port}/app:1`];
+      const { stderr } = await runImgcopy(args, { env, file: builtProgram, preload: `${tell}${withoutProgram}` });
+      return stderr;
+    };
+    assert.equal(await toldFor('localhost'), 'isIPv6 1000;connect localhost;');
+    assert.equal(await toldFor('0.0.0.0'), 'connect 0.0.0.0;');
+  },
+);
+
 test('begins none for what may not be a registry, or is behind a proxy', options, async (t) => {
   const env = { HOME: await openHome(t) };
   const { port, connections } = await startCounter(t);
