@@ -60,6 +60,7 @@ export class AuthenticatedRegistry {
   /** What to ask a token for, where a challenge named other scopes than ours: a gateway may know the repository by another name. */
   readonly #widened = new Map<string, readonly string[]>();
   #search: Promise<CredentialSearch> | undefined;
+  #areAtHand: Promise<boolean> | undefined;
 
   constructor(options: AuthenticateOptions, shared: SharedAuthorization) {
     this.#options = options;
@@ -135,7 +136,9 @@ export class AuthenticatedRegistry {
     if (!MAY_HIDE.has(status) || learned.isOpen || isOneShot(request)) return false;
     const { credentials } = this.#options;
     if (credentials === undefined) return false;
-    return 'find' in credentials ? credentials.areAtHand() : credentials.credentials !== undefined;
+    if (!('find' in credentials)) return credentials.credentials !== undefined;
+    // Files are read for it, and of many blobs each may be missing.
+    return await (this.#areAtHand ??= credentials.areAtHand());
   }
 
   /** A better Authorization than that of a refused request; undefined when there is none, and the refusal stands. */

@@ -191,6 +191,20 @@ test('a 401 without any challenge comes back as it is, and is pinged for once', 
   );
 });
 
+test('looks once whether there are credentials that could help, however much is missing', async (t) => {
+  const server = await startServer(t, () => ({ status: 404 }));
+  let looks = 0;
+  const areAtHand = (): boolean => {
+    looks += 1;
+    return false;
+  };
+  const credentials = (): Promise<undefined> => Promise.resolve(undefined);
+  const client = clientOf({ origin: server.origin, scopes, credentials, areAtHand });
+  const statuses = ['/v2/a', '/v2/b', '/v2/c'].map((path) => statusOf(client(path)));
+  assert.deepEqual(await Promise.all(statuses), [404, 404, 404]);
+  assert.equal(looks, 1);
+});
+
 for (const status of [403, 404]) {
   test(`a ${status} without a challenge is followed by one ping where credentials are at hand, as GitHub Packages wants it`, async (t) => {
     const server = await startServer(t, ({ path, headers }) => {

@@ -12,7 +12,7 @@ export interface ClientOptions extends Omit<AuthenticateOptions, 'credentials'> 
   /** A function is called when they are looked up. */
   readonly credentials?: Credentials | (() => Promise<Credentials | undefined>) | undefined;
   /** Whether those of a function can be had without a helper. Default false. */
-  readonly areAtHand?: boolean;
+  readonly areAtHand?: boolean | (() => boolean);
   /** Shared with other clients; default one of its own. */
   readonly authorizer?: Authorizer;
   /** The layer's next; default the wire. */
@@ -34,7 +34,7 @@ function sourceOf({ credentials, areAtHand = false }: ClientOptions): Credential
   if (typeof credentials !== 'function') return { ...NO_CREDENTIALS, credentials, isGiven: true };
   return {
     find: async () => ({ ...NO_CREDENTIALS, credentials: await credentials() }),
-    areAtHand: () => Promise.resolve(areAtHand),
+    areAtHand: () => Promise.resolve(typeof areAtHand === 'function' ? areAtHand() : areAtHand),
   };
 }
 
