@@ -110,8 +110,8 @@ async function prepareAhead(job: CopyJob, ends: Ends): Promise<CopyAhead | undef
 
 /** Whether the options may leave out layers that are in the source, or all of the copy, for what the manifest says. */
 function mayLeaveOutLayers(options: OneCopyOptions): boolean {
-  const { platforms, since, substitute, maxBytes, ifDigest, referrers, referrerTypes, requiredReferrers } = options;
-  const given = [platforms, since, maxBytes, ifDigest, referrerTypes, requiredReferrers, options.bringBlob];
+  const { platforms, substitute, maxBytes, ifDigest, referrers, referrerTypes, requiredReferrers } = options;
+  const given = [platforms, maxBytes, ifDigest, referrerTypes, requiredReferrers, options.bringBlob];
   return given.some((option) => option !== undefined) || substitute === true || referrers === true;
 }
 
