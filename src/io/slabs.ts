@@ -1,7 +1,7 @@
 /** How much one slab holds, in bytes. */
 export const SLAB_BYTES: number = 256 * 1024;
 /** More of them that nobody uses are left to the garbage collector. */
-const MOST_FREE = 16;
+const MOST_FREE = 64;
 
 const free: Buffer[] = [];
 /** How many bytes of a slab have not come back yet. */

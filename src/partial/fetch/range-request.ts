@@ -81,7 +81,7 @@ export class RangeRequest {
     const started = nowMs();
     const answer = await this.#send();
     if (answer.kind !== 'bytes') return answer;
-    const bytes = new CollectedBytes();
+    const bytes = new CollectedBytes({ toSlabs: this.#options.givesBack ? this.batch.bytes : 0 });
     for await (const piece of answer.bytes) bytes.add(piece);
     this.#isReady = true;
     onDone({ bytes: bytes.length, elapsedMs: nowMs() - started });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { CollectedBytes } from '../../../src/partial/fetch/collected-bytes.ts';
+import { giveBack, SLAB_BYTES, takeSlab } from '../../../src/io/slabs.ts';
 import { randomBytes } from '../../support/images.ts';
 
 /** What is kept alive by some buffers, in bytes. */
@@ -49,4 +50,22 @@ test('all bytes are there in their order, in at most twice the memory', () => {
     }),
     { numRuns: 50 },
   );
+});
+
+test('bytes that will be given back are in slabs, and the rest of the last slab comes back at once', () => {
+  const packets = Array.from({ length: 20 }, (_, index) => randomBytes(index, 30_000 + index));
+  const expected = Buffer.concat(packets);
+  const bytes = new CollectedBytes({ toSlabs: expected.length });
+  for (const packet of packets) bytes.add(packet);
+  const collected = bytes.finish();
+  assert.ok(Buffer.concat(collected).equals(expected));
+  assert.deepEqual(
+    collected.slice(0, 2).map(({ length }) => length),
+    [SLAB_BYTES, SLAB_BYTES],
+  );
+  const [first] = collected;
+  for (const piece of collected) giveBack(piece);
+  const free = Array.from({ length: 64 }, takeSlab);
+  assert.ok(free.some(({ buffer }) => buffer === first?.buffer));
+  for (const slab of free) giveBack(slab);
 });
