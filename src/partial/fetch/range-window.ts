@@ -113,7 +113,7 @@ export class RangeWindow {
 
   record({ bytes, elapsedMs }: RangeTiming): void {
     if (bytes / Math.max(elapsedMs, 0.1) >= FAST_CONNECTION) this.#isFast = true;
-    if (this.#aloneRate === undefined && this.#isNear) {
+    if (this.#aloneRate === undefined && this.#soonestAnswerMs <= NEAR_MS) {
       this.#aloneRate = bytes / Math.max(elapsedMs - this.#soonestAnswerMs, 0.1);
       this.#since = this.#now();
       return;

@@ -71,8 +71,9 @@ test('one connection that is fast by itself is found out', () => {
 
 for (const [name, utilization, answerMs, gain, isFast] of [
   ['one stream will do where the source is near and the event loop busy', 0.95, 20, 3, true],
-  ['one stream will do where the source is near and many connections are no faster than one', 0.5, 20, 1.2, true],
-  ['many connections stay where they are faster than one and the event loop has time left', 0.5, 20, 3, false],
+  ['one stream will do where the source is near and many connections are no faster than one', 0.5, 10, 1.2, true],
+  ['many connections stay where the source is not near enough for one to be tried alone', 0.5, 30, 1, false],
+  ['many connections stay where they are faster than one and the event loop has time left', 0.5, 10, 3, false],
   ['many connections stay where the source is far', 1, 80, 1, false],
 ] as const) {
   test(name, () => {
@@ -81,9 +82,9 @@ for (const [name, utilization, answerMs, gain, isFast] of [
     window.answered(answerMs);
     const isNear = answerMs < 80;
     assert.equal(window.isOpen, isNear);
-    // A near source's first range comes alone.
+    // The first range of a near source comes alone.
     window.record({ bytes: SEGMENT, elapsedMs: (now += answerMs + 100) });
-    for (let request = isNear ? 0 : 1; request < 8; request += 1) {
+    for (let request = answerMs <= 15 ? 0 : 1; request < 8; request += 1) {
       now += 100 / gain;
       window.record({ bytes: SEGMENT, elapsedMs: 100 });
     }
