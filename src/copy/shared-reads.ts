@@ -1,19 +1,24 @@
-import { Readable } from 'node:stream';
 import type { Digest } from '../digest/digest.ts';
-import { ByteReader } from '../io/byte-reader.ts';
 import { nowMs } from '../io/clock.ts';
 import type { MemoryAccount, MemoryBudget } from '../io/memory.ts';
 import { orAborted } from '../io/or-aborted.ts';
 import type { AcquireOptions, Keep, Pool, Release } from '../io/semaphore.ts';
-import { isForeignLayer } from '../manifest/media-types.ts';
-import { fetchRanges } from '../partial/fetch/fetch-ranges.ts';
 import type { BlobChunkAccessor, BlobRange, BlobStream, ImageSourceChunk } from '../contract/blob-chunk-accessor.ts';
 import type { BlobInfo } from '../contract/blob-info.ts';
 import { BadPartialRequestError } from '../contract/errors.ts';
 import type { ImageDestination } from '../contract/image-destination.ts';
 import type { GetBlobOptions, ImageSource, RepositoryName } from '../contract/image-source.ts';
-import { unionOf } from './blob-ranges.ts';
-import { fanOut } from './fan-out.ts';
+import {
+  cut,
+  give,
+  readForAll,
+  readParts,
+  readWhole,
+  SHARED_RANGES,
+  streamsOf,
+  withLengths,
+  type Demand,
+} from './read-for-all.ts';
 import { partsOf } from './source-parts.ts';
 
 /** What is kept of blobs that some copies may come for later, as for those of referrers: nobody knows them before they are found. In bytes, of one and of all. */
@@ -209,16 +214,6 @@ export class SharingCopy {
   }
 }
 
-/** What one destination needs of a blob. */
-interface Demand {
-  readonly ranges: readonly BlobRange[];
-  /** Asked for as one stream. */
-  readonly isWhole: boolean;
-  readonly options: GetBlobOptions;
-  readonly given: PromiseWithResolvers<BlobStream>;
-  isGivenUp: boolean;
-}
-
 /** A blob that several destinations may want. */
 class SharedBlob {
   readonly info: BlobInfo;
@@ -385,40 +380,16 @@ class SharedBlob {
 
   #open(takers: readonly { readonly demand: Demand; readonly onTaken: () => void }[]): void {
     const demands = takers.map(({ demand }) => demand);
-    void this.#openFor(demands, (index) => takers[index]?.onTaken()).catch((error: unknown) => {
+    void this.#readFor(demands, (index) => takers[index]?.onTaken()).catch((error: unknown) => {
       for (const { given } of demands) given.reject(error);
     });
   }
 
-  async #openFor(demands: readonly Demand[], onTaken: (index: number) => void): Promise<void> {
+  async #readFor(demands: readonly Demand[], onTaken: (index: number) => void): Promise<void> {
     const kept = this.#keptFor(demands);
     if (kept !== undefined) return give(await kept, demands);
-    const { info } = this;
-    const { source, signal } = this.shared.options;
-    const left = new AbortController();
-    // Several read the same bytes.
-    const options = { ...demands[0]?.options, givesBack: false, signal: AbortSignal.any([signal, left.signal]) };
-    const ranges = unionOf(demands.flatMap((demand) => demand.ranges));
-    const parts = partsOf(source);
-    const isWhole = demands.some((demand) => demand.isWhole) || parts === undefined || isForeignLayer(info);
-    const opened: BlobStream | undefined = isWhole ? await source.getBlob(info, options) : undefined;
-    const bytes: AsyncIterable<Buffer> =
-      opened?.stream ??
-      fetchRanges(parts as BlobChunkAccessor, info, ranges, { memory: this.memory, signal: options.signal });
-    const streams = fanOut(bytes, {
-      ranges: isWhole ? [{ offset: 0, length: info.size }] : ranges,
-      takers: demands.map((demand) => demand.ranges),
-      onDeserted: () => {
-        left.abort();
-        opened?.stream.on('error', () => undefined).destroy();
-      },
-      onTaken,
-    });
-    for (const [index, { given, isGivenUp }] of demands.entries()) {
-      const stream = streams[index] as Readable;
-      if (isGivenUp) stream.destroy();
-      given.resolve({ stream, size: opened?.size, contentEncoding: opened?.contentEncoding });
-    }
+    const { info, memory } = this;
+    await readForAll(info, demands, { ...this.shared.options, memory, onTaken });
   }
 
   /** What was read before, or is read now for those who may come later as well. Undefined where the blob is to be read for these alone. */
@@ -427,9 +398,10 @@ class SharedBlob {
     if (isFresh) this.#forget();
     if (isFresh || !demands.every(({ isWhole }) => isWhole)) return undefined;
     if (this.#kept !== undefined) return this.#kept;
+    const { source, signal } = this.shared.options;
     const isAwaited = this.shared.copies.some((copy) => !copy.isOver && !this.#joined.has(copy));
     if (!isAwaited || !this.shared.mayKeep(this.info.size)) return undefined;
-    this.#kept = this.#readWhole(demands[0]?.options ?? {});
+    this.#kept = readWhole(source, this.info, { ...demands[0]?.options, signal });
     this.#kept.catch(() => this.#forget());
     return this.#kept;
   }
@@ -438,20 +410,6 @@ class SharedBlob {
     if (this.#kept === undefined) return;
     this.#kept = undefined;
     this.shared.noteForgotten(this.info.size);
-  }
-
-  async #readWhole(options: GetBlobOptions): Promise<Buffer> {
-    const { source, signal } = this.shared.options;
-    const { stream } = await source.getBlob(this.info, { ...options, signal });
-    const pieces: Buffer[] = [];
-    let length = 0;
-    for await (const piece of stream as AsyncIterable<Buffer>) {
-      pieces.push(piece);
-      length += piece.length;
-      // Whoever takes it finds that it is too long.
-      if (length > this.info.size) break;
-    }
-    return Buffer.concat(pieces);
   }
 
   /** From time to time, stops waiting for destinations that do nothing. */
@@ -646,72 +604,5 @@ export class BlobShare {
     } finally {
       this.isWaiting = false;
     }
-  }
-}
-
-function give(bytes: Buffer, demands: readonly Demand[]): void {
-  for (const { given, isGivenUp } of demands) {
-    const stream = Readable.from(bytes.length === 0 ? [] : [bytes], { objectMode: false });
-    if (isGivenUp) stream.destroy();
-    given.resolve({ stream, size: bytes.length, contentEncoding: undefined });
-  }
-}
-
-/** One request for all of it, whose bytes are passed on as they come. */
-const SHARED_RANGES: BlobChunkAccessor['rangeSupport'] = {
-  isLocal: false,
-  isShared: true,
-  ranges: true,
-  multiRange: true,
-  report: () => undefined,
-};
-
-function withLengths({ size }: BlobInfo, chunks: readonly ImageSourceChunk[]): readonly BlobRange[] {
-  return chunks.map(({ offset, length }) => ({ offset, length: length ?? size - offset }));
-}
-
-async function readParts(
-  parts: BlobChunkAccessor,
-  info: BlobInfo,
-  chunks: readonly BlobRange[],
-  signal: AbortSignal,
-): Promise<readonly Buffer[] | BadPartialRequestError> {
-  const answer = await parts.getBlobAt(info, chunks, { signal });
-  if (answer.kind === 'refused') return answer.reason;
-  if (answer.kind === 'whole') {
-    answer.stream.on('error', () => undefined).destroy();
-    parts.rangeSupport.report({ ranges: false });
-    return new BadPartialRequestError(200, 'the whole blob instead', { side: 'source' });
-  }
-  const buffers: Buffer[] = [];
-  for await (const reader of answer.readers) {
-    const pieces: Buffer[] = [];
-    for await (const piece of reader as AsyncIterable<Buffer>) pieces.push(piece);
-    buffers.push(Buffer.concat(pieces));
-  }
-  return buffers;
-}
-
-async function* streamsOf(buffers: readonly Buffer[]): AsyncGenerator<Readable> {
-  await Promise.resolve();
-  for (const bytes of buffers) yield Readable.from([bytes], { objectMode: false });
-}
-
-/** A reader for each of the ranges that come one after the other. */
-async function* cut(stream: Readable, ranges: readonly BlobRange[]): AsyncGenerator<Readable> {
-  const bytes = new ByteReader(stream as AsyncIterable<Buffer>);
-  try {
-    for (const { length } of ranges) yield Readable.from(take(bytes, length), { objectMode: false });
-  } finally {
-    stream.on('error', () => undefined).destroy();
-  }
-}
-
-async function* take(bytes: ByteReader, length: number): AsyncGenerator<Buffer> {
-  for (let left = length; left > 0;) {
-    const piece = await bytes.take(left);
-    if (piece === undefined) return;
-    left -= piece.length;
-    yield piece;
   }
 }
