@@ -62,7 +62,8 @@ export async function readForAll(
 
 /** All of a blob, unverified. */
 export async function readWhole(source: ImageSource, info: BlobInfo, options: GetBlobOptions): Promise<Buffer> {
-  const { stream } = await source.getBlob(info, options);
+  // The bytes are kept.
+  const { stream } = await source.getBlob(info, { ...options, givesBack: false });
   const pieces: Buffer[] = [];
   let length = 0;
   for await (const piece of stream as AsyncIterable<Buffer>) {

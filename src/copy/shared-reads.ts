@@ -3,7 +3,7 @@ import { nowMs } from '../io/clock.ts';
 import type { MemoryAccount, MemoryBudget } from '../io/memory.ts';
 import { orAborted } from '../io/or-aborted.ts';
 import type { AcquireOptions, Keep, Pool, Release } from '../io/semaphore.ts';
-import type { BlobChunkAccessor, BlobRange, BlobStream, ImageSourceChunk } from '../contract/blob-chunk-accessor.ts';
+import type { BlobChunkAccessor, BlobRange, BlobStream } from '../contract/blob-chunk-accessor.ts';
 import type { BlobInfo } from '../contract/blob-info.ts';
 import { BadPartialRequestError } from '../contract/errors.ts';
 import type { ImageDestination } from '../contract/image-destination.ts';
