@@ -146,7 +146,7 @@ export function drawPlan(plan: CopyPlan): readonly string[] {
     ...(rows.length === 0 ? [] : ['', ...drawTable(['WHAT', 'DIGEST', 'SIZE', 'ACTION'], rows, { right: [2] })]),
     '',
     ...drawTotals(plan),
-    ...declinedLine(plan.blobs),
+    ...declinedLine(mountsOf(plan.blobs)),
   ];
 }
 
@@ -204,9 +204,18 @@ function piecesOf({ size, bytesFetched, bytesReused, bytesResumed }: PlannedBlob
   ].join(', ');
 }
 
-function declinedLine(blobs: readonly PlannedBlob[]): readonly string[] {
-  const mounts = blobs.filter(({ bytesIfDeclined }) => bytesIfDeclined > 0);
-  const bytes = mounts.reduce((sum, { bytesIfDeclined }) => sum + bytesIfDeclined, 0);
-  if (mounts.length === 0) return [];
-  return [`If the registry declines ${count(mounts.length, 'mount')}, up to ${formatBytes(bytes)} more move each way.`];
+/** Blobs that are to be mounted, and what moves where the registry declines. */
+export interface PlannedMounts {
+  readonly mounts: number;
+  readonly bytes: number;
+}
+
+export function mountsOf(blobs: readonly PlannedBlob[]): PlannedMounts {
+  const mounted = blobs.filter(({ bytesIfDeclined }) => bytesIfDeclined > 0);
+  return { mounts: mounted.length, bytes: mounted.reduce((sum, { bytesIfDeclined }) => sum + bytesIfDeclined, 0) };
+}
+
+export function declinedLine({ mounts, bytes }: PlannedMounts): readonly string[] {
+  if (mounts === 0) return [];
+  return [`If the registry declines ${count(mounts, 'mount')}, up to ${formatBytes(bytes)} more move each way.`];
 }

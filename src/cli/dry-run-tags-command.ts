@@ -2,7 +2,7 @@ import { planTags, printable, printableJson, type CopyPlan, type TagPlan } from 
 import type { CommandContext } from './command-context.ts';
 import type { CopyFlags } from './copy-command.ts';
 import { Failures, jsonOfOther, refuseOtherOptions } from './copy-tags-command.ts';
-import { drawTotals, openDryRun } from './dry-run-command.ts';
+import { declinedLine, drawTotals, mountsOf, openDryRun } from './dry-run-command.ts';
 import { ReportedFailure, reportError } from './error-report.ts';
 import { count, formatBytes, forTerminal, shortDigest } from './format.ts';
 import { withTimeLimit } from './time-limit.ts';
@@ -74,11 +74,15 @@ class Totals {
   #tags = 0;
   readonly #bytes = { fetched: 0, uploaded: 0 };
   readonly #requests = { source: 0, destination: 0 };
+  readonly #mounted = { mounts: 0, bytes: 0 };
   #leastDurationMs: number | null = null;
 
   count(outcome: TagPlan): void {
     if (outcome.status !== 'planned') return;
-    const { bytes, requests, leastDurationMs } = outcome.plan;
+    const { blobs, bytes, requests, leastDurationMs } = outcome.plan;
+    const mounted = mountsOf(blobs);
+    this.#mounted.mounts += mounted.mounts;
+    this.#mounted.bytes += mounted.bytes;
     this.#tags += 1;
     this.#bytes.fetched += bytes.fetched;
     this.#bytes.uploaded += bytes.uploaded;
@@ -89,6 +93,6 @@ class Totals {
 
   lines(): readonly string[] {
     const totals = { bytes: this.#bytes, requests: this.#requests, leastDurationMs: this.#leastDurationMs };
-    return ['', `${count(this.#tags, 'tag')} together:`, '', ...drawTotals(totals)];
+    return ['', `${count(this.#tags, 'tag')} together:`, '', ...drawTotals(totals), ...declinedLine(this.#mounted)];
   }
 }

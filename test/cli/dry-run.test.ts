@@ -181,6 +181,8 @@ describe('--dry-run with all tags', () => {
     assert.equal(lines[6], '3 tags together:');
     assert.match(stdout, /^from the source     20\.3 kB\nto the destination  20\.3 kB\n/m);
     assert.deepEqual(other.tags('tags'), ['2']);
+    const mounted = await home.run(['--dry-run', '--all-tags', `${from.host}/app`, `${from.host}/copy`]);
+    assert.match(mounted.stdout, /^If the registry declines 4 mounts, up to 50\.5 kB more move each way\.$/m);
   });
 
   test('--json prints an object for each, with its tag; no match is status 3', async () => {
