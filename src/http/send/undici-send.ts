@@ -7,7 +7,7 @@ import { Connector } from '../connect/connector.ts';
 import { authorizationOf, ConnectionOpener } from '../connect/connection-opener.ts';
 import type { ProxyFor } from '../connect/proxy.ts';
 import type { RegistryTrust } from '../connect/trust.ts';
-import type { BodyHandlerOptions } from './body-handler.ts';
+import { bodyHandler, type BodyHandlerOptions } from './body-handler.ts';
 import { requestTarget } from './exact-url.ts';
 import { toNetworkError, type NetworkError } from './network-error.ts';
 import type { HttpRequest, HttpResponse, Send } from './send.ts';
@@ -167,7 +167,6 @@ async function dispatchStream(
   options: Dispatcher.RequestOptions,
   bodyOptions: BodyHandlerOptions,
 ): Promise<Dispatcher.ResponseData> {
-  const { bodyHandler } = await import('./body-handler.ts');
   const { promise, resolve, reject } = Promise.withResolvers<Dispatcher.ResponseData>();
   const handler = bodyHandler(request.RequestHandler, options, bodyOptions, (error, answer) =>
     error === null ? resolve(answer) : reject(error),
