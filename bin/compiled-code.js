@@ -3,9 +3,11 @@ const {
   fstatSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } = require('node:fs');
 const path = require('node:path');
@@ -23,6 +25,8 @@ const COMPILED_BY_START_BYTES = 300_000;
 const FIRST_LINE_LENGTH = 120;
 /** Kept files end with how much code there was. */
 const COUNT_BYTES = 4;
+/** Kept files that nobody wrote for so long are removed: most are of older versions. The others are kept anew. */
+const KEPT_MS = 90 * 24 * 3_600_000;
 /** V8 forgets the code of functions that were not called for a while, so a long run may no longer have what a start needs. */
 const LONGEST_RUN_SECONDS = 10;
 
@@ -87,7 +91,10 @@ function compile(file, folder, tag) {
 function keepCode({ script, place, found, isTaken }, isMuch) {
   if (!place) return;
   // The first run may be the only one, as in CI: it leaves an empty file, which the next one fills.
-  if (!found) return write(place, '');
+  if (!found) {
+    write(place, '');
+    return removeOld(path.dirname(place));
+  }
   if (isTaken && !isMuch) return;
   const count = getHeapCodeStatistics().bytecode_and_metadata_size;
   if (isTaken && count - found.readUInt32LE(found.length - COUNT_BYTES) < WORTH_KEEPING_BYTES) return;
@@ -110,6 +117,18 @@ function read(place) {
     return undefined;
   } finally {
     if (file !== undefined) closeSync(file);
+  }
+}
+
+/** Removes what was kept long ago. In this folder may be other things, which stay. */
+function removeOld(folder) {
+  try {
+    for (const name of readdirSync(folder)) {
+      const file = path.join(folder, name);
+      if (/^[a-z]+-[0-9a-f]{16}-[0-9a-f]+$/.test(name) && statSync(file).mtimeMs < Date.now() - KEPT_MS) rmSync(file);
+    }
+  } catch {
+    // The next version tries again.
   }
 }
 

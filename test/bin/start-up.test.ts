@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chown, cp, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { chown, cp, mkdir, readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { writeAuthority } from '../support/certificate-files.ts';
@@ -195,6 +195,22 @@ test('files of two builds are not mixed', options, async () => {
   const { status, stderr } = await home.run(args, { file });
   assert.equal(status, 1);
   assert.match(stderr, /the program was replaced by another version while it ran; run it again/);
+});
+
+test('code that was kept long ago is removed when another version keeps its first', options, async (t) => {
+  await using home = await createCliHome();
+  const copy = await nothingToCopy(t, home);
+  const folder = join(home.path, 'compiled');
+  await mkdir(folder);
+  const [old, recent, other] = ['imgcopy-0123456789abcdef-1', 'blobs-0123456789abcdef-1', 'something-else'];
+  for (const name of [old, recent, other]) await writeFile(join(folder, name), '');
+  for (const name of [old, other]) await utimes(join(folder, name), 0, 0);
+  await copy();
+  const kept = await readdir(folder);
+  assert.deepEqual(
+    [old, recent, other].filter((name) => kept.includes(name)),
+    [recent, other],
+  );
 });
 
 test('a copy adds its code to what a smaller command kept', options, async (t) => {
