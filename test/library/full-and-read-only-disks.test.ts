@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdir } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { buildImage } from '../support/images.ts';
@@ -68,8 +68,10 @@ test('a disk that runs full fails the copy with a hint, leaves the old image who
 });
 
 test('an archive on a full disk leaves no file, and the hint promises no kept layers', async (t) => {
-  const path = await mountSmall(t, 5 * MiB);
+  const path = await mountSmall(t, 12 * MiB);
   if (path === undefined) return;
+  // The image would fit if the disk were empty.
+  await writeFile(join(path, 'other'), Buffer.alloc(6 * MiB));
   const home = await openHome(t);
   await using registry = await startRegistry();
   registry.seed('app', 'large', large);
@@ -78,5 +80,5 @@ test('an archive on a full disk leaves no file, and the hint promises no kept la
     code: 'ERR_DISK_FULL',
     hint: 'free some space and run it again',
   });
-  assert.deepEqual(await readdir(path), []);
+  assert.deepEqual(await readdir(path), ['other']);
 });
