@@ -188,7 +188,7 @@ function outputOptions(): readonly Option[] {
   return [
     new Option(
       '--dry-run',
-      'print what would be copied, and how much, as a table or with --json; nothing is written. Goes with several destinations and with --all-tags',
+      'print what would be copied, and how much, as a table or with --json; nothing is written. Without --max-bytes, the copy may send up to 32 MiB more of small blobs that are there already. Goes with several destinations and with --all-tags',
     ).conflicts(['digestfile']),
     new Option('--digestfile <file>', 'write the digest to this file'),
     new Option(

@@ -24,7 +24,10 @@ import { underOwnSignal } from './own-signal.ts';
 import { fetchedBy, leastDuration, requestsToRead, requestsToWrite, slowedBytes, sum } from './plan-costs.ts';
 import type { SharedResources } from './shared-resources.ts';
 
-/** What a copy would do. Sizes are in bytes; what it says in `bytes` and of its blobs is what the result of the copy says. */
+/**
+ * What a copy would do. Sizes are in bytes; what it says in `bytes` and of its blobs is what the result of the copy says, with one exception: a registry
+ * that declines mounts from the repository itself may be sent up to 32 MiB of small blobs that it has. With `maxBytes` none of these are sent.
+ */
 export interface CopyPlan extends Omit<CopyResult, 'durationMs' | 'retries' | 'servedFrom' | 'blobs' | 'manifests'> {
   /** Instances first; `tag` and `kept` ones too. */
   readonly manifests: readonly PlannedManifest[];

@@ -36,6 +36,20 @@ test('--max-bytes stops before the first write what needs one byte more, and let
   assert.equal((await copy(0)).skipped, 'same', 'nothing has to be sent any more');
 });
 
+test('--max-bytes holds where a registry has layers under other tags, and declines mounts from the repository itself', async (t) => {
+  await using from = await startRegistry();
+  await using to = await startRegistry({ mount: 'always-202' });
+  await using copier = new TestCopier(await openHome(t));
+  const layers = Array.from({ length: 14 }, (_, layer) => randomBytes(`small layer ${layer}`, 2000));
+  const many = buildImage({ layers });
+  from.seed('app', 'v1', many);
+  to.seed('copy', 'other', buildImage({ layers: layers.slice(-5) }));
+  const { bytes } = await copier.plan(at(from, 'app:v1'), at(to, 'copy:v1'));
+  const maxBytes = bytes.uploaded;
+  assert.equal((await copier.copy(at(from, 'app:v1'), at(to, 'copy:v1'), { maxBytes })).bytes.uploaded, maxBytes);
+  assert.equal(to.manifest('copy', 'v1')?.digest, many.manifest.digest);
+});
+
 test('--max-bytes makes no directory', async (t) => {
   await using from = await startRegistry();
   const home = await openHome(t);

@@ -5,6 +5,8 @@ import type { Manifest } from '../../manifest/parse-manifest.ts';
 export class ExpectedBlobs {
   /** Blobs of the image that is there; undefined as long as that is not known. */
   #current: ReadonlySet<Digest> | undefined;
+  /** Blobs that were found, whatever image they belong to. */
+  readonly #seen = new Set<Digest>();
   /** Of the blobs that are not among those. */
   #found = 0;
   #missing = 0;
@@ -18,6 +20,8 @@ export class ExpectedBlobs {
 
   /** Takes note of what became of a blob. */
   note(digest: Digest, isFound: boolean): void {
+    if (isFound) this.#seen.add(digest);
+    else this.#seen.delete(digest);
     if (this.isListed(digest)) return;
     if (isFound) this.#found += 1;
     else this.#missing += 1;
@@ -29,7 +33,7 @@ export class ExpectedBlobs {
   }
 
   isLikelyMissing(digest: Digest): boolean {
-    if (this.isListed(digest) || this.#found > this.#missing) return false;
+    if (this.isListed(digest) || this.#seen.has(digest) || this.#found > this.#missing) return false;
     return this.#current !== undefined || this.#missing > 0;
   }
 }
