@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { giveBack, SLAB_BYTES, takeSlab } from '../../io/slabs.ts';
-import { useBuffers, type BufferUse } from './user-buffers.ts';
+import { canUseBuffers, useBuffers, type BufferUse } from './user-buffers.ts';
 
 export interface BodyReaderOptions {
   /** Of the body, in bytes. */
@@ -70,7 +70,8 @@ export class BodyReader {
 
   #give(): void {
     if (!this.#isWanted || this.#isOver) return;
-    this.#use ??= this.#start();
+    // The connection may have broken before anybody read.
+    if (this.#use === undefined && canUseBuffers(this.#socket)) this.#use = this.#start();
     const chunk = this.#ready.shift();
     if (chunk !== undefined) {
       this.#isWanted = false;

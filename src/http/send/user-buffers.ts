@@ -16,7 +16,7 @@ interface Handle {
   useUserBuffer(buffer: Uint8Array): void;
 }
 
-type Inner = Socket & Record<symbol, unknown> & { readonly _handle?: Handle };
+type Inner = Socket & Record<symbol, unknown> & { readonly _handle?: Handle | null };
 
 /** As Node.js calls them. */
 const NAMES = ['kBuffer', 'kBufferGen', 'kBufferCb'] as const;
@@ -36,7 +36,7 @@ export function useBuffers(socket: Socket, { room, onBytes }: BufferUseOptions):
   const inner = socket as Inner;
   const { _handle: handle } = inner;
   const names = innerNames(socket);
-  if (names === undefined || handle === undefined) throw new Error('this socket does not read into buffers of ours');
+  if (names === undefined || !handle) throw new Error('this socket does not read into buffers of ours');
   const first = room();
   inner[names.kBuffer] = first;
   inner[names.kBufferGen] = room;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes, randomInt } from 'node:crypto';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
 import { createServer, type RequestListener, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
@@ -23,6 +24,8 @@ interface Client {
   readonly send: (request?: Partial<HttpRequest>) => Promise<HttpResponse>;
   /** Connections that have carried requests. */
   readonly connections: () => number;
+  /** Resets all TCP connections, on the server's side. */
+  readonly reset: () => void;
 }
 
 async function serve(
@@ -34,6 +37,8 @@ async function serve(
   const server = scheme === 'http' ? createServer(listener) : createTlsServer(certificate, listener);
   const used = new Set<Socket>();
   server.on('request', ({ socket }) => used.add(socket));
+  const accepted = new Set<Socket>();
+  server.on('connection', (socket: Socket) => accepted.add(socket));
   const url = new URL(`${scheme}://127.0.0.1:${await listen(t, server)}/`);
   const trust = new Trust({ env: {} }).of(url.host, { verify: false });
   const connections = openConnections({ trust, ownHost: url.host, idleTimeoutMs, connections: 4 });
@@ -42,7 +47,19 @@ async function serve(
     send: (request) =>
       connections.send({ method: 'GET', side: 'source', answerBody: 'stream', givesBack: true, ...request, url }),
     connections: () => used.size,
+    reset: () => accepted.forEach((socket) => socket.resetAndDestroy()),
   };
+}
+
+/** The client's end of the next connection that a request is sent over. */
+function nextSocket(): Promise<Socket> {
+  const { promise, resolve } = Promise.withResolvers<Socket>();
+  const learn = (message: unknown): void => {
+    unsubscribe('undici:client:sendHeaders', learn);
+    resolve((message as { readonly socket: Socket }).socket);
+  };
+  subscribe('undici:client:sendHeaders', learn);
+  return promise;
 }
 
 /** Sends the content in parts that fit nothing. */
@@ -122,6 +139,31 @@ for (const scheme of ['http', 'https'] as const) {
       })();
       await assert.rejects(reading, { code: 'UND_ERR_SOCKET' });
       assert.ok(Buffer.concat(chunks).equals(content.subarray(0, end)), `cut after ${end} bytes`);
+    }
+  });
+
+  test(`a long body whose connection breaks before the first read fails when it is read, over ${scheme}`, async (t) => {
+    const { send, reset } = await serve(t, scheme, (_request, response) => {
+      response.writeHead(200, { 'content-length': content.length }).flushHeaders();
+    });
+    const breaks = {
+      'the server resets it': async (socket: Socket) => {
+        const closed = new Promise((resolve) => socket.once('close', resolve));
+        reset();
+        await closed;
+      },
+      // It has no handle any more, and has not emitted 'close' yet.
+      'it is being closed': (socket: Socket) => Promise.resolve(socket.destroy()),
+    };
+    for (const [name, breakIt] of Object.entries(breaks)) {
+      const sentOver = nextSocket();
+      const { body } = await send();
+      await breakIt(await sentOver);
+      await assert.rejects(
+        buffer(body),
+        ({ code }: NodeJS.ErrnoException) => /^(?:ECONNRESET|UND_ERR_SOCKET)$/.test(code ?? ''),
+        name,
+      );
     }
   });
 
