@@ -15,8 +15,8 @@ const MAX_BLOBS_AHEAD = 1_000;
 export type RunAhead = Omit<PreparedRun, 'source'>;
 
 export interface BlobsAheadOptions {
-  /** Opens the destination, for the first blob. */
-  readonly open: () => Promise<RunAhead>;
+  /** Opens the destination, for the first blob. The signal is aborted when this is disposed of. */
+  readonly open: (signal: AbortSignal) => Promise<RunAhead>;
   /** Whether the name that the image gets there is known by now. */
   readonly isNamed: boolean;
   /** See CopyImageOptions. */
@@ -40,10 +40,13 @@ export class BlobsAhead implements AsyncDisposable {
   readonly #turns = new OneAtATime<'turn'>();
   readonly #ended = new AbortController();
   readonly #failed = new AbortController();
+  /** Ends what is under way, and the opening of the destination. */
+  readonly #signal: AbortSignal;
   #begun: Promise<Begun> | undefined;
 
   constructor(options: BlobsAheadOptions) {
     this.#options = options;
+    this.#signal = AbortSignal.any([options.signal, this.#ended.signal]);
   }
 
   /** Brings a blob, unless it is under way. Does not wait for it. */
@@ -101,7 +104,7 @@ export class BlobsAhead implements AsyncDisposable {
   }
 
   async #copy(blob: BlobAhead): Promise<CopiedBlob | undefined> {
-    const { reference, signal } = this.#options;
+    const { reference } = this.#options;
     const { digest, size } = blob;
     const { run, present } = await (this.#begun ??= this.#begin());
     if (run === undefined || present.has(digest)) return undefined;
@@ -109,14 +112,14 @@ export class BlobsAhead implements AsyncDisposable {
       ...run,
       source: sourceOf(blob, reference),
       cache: await run.openCache(),
-      signal: AbortSignal.any([signal, this.#ended.signal]),
+      signal: this.#signal,
     };
     return copyBlob(own, { ...A_LAYER, info: { digest, size } });
   }
 
   async #begin(): Promise<Begun> {
     const { open, isNamed, noClobber, force } = this.#options;
-    const run = await open();
+    const run = await open(this.#signal);
     if (noClobber && !(isNamed && (await isFree(run)))) return { run: undefined, present: new Set() };
     return { run, present: isNamed && !force ? await namedBy(run) : new Set() };
   }

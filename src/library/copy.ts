@@ -87,11 +87,12 @@ async function prepareAhead(job: CopyJob, ends: Ends): Promise<CopyAhead | undef
   const reference = String(name);
   const isNamed = isNameSettled(ends);
   let opening: Promise<OpenEnd<ImageDestination>> | undefined;
-  const open = async (): Promise<RunAhead> => {
-    opening = openDestination(job, ends, { source: {}, leftOut: undefined });
+  const open = async (untilEnd: AbortSignal): Promise<RunAhead> => {
+    const own = { ...job, signal: untilEnd };
+    opening = openDestination(own, ends, { source: {}, leftOut: undefined });
     const { end } = await opening;
     tally.start(reference, isNamed ? end.reference : String(ends.given));
-    return prepareDestination(job, end);
+    return prepareDestination(own, end);
   };
   const { BlobsAhead } = await import('../copy/blobs-ahead.ts');
   const { noClobber, force } = options;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { Readable, type Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
@@ -232,6 +233,36 @@ test('a pipe that ends within a layer leaves neither a manifest nor an upload se
   assert.deepEqual([registry.tags('app'), registry.sessions], [[], []]);
 });
 
+for (const plainHttp of [true, false]) {
+  const what = plainHttp ? 'http' : 'https';
+
+  test(
+    `a broken archive is told without waiting for a registry that never answers by ${what}`,
+    { timeout },
+    async (t) => {
+      const { pipe } = await stage(t);
+      const { server, asked } = await startMute(t);
+      const { port } = server.address() as AddressInfo;
+      await using copier = new TestCopier(await openHome(t), { endpoint: { plainHttp } });
+      const archive = tarOf(ociArchive(image));
+      async function* beginning(): AsyncGenerator<Buffer> {
+        yield archive.subarray(0, 500_000);
+        await asked;
+      }
+      const writing = pipeline(Readable.from(beginning()), createWriteStream(pipe));
+      await assert.rejects(copier.copy(`oci-archive:${pipe}`, `docker://localhost:${port}/app:v1`), {
+        code: 'ERR_INVALID_ARCHIVE',
+        message: /ends too early/,
+      });
+      await writing;
+      assert.deepEqual(
+        copier.events.filter(({ type }) => type === 'retry'),
+        [],
+      );
+    },
+  );
+}
+
 test('an interruption ends what is under way, while the pipe gives nothing', { timeout }, async (t) => {
   const { pipe, registry, copier } = await stage(t);
   const interruption = new AbortController();
@@ -348,6 +379,22 @@ async function stage(
     await registry[Symbol.asyncDispose]();
   });
   return { pipe, registry, copier };
+}
+
+/** A server that takes requests and never answers. `asked`: the first bytes of one have come. */
+async function startMute(t: TestContext): Promise<{ readonly server: Server; readonly asked: Promise<void> }> {
+  const { promise: asked, resolve } = Promise.withResolvers<void>();
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => undefined).once('data', () => resolve());
+  }).listen(0, 'localhost');
+  await once(server, 'listening');
+  t.after(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return { server, asked };
 }
 
 function isLayer({ bytes }: RawMember): boolean {
