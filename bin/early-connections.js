@@ -27,6 +27,8 @@ const FLAGS = new Set([
 const REFERENCE = /^(docker:\/\/)?([\w-]+(?:\.[\w-]+)*)(?::(\d{1,5}))?\//;
 /** A name takes a turn of the event loop to resolve, where it is known to the system; loading the program would block it. */
 const LOOKUP_MS = 4;
+/** SOCKET_BUFFER of src/http/connect/open-socket.ts: bodies that are sent over these sockets depend on it. */
+const SOCKET_BUFFER = 64 * 1024;
 
 exports.connectEarly = async function connectEarly(argv, env) {
   if (PROXIES.some((name) => env[name])) return;
@@ -39,7 +41,7 @@ exports.connectEarly = async function connectEarly(argv, env) {
       port,
       autoSelectFamily: true,
       autoSelectFamilyAttemptTimeout: 2_000,
-      highWaterMark: 64 * 1024,
+      highWaterMark: SOCKET_BUFFER,
     });
     return { key: `${host}:${port}`, host, socket: socket.on('error', () => undefined).unref() };
   });

@@ -1,5 +1,5 @@
 import { connect, isIP, type NetConnectOpts, type Socket } from 'node:net';
-import type { SecureContext, TLSSocket } from 'node:tls';
+import type { ConnectionOptions, SecureContext, TLSSocket } from 'node:tls';
 import type { Addresses } from './addresses.ts';
 import { ConnectFailure } from './connect-failure.ts';
 import { takeEarlySocket } from './early-sockets.ts';
@@ -13,8 +13,8 @@ export interface Address {
 /** Node's 250 ms gives up on a far host before its handshake can have come back. */
 const FAMILY_ATTEMPT_MS = 2_000;
 const KEEP_ALIVE_PROBES_MS = 60_000;
-/** As streams of files have it. */
-const TCP_BUFFER = 64 * 1024;
+/** What a socket buffers before a write has to wait for it, in bytes, whatever Node's default is. `bin/early-connections.js` has the same number. */
+export const SOCKET_BUFFER: number = 64 * 1024;
 
 export interface TcpOptions {
   readonly timeoutMs: number;
@@ -51,7 +51,7 @@ function tcpOptions(
     lookup,
     autoSelectFamily: true,
     autoSelectFamilyAttemptTimeout: FAMILY_ATTEMPT_MS,
-    highWaterMark: TCP_BUFFER,
+    highWaterMark: SOCKET_BUFFER,
   };
 }
 
@@ -72,7 +72,7 @@ export interface TlsTarget {
 export async function startTls(socket: Socket, target: TlsTarget): Promise<TLSSocket> {
   const { connect: connectTls } = await import('node:tls');
   const { hostname, host, context, session, timeoutMs } = target;
-  const secure = connectTls({
+  const options: ConnectionOptions & { readonly highWaterMark: number } = {
     socket,
     host: hostname,
     // An address is no name to send.
@@ -81,7 +81,9 @@ export async function startTls(socket: Socket, target: TlsTarget): Promise<TLSSo
     session,
     ALPNProtocols: ['http/1.1'],
     rejectUnauthorized: false,
-  });
+    highWaterMark: SOCKET_BUFFER,
+  };
+  const secure = connectTls(options);
   secure.on('error', () => undefined);
   await happens(secure, 'secureConnect', `the TLS handshake with ${host}`, timeoutMs);
   return secure;

@@ -1,8 +1,6 @@
 import type { Readable } from 'node:stream';
 import { giveBack } from '../../io/slabs.ts';
-
-/** What a socket buffers before a write has to wait for it, in bytes: TCP_BUFFER of `connect/open-socket.ts`, and the default of TLS sockets. */
-const SOCKET_BUFFER = 64 * 1024;
+import { SOCKET_BUFFER } from '../connect/open-socket.ts';
 
 /**
  * A request's body as undici takes it, whose chunks are given back once they are sent. Undici asks for no more while the socket's buffer is full: when

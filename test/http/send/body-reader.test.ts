@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { createServer, type RequestListener, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { Socket } from 'node:net';
-import { Readable } from 'node:stream';
+import { getDefaultHighWaterMark, Readable, setDefaultHighWaterMark } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { test, type TestContext } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -91,6 +91,13 @@ async function compare(body: Readable, pause: (index: number) => Promise<unknown
 
 async function turns(count: number): Promise<void> {
   for (let turn = 0; turn < count; turn += 1) await nextTurn();
+}
+
+/** Lets all streams that are made from now on buffer more, until the test ends. */
+function raiseStreamBuffers(t: TestContext): void {
+  const before = getDefaultHighWaterMark(false);
+  t.after(() => setDefaultHighWaterMark(false, before));
+  setDefaultHighWaterMark(false, 4 * 1024 * 1024);
 }
 
 for (const scheme of ['http', 'https'] as const) {
@@ -235,43 +242,47 @@ for (const scheme of ['http', 'https'] as const) {
     await compare((await send()).body, () => turns(3));
   });
 
-  test(`bodies that are sent are not overwritten before they have left, over ${scheme}`, async (t) => {
-    const received = Promise.withResolvers<Buffer>();
-    const { send } = await serve(t, scheme, (request, response) => {
-      void (async () => {
-        const chunks: Buffer[] = [];
-        for await (const chunk of request as AsyncIterable<Buffer>) {
-          chunks.push(chunk);
-          await turns(randomInt(0, 4));
+  for (const raised of [false, true]) {
+    const when = raised ? `, where the program raised Node's default of what streams buffer` : '';
+    test(`bodies that are sent are not overwritten before they have left, over ${scheme}${when}`, async (t) => {
+      if (raised) raiseStreamBuffers(t);
+      const received = Promise.withResolvers<Buffer>();
+      const { send } = await serve(t, scheme, (request, response) => {
+        void (async () => {
+          const chunks: Buffer[] = [];
+          for await (const chunk of request as AsyncIterable<Buffer>) {
+            chunks.push(chunk);
+            await turns(randomInt(0, 4));
+          }
+          received.resolve(Buffer.concat(chunks));
+          response.end();
+        })();
+      });
+      async function* parts(): AsyncGenerator<Buffer> {
+        for (let start = 0; start < content.length;) {
+          const slab = takeSlab();
+          const filled = content.copy(slab, 0, start, start + randomInt(1, SLAB_BYTES + 1));
+          if (filled < slab.length) giveBack(slab.subarray(filled));
+          // In parts: small ones wait in the socket's buffer.
+          for (let from = 0; from < filled;) {
+            const part = slab.subarray(from, Math.min(filled, from + randomInt(1, 100_000)));
+            from += part.length;
+            yield part;
+          }
+          start += filled;
+          if (start % 3 === 0) await nextTurn();
         }
-        received.resolve(Buffer.concat(chunks));
-        response.end();
-      })();
-    });
-    async function* parts(): AsyncGenerator<Buffer> {
-      for (let start = 0; start < content.length;) {
-        const slab = takeSlab();
-        const filled = content.copy(slab, 0, start, start + randomInt(1, SLAB_BYTES + 1));
-        if (filled < slab.length) giveBack(slab.subarray(filled));
-        // In parts: small ones wait in the socket's buffer.
-        for (let from = 0; from < filled;) {
-          const part = slab.subarray(from, Math.min(filled, from + randomInt(1, 100_000)));
-          from += part.length;
-          yield part;
-        }
-        start += filled;
-        if (start % 3 === 0) await nextTurn();
       }
-    }
-    const { status } = await send({
-      method: 'PUT',
-      body: Readable.from(parts()),
-      bodyLength: content.length,
-      answerBody: undefined,
+      const { status } = await send({
+        method: 'PUT',
+        body: Readable.from(parts()),
+        bodyLength: content.length,
+        answerBody: undefined,
+      });
+      assert.equal(status, 200);
+      assert.ok((await received.promise).equals(content));
     });
-    assert.equal(status, 200);
-    assert.ok((await received.promise).equals(content));
-  });
+  }
 }
 
 test('short bodies, and those of unknown length, keep their connection', async (t) => {
