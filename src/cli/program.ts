@@ -144,7 +144,7 @@ function imageOptions(): readonly Option[] {
     ).argParser(collect),
     new Option(
       '--allow-nondistributable-artifacts',
-      "also copy layers that are kept at foreign URLs (Windows' base layers), from there or from a directory",
+      "also copy layers that are kept at foreign URLs (Windows' base layers), from there or from a directory. Of an archive from a pipe whose index comes last, they are uploaded even without this option",
     ),
     new Option('--remove-signatures', 'do not copy the signatures of a dir: source'),
     new Option(
