@@ -111,6 +111,7 @@ function hostsIn(argv) {
     // Without a scheme, a first part with neither dot nor port is a user of Docker Hub; some are names of transports.
     if (scheme === undefined && port === undefined && !name.includes('.')) return;
     if (scheme === undefined && /^(?:dir|oci)$/.test(name)) return;
+    if (port > 65_535) return;
     if (port === undefined && argv.some((one) => one.includes('plain-http'))) return;
     const host = name === 'docker.io' ? 'registry-1.docker.io' : name;
     found.set(`${host}:${port}`, { host, port: Number(port ?? 443) });

@@ -88,6 +88,15 @@ test('begins none for what may not be a registry, or is behind a proxy', options
   assert.equal(connections(), 0);
 });
 
+test('begins none to a port above 65535, and the program says what is wrong', options, async (t) => {
+  const env = { HOME: await openHome(t) };
+  const args = ['localhost:99999/a/b:1', `dir:${join(env.HOME, 'image')}`];
+  const { status, stderr } = await runImgcopy(args, { env, file: builtProgram });
+  assert.match(stderr, /^imgcopy: .*localhost:99999/);
+  assert.doesNotMatch(stderr, /RangeError/);
+  assert.equal(status, 2);
+});
+
 test('begins none where registries.conf may lead elsewhere', options, async (t) => {
   const home = await openHome(t);
   const { port, connections } = await startCounter(t);
