@@ -125,7 +125,8 @@ function removeOld(folder) {
   try {
     for (const name of readdirSync(folder)) {
       const file = path.join(folder, name);
-      if (/^[a-z]+-[0-9a-f]{16}-[0-9a-f]+$/.test(name) && statSync(file).mtimeMs < Date.now() - KEPT_MS) rmSync(file);
+      if (/^[a-z]+-[0-9a-f]{16}-[0-9a-f]+(?:\.\d+)?$/.test(name) && statSync(file).mtimeMs < Date.now() - KEPT_MS)
+        rmSync(file);
     }
   } catch {
     // The next version tries again.

@@ -202,14 +202,18 @@ test('code that was kept long ago is removed when another version keeps its firs
   const copy = await nothingToCopy(t, home);
   const folder = join(home.path, 'compiled');
   await mkdir(folder);
-  const [old, recent, other] = ['imgcopy-0123456789abcdef-1', 'blobs-0123456789abcdef-1', 'something-else'];
-  for (const name of [old, recent, other]) await writeFile(join(folder, name), '');
-  for (const name of [old, other]) await utimes(join(folder, name), 0, 0);
+  // A run that is killed while it writes leaves a name with its process id.
+  const old = ['imgcopy-0123456789abcdef-1', 'imgcopy-0123456789abcdef-1.4711'];
+  const recent = ['blobs-0123456789abcdef-1', 'blobs-0123456789abcdef-1.4711'];
+  const others = ['something-else', 'imgcopy-0123456789abcdef-1.txt'];
+  const names = [...old, ...recent, ...others];
+  for (const name of names) await writeFile(join(folder, name), '');
+  for (const name of [...old, ...others]) await utimes(join(folder, name), 0, 0);
   await copy();
   const kept = await readdir(folder);
   assert.deepEqual(
-    [old, recent, other].filter((name) => kept.includes(name)),
-    [recent, other],
+    names.filter((name) => kept.includes(name)),
+    [...recent, ...others],
   );
 });
 
