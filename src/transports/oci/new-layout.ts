@@ -22,16 +22,17 @@ export async function noteNewLayout(
   const writing = await waitForLock(directory, `writer-${randomBytes(6).toString('hex')}`, { signal });
   return {
     async [Symbol.asyncDispose]() {
-      await leave(directory, writing, { isMade });
+      try {
+        await leave(directory, writing, { isMade });
+      } finally {
+        writing[Symbol.dispose]();
+      }
     },
   };
 }
 
 async function leave(directory: string, writing: AwaitedLock, { isMade }: { readonly isMade: boolean }): Promise<void> {
-  if (!isMade || (await readdir(directory)).includes(INDEX_FILE)) {
-    writing[Symbol.dispose]();
-    return;
-  }
+  if (!isMade || (await readdir(directory)).includes(INDEX_FILE)) return;
   await whileLocked(directory, {}, async () => {
     writing[Symbol.dispose]();
     await removeFreeLocks(directory);

@@ -150,9 +150,7 @@ export class OciDestination implements ImageDestination {
       this.#begun = { ...this.#readableAt(target.path), target };
       this.#place = await placeOfPath(target.path);
     } catch (error) {
-      await this.#newLayout?.[Symbol.asyncDispose]();
-      this.#newLayout = undefined;
-      await target[Symbol.asyncDispose]();
+      await this.#leave(target);
       throw error;
     }
   }
@@ -271,9 +269,17 @@ export class OciDestination implements ImageDestination {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#newLayout?.[Symbol.asyncDispose]();
+    await this.#leave(this.#begun?.target);
+  }
+
+  async #leave(target: TargetDirectory | undefined): Promise<void> {
+    const newLayout = this.#newLayout;
     this.#newLayout = undefined;
-    await this.#begun?.target[Symbol.asyncDispose]();
+    try {
+      await newLayout?.[Symbol.asyncDispose]();
+    } finally {
+      await target?.[Symbol.asyncDispose]();
+    }
   }
 
   /** Names that other images have, which the commit takes from them. */

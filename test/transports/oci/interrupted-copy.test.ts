@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, readdir, realpath } from 'node:fs/promises';
+import { mkdir, readdir, realpath, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -85,4 +85,26 @@ test('a copy that is killed between its blobs and the index keeps the blobs', as
   await using destination = await beginOciDestination(directory, 'latest');
   assert.deepEqual(await putImage(destination, newer), [], 'no blob had to be written again');
   assert.deepEqual(await listedIn(directory), listing(['latest', newer], ['other', older]));
+});
+
+test('a new layout that cannot be locked when it is left keeps no sign that somebody writes', async (t) => {
+  const directory = join(await temporaryDirectory(t), 'lay');
+  const destination = await beginOciDestination(directory, 'latest');
+  await mkdir(join(directory, '.imgcopy.lock'));
+  await assert.rejects(destination[Symbol.asyncDispose](), { code: 'ERR_DIR_LOCK' });
+  assert.deepEqual((await readdir(directory)).toSorted(), ['.imgcopy.lock', 'oci-layout']);
+});
+
+test('a directory that a copy made is removed also where the layout in it cannot be left', async (t) => {
+  const parent = await temporaryDirectory(t);
+  const link = join(parent, 'link');
+  await symlink('before', link);
+  await mkdir(join(parent, 'before'));
+  const destination = await beginOciDestination(join(link, 'lay'), 'latest');
+  // Somebody removes the layout, and has an empty one where its name leads.
+  await rm(join(parent, 'before'), { recursive: true });
+  await rm(link);
+  await mkdir(join(link, 'lay'), { recursive: true });
+  await assert.rejects(destination[Symbol.asyncDispose](), { code: 'ENOENT' });
+  assert.deepEqual(await readdir(link), []);
 });
