@@ -162,14 +162,18 @@ export function drawTotals({ bytes, requests, leastDurationMs }: PlannedTogether
 
 function manifestRow({ role, tag, digest, size, outcome, current }: PlannedManifest): readonly string[] {
   const what = tag === null ? ROLES[role] : `${ROLES[role]} ${printable(tag)}`;
-  const action = {
+  return [what, shortDigest(digest), size === 0 ? '' : formatBytes(size), manifestAction({ outcome, current })];
+}
+
+/** What a copy does with a manifest, for people. */
+export function manifestAction({ outcome, current }: Pick<PlannedManifest, 'outcome' | 'current'>): string {
+  return {
     new: 'new',
     same: 'same',
     replaces: `replaces ${current}`,
     kept: current === null ? 'kept' : `kept: ${current}`,
     unknown: 'the destination does not say what is there',
   }[outcome];
-  return [what, shortDigest(digest), size === 0 ? '' : formatBytes(size), action];
 }
 
 const ROLES: Readonly<Record<PlannedManifest['role'], string>> = {

@@ -2,7 +2,7 @@ import { planTags, printable, printableJson, type CopyPlan, type TagPlan } from 
 import type { CommandContext } from './command-context.ts';
 import type { CopyFlags } from './copy-command.ts';
 import { Failures, jsonOfOther, refuseOtherOptions } from './copy-tags-command.ts';
-import { declinedLine, drawTotals, mountsOf, openDryRun } from './dry-run-command.ts';
+import { declinedLine, drawTotals, manifestAction, mountsOf, openDryRun } from './dry-run-command.ts';
 import { ReportedFailure, reportError } from './error-report.ts';
 import { count, formatBytes, forTerminal, shortDigest } from './format.ts';
 import { withTimeLimit } from './time-limit.ts';
@@ -54,8 +54,7 @@ function headOf(source: string, destination: string): readonly string[] {
 
 function rowOf(tag: string, { digest, bytes, manifests, skipped }: CopyPlan): string {
   const own = manifests.find(({ role }) => role === 'image');
-  const action =
-    skipped === 'exists' ? 'kept' : own?.outcome === 'replaces' ? `replaces ${own.current}` : (own?.outcome ?? 'same');
+  const action = skipped === 'exists' ? 'kept' : own === undefined ? 'same' : manifestAction(own);
   return columns(printable(tag), shortDigest(digest), formatBytes(bytes.fetched), formatBytes(bytes.uploaded), action);
 }
 

@@ -40,10 +40,11 @@ export function copyTags(
   to: string,
   options: CopyTagsOptions,
 ): AsyncGenerator<TagOutcome> {
-  return eachTag(shared, [from, to], options, async ({ tag, source, destination }, copyOptions) => {
+  const copy: TagWork<TagOutcome>['run'] = async ({ tag, source, destination }, copyOptions) => {
     const result = await copyBetween(shared, source, destination, { ...copyOptions, bringBlob: bringOnce });
     return { tag, status: 'copied', result };
-  });
+  };
+  return eachTag(shared, [from, to], options, { what: 'copying', run: copy });
 }
 
 /** See Copier.planTags. */
@@ -53,17 +54,23 @@ export function planTags(
   to: string,
   options: CopyTagsOptions,
 ): AsyncGenerator<TagPlan> {
-  return eachTag(shared, [from, to], options, async ({ tag, source, destination }, copyOptions) => {
+  const plan: TagWork<TagPlan>['run'] = async ({ tag, source, destination }, copyOptions) => {
     const { planBetween } = await import('./plan.ts');
     return { tag, status: 'planned', plan: await planBetween(shared, source, destination, copyOptions) };
-  });
+  };
+  return eachTag(shared, [from, to], options, { what: 'planning a copy of', run: plan });
 }
 
-/** What is done for a tag: names of its image at both ends. */
-type TagWork<T> = (
-  names: { readonly tag: string; readonly source: string; readonly destination: string },
-  options: OneCopyOptions,
-) => Promise<T>;
+/** What is done for a tag. */
+interface TagWork<T> {
+  /** For messages, before `tag NAME of …`. */
+  readonly what: string;
+  /** @param names  of the tag's image at both ends. */
+  readonly run: (
+    names: { readonly tag: string; readonly source: string; readonly destination: string },
+    options: OneCopyOptions,
+  ) => Promise<T>;
+}
 
 async function* eachTag<T extends { readonly status: string }>(
   shared: SharedResources,
@@ -114,7 +121,7 @@ async function workFor<T>(
   return underOwnSignal(options.signal, async (signal) => {
     try {
       const names = { tag, source: String(source.withTag(tag)), destination: String(destination.withTag(tag)) };
-      return await work(names, {
+      return await work.run(names, {
         ...options,
         ...(onEvent && { onEvent: (event) => onEvent({ ...event, tag }) }),
         signal,
@@ -129,7 +136,11 @@ async function workFor<T>(
         onEvent?.({ type: 'warning', message: `tag ${tag} is not at the source any more`, tag });
         return { tag, status: 'gone' };
       }
-      return { tag, status: 'failed', error: duringOperation(`copying tag ${tag} of ${source.toString()}`, error) };
+      return {
+        tag,
+        status: 'failed',
+        error: duringOperation(`${work.what} tag ${tag} of ${source.toString()}`, error),
+      };
     }
   });
 }

@@ -185,6 +185,17 @@ describe('--dry-run with all tags', () => {
     assert.match(mounted.stdout, /^If the registry declines 4 mounts, up to 50\.5 kB more move each way\.$/m);
   });
 
+  test('a tag that cannot be planned is told as such, and one that the destination hides says so in words', async () => {
+    await using from = await startRegistry();
+    for (const tag of ['1', '2']) from.seed('app', tag, image);
+    from.behave({ match: { method: 'GET', path: /\/app\/manifests\/1$/ }, status: 403 });
+    await using to = await startRegistry();
+    to.behave({ match: { path: /\/copy\/manifests\// }, status: 403 });
+    const { stdout, stderr } = await home.run(['--dry-run', '--all-tags', `${from.host}/app`, `${to.host}/copy`]);
+    assert.match(stderr, new RegExp(`^imgcopy: planning a copy of tag 1 of docker://${from.host}/app\n`));
+    assert.match(stdout, /^2 .* {2}the destination does not say what is there$/m);
+  });
+
   test('--json prints an object for each, with its tag; no match is status 3', async () => {
     const { status, stdout } = await home.run([
       '--dry-run',
