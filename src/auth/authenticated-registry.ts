@@ -138,7 +138,11 @@ export class AuthenticatedRegistry {
     if (credentials === undefined) return false;
     if (!('find' in credentials)) return credentials.credentials !== undefined;
     // Files are read for it, and of many blobs each may be missing.
-    return await (this.#areAtHand ??= credentials.areAtHand());
+    this.#areAtHand ??= credentials.areAtHand().catch((error: unknown) => {
+      this.#areAtHand = undefined;
+      throw error;
+    });
+    return await this.#areAtHand;
   }
 
   /** A better Authorization than that of a refused request; undefined when there is none, and the refusal stands. */

@@ -205,6 +205,21 @@ test('looks once whether there are credentials that could help, however much is 
   assert.equal(looks, 1);
 });
 
+test('looks again for credentials that could help, where looking failed', async (t) => {
+  const server = await startServer(t, () => ({ status: 404 }));
+  let looks = 0;
+  const areAtHand = (): boolean => {
+    looks += 1;
+    if (looks === 1) throw new Error('the auth file cannot be read');
+    return false;
+  };
+  const credentials = (): Promise<undefined> => Promise.resolve(undefined);
+  const client = clientOf({ origin: server.origin, scopes, credentials, areAtHand });
+  await assert.rejects(client('/v2/a'), /the auth file cannot be read/);
+  assert.equal(await statusOf(client('/v2/b')), 404);
+  assert.equal(looks, 2);
+});
+
 for (const status of [403, 404]) {
   test(`a ${status} without a challenge is followed by one ping where credentials are at hand, as GitHub Packages wants it`, async (t) => {
     const server = await startServer(t, ({ path, headers }) => {

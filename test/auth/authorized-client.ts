@@ -34,7 +34,7 @@ function sourceOf({ credentials, areAtHand = false }: ClientOptions): Credential
   if (typeof credentials !== 'function') return { ...NO_CREDENTIALS, credentials, isGiven: true };
   return {
     find: async () => ({ ...NO_CREDENTIALS, credentials: await credentials() }),
-    areAtHand: () => Promise.resolve(typeof areAtHand === 'function' ? areAtHand() : areAtHand),
+    areAtHand: async () => (typeof areAtHand === 'function' ? areAtHand() : areAtHand),
   };
 }
 
