@@ -84,7 +84,7 @@ export async function refuseTooLarge(path: string, size: number, reference: stri
   // Some network file systems do not tell.
   if (capacity === 0 || size <= capacity) return;
   throw new ImgcopyError(
-    `${reference} would have, by its manifest, ${size} bytes, and the file system of ${path} has ${capacity}`,
+    `${reference} is ${size} bytes long by its manifest, and the file system of ${path} holds only ${capacity} bytes`,
     {
       code: 'ERR_DISK_FULL',
       side: 'destination',
