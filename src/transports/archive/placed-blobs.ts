@@ -14,8 +14,6 @@ import type { MemberIndex } from './member-index.ts';
 import { scanFile } from './scan-file.ts';
 import { WITH_SPACE, type NewFile } from './target-file.ts';
 
-const STREAM_BUFFER = 256 * 1024;
-
 /** Finds the room for blobs in an archive that is complete but for them. */
 export async function openPlacedBlobs(file: NewFile, reference: string, options: WaitOptions): Promise<PlacedBlobs> {
   return new PlacedBlobs(file, await scanFile({ ...file, reference, ...options }));
@@ -62,11 +60,7 @@ export class PlacedBlobs {
     const input = inputOf(accessor, info, options);
     const act = async (plan: PartialBlobPlan): Promise<void> => {
       await using assembly = assembleBlob({ ...input, plan, offset: 0 });
-      await this.write(
-        Readable.from(assembly.bytes, { objectMode: false, highWaterMark: STREAM_BUFFER }),
-        info,
-        options,
-      );
+      await this.write(Readable.from(assembly.bytes), info, options);
     };
     try {
       await withPlan(options.plan, () => planRanges(accessor, info, options), act);
