@@ -3,7 +3,7 @@ import { withoutAliases } from './aliases.ts';
 import { exitStatusOf, isReaderGone, reportError, ReportedFailure, usageError } from './error-report.ts';
 import { duringOperation, ImgcopyError } from '../index.ts';
 import { createProgram, type ProgramOptions } from './program.ts';
-import { loadMeanwhile } from './load-meanwhile.ts';
+import { loadCryptoMeanwhile } from './load-crypto-meanwhile.ts';
 import { Interruption } from './interruption.ts';
 import { prepareForParser } from './v8-flags.ts';
 import { verbFirst } from './command-first.ts';
@@ -17,7 +17,7 @@ export { restoreFlags, withDefaultFlags } from './v8-flags.ts';
  */
 export async function main(argv: readonly string[], options: ProgramOptions = {}): Promise<number> {
   prepareForParser();
-  loadMeanwhile();
+  loadCryptoMeanwhile();
   endOnUnwritableOutput();
   process.once('beforeExit', failUnfinished);
   try {

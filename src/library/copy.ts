@@ -250,7 +250,7 @@ export async function resolveDestination(
 }
 
 /** Whether the destination's name is known before the source is open: that may tell the tag. */
-export function isNameSettled({ given, source: { name } }: Ends): boolean {
+function isNameSettled({ given, source: { name } }: Ends): boolean {
   return (given?.tag ?? given?.digest ?? name?.tag ?? name?.digest) !== undefined;
 }
 
@@ -342,7 +342,7 @@ export function prepareRun(job: CopyJob, source: ImageSource, destination: Image
   return { ...prepareDestination(job, destination), source };
 }
 
-export function prepareDestination(
+function prepareDestination(
   { shared, options, tally, signal, isDryRun = false }: CopyJob,
   destination: ImageDestination,
 ): Omit<PreparedRun, 'source'> {

@@ -10,7 +10,7 @@ const FIRST_REQUESTS = 2;
  * Loads node:crypto once the first requests are on their way, and not before them, as an import would: it takes 4 ms, and is needed when an answer is
  * checked. scripts/bundle.js keeps imports from loading it.
  */
-export function loadMeanwhile(): void {
+export function loadCryptoMeanwhile(): void {
   let sent = 0;
   const onSending = (): void => {
     sent += 1;
