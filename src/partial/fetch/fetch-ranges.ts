@@ -210,7 +210,8 @@ class RangeFetcher {
       return undefined;
     }
     const onPiece = (full: number): void => this.#window.consume(full);
-    return new StripedRequest(this.#accessor, this.#info, range, { shares, onPiece, signal: this.#signal });
+    const onAnswer = (elapsedMs: number): void => void this.#window.answered(elapsedMs);
+    return new StripedRequest(this.#accessor, this.#info, range, { shares, onPiece, onAnswer, signal: this.#signal });
   }
 
   /** Finds out beside the first ranges of a very long one whether many ranges are answered: two bytes do for that. */

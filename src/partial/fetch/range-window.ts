@@ -101,7 +101,10 @@ export class RangeWindow {
 
   /** @param elapsedMs  how long a request waited for its answer. @returns whether the source is near. */
   answered(elapsedMs: number): boolean {
+    const wasNear = this.#isNear;
     this.#soonestAnswerMs = Math.min(this.#soonestAnswerMs, elapsedMs);
+    // On a busy machine, or where a server had to wake up, the first answers may come late.
+    if (!wasNear && this.#isNear) this.#isMeasured = false;
     return this.#soonestAnswerMs <= NEAR_MS;
   }
 

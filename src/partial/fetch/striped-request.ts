@@ -6,6 +6,7 @@ import type {
 } from '../../contract/blob-chunk-accessor.ts';
 import type { BlobInfo } from '../../contract/blob-info.ts';
 import { BadPartialRequestError } from '../../contract/errors.ts';
+import { nowMs } from '../../io/clock.ts';
 import type { MemoryShare } from '../../io/memory.ts';
 import type { Batch } from './range-batches.ts';
 import { dropWhole, type AnsweredBatch } from './range-request.ts';
@@ -16,6 +17,8 @@ export interface StripedRequestOptions {
   readonly shares: readonly MemoryShare[];
   /** Called where the next piece is wanted: so many stripes are full, and wait. */
   readonly onPiece: (full: number) => void;
+  /** Called for each stripe when its first bytes are about to come, so many ms after they were asked for. */
+  readonly onAnswer: (elapsedMs: number) => void;
 }
 
 /** What a stripe takes of the memory, in bytes: what it holds, and as much again in the streams that it is read through. */
@@ -50,15 +53,21 @@ export class StripedRequest {
   readonly #abort = new AbortController();
 
   constructor(accessor: BlobChunkAccessor, info: BlobInfo, range: BlobRange, options: StripedRequestOptions) {
-    const { shares, signal, onPiece } = options;
+    const { shares, signal, onPiece, onAnswer } = options;
     this.#shares = shares;
     this.#onPiece = onPiece;
     const pieces = piecesOf(range);
     this.batch = { chunks: pieces, wanted: [range], bytes: range.length };
     const stop = AbortSignal.any([signal, this.#abort.signal]);
+    const open = async (chunks: readonly ImageSourceChunk[]): Promise<RangeAnswer> => {
+      const started = nowMs();
+      const answer = await accessor.getBlobAt(info, chunks, { signal: stop, mayPause: true });
+      if (answer.kind === 'ranges') onAnswer(nowMs() - started);
+      return answer;
+    };
     this.#stripes = shares.map((_, index) => {
       const own = pieces.filter((_piece, at) => at % shares.length === index);
-      return new Stripe((chunks) => accessor.getBlobAt(info, chunks, { signal: stop, mayPause: true }), own);
+      return new Stripe(open, own);
     });
   }
 

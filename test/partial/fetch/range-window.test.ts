@@ -101,3 +101,15 @@ test('many blobs at a time have fewer ranges each, and never less than two', () 
   blobs = 30;
   assert.equal(window.size, 2);
 });
+
+test('a source whose first answers came late is measured again once it answers soon', () => {
+  let now = 0;
+  const window = new RangeWindow({ now: () => now, utilization: () => 0.95 });
+  window.answered(90);
+  for (let request = 0; request < 8; request += 1) window.record({ bytes: SEGMENT, elapsedMs: (now += 100) });
+  assert.deepEqual([window.isFast, window.isOpen], [false, false]);
+  window.answered(20);
+  assert.equal(window.isOpen, true);
+  for (let request = 0; request < 20; request += 1) window.record({ bytes: SEGMENT, elapsedMs: (now += 100) });
+  assert.deepEqual([window.isFast, window.isOpen], [true, false]);
+});

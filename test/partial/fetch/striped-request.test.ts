@@ -78,6 +78,20 @@ for (const [name, refusal] of [
   });
 }
 
+test('a near source whose first answers come late is read in stripes at first, and then as one stream', async () => {
+  let answers = 0;
+  const answer = async (): Promise<'ranges'> => {
+    answers += 1;
+    if (answers < 5) await delay(50);
+    return 'ranges';
+  };
+  const { requests } = await fetchBlob({ latencyMs: 0, rangeSupport: multiRange, answer });
+  assert.ok((requests[0]?.length ?? 0) > 1, 'stripes at first');
+  const [last] = requests.at(-1) ?? [];
+  assert.equal(requests.at(-1)?.length, 1);
+  assert.ok((last?.length ?? 0) > 16 * MiB, `one stream in the end, of ${last?.length} bytes`);
+});
+
 test('a stripe that is cut for good fails the blob', async () => {
   const cut = new RangeBodyError('ERR_SHORT_RANGE', 'the answer broke off');
   const answer = (chunks: readonly ImageSourceChunk[]): 'ranges' | { cutAfter: number; error: Error } =>
