@@ -15,7 +15,6 @@ import {
   prepareRun,
   resolveDestination,
   resolveSource,
-  Tally,
   withOwnTag,
   type CopyJob,
   type End,
@@ -26,6 +25,7 @@ import type { CopyOptions } from './options.ts';
 import { underOwnSignal } from './own-signal.ts';
 import { refuseSecretForSeveral } from './secret-for-one.ts';
 import { DEFAULT_TIMEOUT_MS, type SharedResources } from './shared-resources.ts';
+import { Tally } from './tally.ts';
 
 /** One of several destinations that are fed by one source. */
 export interface Branch {

@@ -13,7 +13,6 @@ import {
   refuseMoreBytes,
   resolveEnds,
   withOwnTag,
-  Tally,
   type CopyJob,
   type Ends,
   type OneCopyOptions,
@@ -23,6 +22,7 @@ import type { CopyOptions, CopyResult } from './options.ts';
 import { underOwnSignal } from './own-signal.ts';
 import { fetchedBy, leastDuration, requestsToRead, requestsToWrite, slowedBytes, sum } from './plan-costs.ts';
 import type { SharedResources } from './shared-resources.ts';
+import { Tally } from './tally.ts';
 
 /**
  * What a copy would do. Sizes are in bytes; what it says in `bytes` and of its blobs is what the result of the copy says, with one exception: a registry
