@@ -5,22 +5,10 @@ import type { PreparedRun } from '../copy/copy-run.ts';
 import { isSerial } from '../copy/serial.ts';
 import { SharedReads, type SharingCopy } from '../copy/shared-reads.ts';
 import { forDestination, ImgcopyError } from '../errors/imgcopy-error.ts';
-import {
-  approach,
-  finishSource,
-  isSamePlace,
-  leftOutOf,
-  openDestination,
-  openSource,
-  prepareRun,
-  resolveDestination,
-  resolveSource,
-  withOwnTag,
-  type CopyJob,
-  type End,
-  type Ends,
-  type OpenEnd,
-} from './copy.ts';
+import { prepareRun, type CopyJob } from './copy-job.ts';
+import { leftOutOf } from './copy.ts';
+import { isSamePlace, resolveDestination, resolveSource, withOwnTag, type End, type Ends } from './ends.ts';
+import { approach, finishSource, openDestination, openSource, type OpenEnd } from './open-ends.ts';
 import type { CopyOptions } from './options.ts';
 import { underOwnSignal } from './own-signal.ts';
 import { refuseSecretForSeveral } from './secret-for-one.ts';

@@ -3,21 +3,11 @@ import type { PreparedRun } from '../copy/copy-run.ts';
 import type { ImageDestination } from '../contract/image-destination.ts';
 import type { ImageSource } from '../contract/image-source.ts';
 import { forDestination } from '../errors/imgcopy-error.ts';
-import {
-  approach,
-  imageOptions,
-  leftOutOf,
-  openDestination,
-  openSource,
-  prepareRun,
-  refuseMoreBytes,
-  resolveEnds,
-  withOwnTag,
-  type CopyJob,
-  type Ends,
-  type OneCopyOptions,
-} from './copy.ts';
+import { prepareRun, type CopyJob, type OneCopyOptions } from './copy-job.ts';
+import { imageOptions, leftOutOf, refuseMoreBytes } from './copy.ts';
 import { eachDestination } from './each-destination.ts';
+import { resolveEnds, withOwnTag, type Ends } from './ends.ts';
+import { approach, openDestination, openSource } from './open-ends.ts';
 import type { CopyOptions, CopyResult } from './options.ts';
 import { underOwnSignal } from './own-signal.ts';
 import { fetchedBy, leastDuration, requestsToRead, requestsToWrite, slowedBytes, sum } from './plan-costs.ts';
