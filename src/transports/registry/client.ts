@@ -85,22 +85,8 @@ export const API_ROOT = '/v2';
 /** Asks caches on the way to fetch it again. */
 export const NO_CACHE: Readonly<Record<string, string>> = { 'cache-control': 'no-cache' };
 
-type Call = Partial<
-  Pick<
-    HttpRequest,
-    | 'headers'
-    | 'body'
-    | 'bodyLength'
-    | 'headersTimeoutMs'
-    | 'retries'
-    | 'scopes'
-    | 'answerBody'
-    | 'mayPause'
-    | 'givesBack'
-    | 'isShort'
-  >
-> &
-  WaitOptions;
+/** What differs from request to request. */
+type Call = Omit<HttpRequest, 'method' | 'url' | 'side' | 'kind' | 'authOrigin'>;
 
 /**
  * One repository of a registry: a method for each endpoint that a copy needs, no policy.
@@ -132,17 +118,21 @@ export class RegistryClient {
   /** @throws RegistryError of kind `not-found` where there is none. */
   async getManifest(
     reference: string,
-    options: WaitOptions & {
+    {
+      maxBytes: most = Infinity,
+      isFresh,
+      signal,
+    }: WaitOptions & {
       /** In bytes. Default: as large as a manifest may be. */
       readonly maxBytes?: number | undefined;
       /** Past any cache on the way. */
       readonly isFresh?: boolean | undefined;
     } = {},
   ): Promise<Omit<RawManifest, 'digest'> & ManifestHead> {
-    const maxBytes = Math.min(options.maxBytes ?? Infinity, MAX_MANIFEST_BYTES);
+    const maxBytes = Math.min(most, MAX_MANIFEST_BYTES);
     const request = this.#request('GET', `manifests/${reference}`, {
-      ...options,
-      headers: { accept: MANIFEST_ACCEPT.join(', '), ...(options.isFresh && NO_CACHE) },
+      signal,
+      headers: { accept: MANIFEST_ACCEPT.join(', '), ...(isFresh && NO_CACHE) },
       answerBody: { maxBytes },
     });
     const response = await this.#expect(request, [200]);
@@ -151,9 +141,9 @@ export class RegistryClient {
   }
 
   /** Undefined where the registry does not answer HEAD for manifests. @throws RegistryError of kind `not-found` where there is none. */
-  async headManifest(reference: string, options: WaitOptions = {}): Promise<ManifestHead | undefined> {
+  async headManifest(reference: string, { signal }: WaitOptions = {}): Promise<ManifestHead | undefined> {
     const request = this.#request('HEAD', `manifests/${reference}`, {
-      ...options,
+      signal,
       headers: { accept: MANIFEST_ACCEPT.join(', ') },
     });
     const response = await this.#expect(request, [200, 405]);
@@ -171,7 +161,7 @@ export class RegistryClient {
     {
       tags = [],
       condition,
-      ...options
+      signal,
     }: WaitOptions & {
       readonly tags?: readonly string[] | undefined;
       /** Headers that say when to refuse by 412. Not every registry reads them. */
@@ -180,7 +170,7 @@ export class RegistryClient {
   ): Promise<{ readonly subject: string | undefined; readonly tags: readonly string[] }> {
     const query = tags.map((tag) => `tag=${encodeURIComponent(tag)}`).join('&');
     const request = this.#request('PUT', `manifests/${reference}${query && `?${query}`}`, {
-      ...options,
+      signal,
       body: bytes,
       headers: { 'content-type': mediaType, ...condition },
     });
@@ -202,13 +192,16 @@ export class RegistryClient {
    */
   async getReferrers(
     subject: Digest,
-    options: WaitOptions & { readonly page?: URL | undefined; readonly artifactType?: string | undefined } = {},
+    {
+      page,
+      artifactType,
+      signal,
+    }: WaitOptions & { readonly page?: URL | undefined; readonly artifactType?: string | undefined } = {},
   ): Promise<ReferrersPage | undefined> {
-    const { page, artifactType, ...call } = options;
     const query = artifactType === undefined ? '' : `?artifactType=${encodeURIComponent(artifactType)}`;
     const request = {
       ...this.#request('GET', `referrers/${subject}${query}`, {
-        ...call,
+        signal,
         headers: { accept: MediaType.ociIndex },
         answerBody: { maxBytes: MAX_PAGE_BYTES },
       }),
@@ -222,13 +215,17 @@ export class RegistryClient {
 
   async headBlob(
     digest: Digest,
-    options: WaitOptions & {
+    {
+      repository,
+      scopes,
+      signal,
+    }: WaitOptions & {
       readonly repository?: string | undefined;
       /** Default: those of the client. */
       readonly scopes?: readonly string[] | undefined;
     } = {},
   ): Promise<BlobPresence> {
-    const response = await this.#send(this.#request('HEAD', `blobs/${digest}`, options, options.repository));
+    const response = await this.#send(this.#request('HEAD', `blobs/${digest}`, { scopes, signal }, repository));
     await dumpBody(response);
     if (response.status === 200) {
       const length = header(response, 'content-length');
@@ -240,7 +237,11 @@ export class RegistryClient {
   /** A blob's answer as it is, 200 or 206 or one that refuses the range (400, 416, 501); its body has to be consumed. */
   async getBlob(
     digest: Digest,
-    options: WaitOptions & {
+    {
+      range,
+      isFresh,
+      ...call
+    }: WaitOptions & {
       readonly range?: string | undefined;
       /** Past any cache on the way. */
       readonly isFresh?: boolean | undefined;
@@ -252,12 +253,9 @@ export class RegistryClient {
       readonly givesBack?: boolean | undefined;
     } = {},
   ): Promise<HttpResponse> {
-    const headers = {
-      ...(options.range !== undefined && { range: options.range }),
-      ...(options.isFresh && NO_CACHE),
-    };
-    const request = this.#request('GET', `blobs/${digest}`, { ...options, headers, answerBody: 'stream' });
-    return this.#expect(request, options.range === undefined ? [200] : [200, 206, 400, 416, 501]);
+    const headers = { ...(range !== undefined && { range }), ...(isFresh && NO_CACHE) };
+    const request = this.#request('GET', `blobs/${digest}`, { ...call, headers, answerBody: 'stream' });
+    return this.#expect(request, range === undefined ? [200] : [200, 206, 400, 416, 501]);
   }
 
   /**
@@ -289,29 +287,31 @@ export class RegistryClient {
    * Opens an upload; with `mount`, the registry is asked to take the blob over from another of its repositories instead.
    * @returns the upload, or `mounted`. After an abort as well, where the request was on its way: else nobody could cancel the upload.
    */
-  async startUpload(
-    options: WaitOptions & {
-      readonly mount?: { readonly digest: Digest; readonly from: string } | undefined;
-      /** Of the blob's digest: a registry may hash what comes by sha256 unless it is told. */
-      readonly algorithm?: DigestAlgorithm | undefined;
-      /** Default: those of the client. */
-      readonly scopes?: readonly string[] | undefined;
-    } = {},
-  ): Promise<UploadLocation | 'mounted'> {
-    using late = delayedAbort(options.signal);
-    const { mount, algorithm = 'sha256' } = options;
+  async startUpload({
+    mount,
+    algorithm = 'sha256',
+    scopes,
+    signal,
+  }: WaitOptions & {
+    readonly mount?: { readonly digest: Digest; readonly from: string } | undefined;
+    /** Of the blob's digest: a registry may hash what comes by sha256 unless it is told. */
+    readonly algorithm?: DigestAlgorithm | undefined;
+    /** Default: those of the client. */
+    readonly scopes?: readonly string[] | undefined;
+  } = {}): Promise<UploadLocation | 'mounted'> {
+    using late = delayedAbort(signal);
     const query = [
       ...(mount === undefined ? [] : [`mount=${mount.digest}&from=${encodeURIComponent(mount.from)}`]),
       ...(algorithm === 'sha256' ? [] : [`digest-algorithm=${algorithm}`]),
     ].join('&');
     const request = this.#request('POST', `blobs/uploads/${query && `?${query}`}`, {
-      ...options,
+      scopes,
       signal: late.signal,
       body: new Uint8Array(),
       // A refused mount costs nothing but the try; what it says is settled by the plain POST that follows.
-      ...(options.mount && { retries: 1 }),
+      ...(mount && { retries: 1 }),
     });
-    const response = await this.#expect(request, options.mount ? [201, 202] : [202]);
+    const response = await this.#expect(request, mount ? [201, 202] : [202]);
     await dumpBody(response);
     if (response.status === 201) return 'mounted';
     const minChunkBytes = Number(header(response, 'oci-chunk-min-length') ?? 0) || undefined;
@@ -339,8 +339,8 @@ export class RegistryClient {
   }
 
   /** How many bytes an upload holds. `0-0` may mean none or one: taken as none. */
-  async uploadStatus(upload: UploadLocation, options: WaitOptions = {}): Promise<UploadStatus> {
-    const request = { ...this.#request('GET', '', options), url: upload.url };
+  async uploadStatus(upload: UploadLocation, { signal }: WaitOptions = {}): Promise<UploadStatus> {
+    const request = { ...this.#request('GET', '', { signal }), url: upload.url };
     const response = await this.#send(request);
     await dumpBody(response);
     if (response.status === 404 || response.status === 410) return 'gone';
@@ -354,8 +354,8 @@ export class RegistryClient {
    * Has the registry drop an upload.
    * @returns `refused` where it does not, which may be for the Location's sake.
    */
-  async cancelUpload(upload: UploadLocation, options: WaitOptions = {}): Promise<'done' | 'refused'> {
-    const response = await this.#send({ ...this.#request('DELETE', '', { ...options, retries: 0 }), url: upload.url });
+  async cancelUpload(upload: UploadLocation, { signal }: WaitOptions = {}): Promise<'done' | 'refused'> {
+    const response = await this.#send({ ...this.#request('DELETE', '', { signal, retries: 0 }), url: upload.url });
     await dumpBody(response);
     const isDone = response.status < 300 || response.status === 404 || response.status === 410;
     return isDone ? 'done' : 'refused';
@@ -372,26 +372,8 @@ export class RegistryClient {
   #request(method: HttpRequest['method'], path: string, call: Call, repository: string = this.repository): HttpRequest {
     const url = new URL(`${this.#apiRoot}/${repository}/${path}`, this.origin);
     if (this.#namespace !== undefined) url.searchParams.set('ns', this.#namespace);
-    const { headers, body, bodyLength, signal, headersTimeoutMs, retries, scopes, answerBody, mayPause } = call;
-    const { givesBack, isShort } = call;
-    return {
-      method,
-      url,
-      side: this.side,
-      kind: kindOf(method, path),
-      authOrigin: this.origin,
-      headers: headers ?? {},
-      body,
-      bodyLength,
-      signal,
-      headersTimeoutMs,
-      retries,
-      scopes,
-      answerBody,
-      mayPause,
-      givesBack,
-      isShort,
-    };
+    const kind = kindOf(method, path);
+    return { headers: {}, ...call, method, url, side: this.side, kind, authOrigin: this.origin };
   }
 
   #uploadRequest(method: 'PATCH' | 'PUT', url: URL, body: RequestBody, options: SendBlobOptions): HttpRequest {
