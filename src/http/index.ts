@@ -1,3 +1,4 @@
+export { LONG_BODY } from './send/body-handler.ts';
 export { dumpBody, readBody } from './send/body.ts';
 export { atOrigin, exactText, requestTarget, resolveUrl, withQuery } from './send/exact-url.ts';
 export { collect } from './send/collect.ts';

@@ -7,7 +7,10 @@ import { canUseBuffers } from './user-buffers.ts';
 
 /** On which undici tells of a request that it writes, and of the socket. */
 const SENDING = 'undici:client:sendHeaders';
-/** A body as long as this is worth a connection of its own, in bytes. Stripes are shorter. */
+/**
+ * A body as long as this is worth a connection of its own, in bytes. Stripes are shorter. The answer's length decides; who knows before that it will be
+ * less says so (`isShort`), and spares what is prepared for it.
+ */
 export const LONG_BODY: number = 32 * 1024 * 1024;
 
 export interface BodyHandlerOptions {
@@ -15,16 +18,23 @@ export interface BodyHandlerOptions {
   readonly givesBack: boolean;
 }
 
-/** Undici's handler of a request, but for long bodies: it has them read by a BodyReader. */
-export function bodyHandler(
-  RequestHandler: typeof Handler,
+export type BodyHandlerClass = new (
   request: Dispatcher.RequestOptions,
-  { idleMs, givesBack }: BodyHandlerOptions,
+  options: BodyHandlerOptions,
   callback: (error: Error | null, answer: Dispatcher.ResponseData) => void,
-): Dispatcher.DispatchHandler {
-  return new (class BodyHandler extends RequestHandler {
+) => Dispatcher.DispatchHandler;
+
+/** Undici's handler of a request, but for long bodies: it has them read by a BodyReader. Undici's own is loaded late, so that it comes as a parameter. */
+export function bodyHandlerClass(RequestHandler: typeof Handler): BodyHandlerClass {
+  return class BodyHandler extends RequestHandler {
+    readonly #options: BodyHandlerOptions;
     #socket: Socket | undefined;
     #reader: BodyReader | undefined;
+
+    constructor(...[request, options, callback]: ConstructorParameters<BodyHandlerClass>) {
+      super(request, callback);
+      this.#options = options;
+    }
 
     override onRequestStart(controller: Dispatcher.DispatchController, context: unknown): void {
       super.onRequestStart(controller, context);
@@ -53,9 +63,8 @@ export function bodyHandler(
       // One chunk at a time: a stream joins those that it gives at once.
       this.highWaterMark = 1;
       const reader = new BodyReader(socket, {
+        ...this.#options,
         length,
-        idleMs,
-        givesBack,
         onChunk: (chunk) => this.res?.push(chunk),
         onEnd: () => {
           super.onResponseEnd(controller, {});
@@ -80,7 +89,7 @@ export function bodyHandler(
       if (this.#reader === undefined) fail();
       else this.#reader.fail(fail);
     }
-  })(request, callback);
+  };
 }
 
 function bodyLength(status: number, headers: Record<string, string | string[]>): number | undefined {

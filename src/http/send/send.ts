@@ -60,7 +60,7 @@ export interface HttpRequest {
    * is tried again. Default: nothing, the status is the answer.
    */
   readonly answerBody?: 'stream' | { readonly maxBytes: number } | undefined;
-  /** Whether an answer's body that is read as it comes is known to be short: nothing is prepared for a long one. Default false. */
+  /** Whether an answer's body that is read as it comes is known to be shorter than `LONG_BODY`: nothing is prepared for a long one. Default false. */
   readonly isShort?: boolean | undefined;
   /** Whether who reads an answer's body as it comes keeps none of its chunks, and gives them back (`io/slabs.ts`). Default false. */
   readonly givesBack?: boolean | undefined;

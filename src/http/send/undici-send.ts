@@ -7,7 +7,7 @@ import { Connector } from '../connect/connector.ts';
 import { authorizationOf, ConnectionOpener } from '../connect/connection-opener.ts';
 import type { ProxyFor } from '../connect/proxy.ts';
 import type { RegistryTrust } from '../connect/trust.ts';
-import { bodyHandler, type BodyHandlerOptions } from './body-handler.ts';
+import { bodyHandlerClass, type BodyHandlerClass, type BodyHandlerOptions } from './body-handler.ts';
 import { requestTarget } from './exact-url.ts';
 import { toNetworkError, type NetworkError } from './network-error.ts';
 import type { HttpRequest, HttpResponse, Send } from './send.ts';
@@ -84,6 +84,7 @@ interface OpenAgent {
   readonly agent: Dispatcher;
   readonly connector: Connector;
   readonly request: typeof UndiciRequest;
+  readonly BodyHandler: BodyHandlerClass;
 }
 
 async function makeConnector({ trust, ownHost, env = {} }: ConnectionsOptions): Promise<Connector> {
@@ -101,7 +102,7 @@ async function openAgent({ connections }: ConnectionsOptions, made: Promise<Conn
     keepAliveTimeout: KEEP_ALIVE_MS,
     connect: connector.connect,
   });
-  return { agent, connector, request };
+  return { agent, connector, request, BodyHandler: bodyHandlerClass(request.RequestHandler) };
 }
 
 async function proxies(env: Env): Promise<ProxyFor> {
@@ -111,7 +112,7 @@ async function proxies(env: Env): Promise<ProxyFor> {
 }
 
 async function sendWith(
-  { agent, connector, request: dispatch }: OpenAgent,
+  { agent, connector, request: dispatch, BodyHandler }: OpenAgent,
   request: HttpRequest,
   idleTimeoutMs: number,
 ): Promise<HttpResponse> {
@@ -143,7 +144,7 @@ async function sendWith(
     };
     const answer =
       request.answerBody === 'stream' && method === 'GET' && request.isShort !== true
-        ? dispatchStream({ agent, request: dispatch }, options, { idleMs, givesBack: request.givesBack ?? false })
+        ? dispatchStream({ agent, BodyHandler }, options, { idleMs, givesBack: request.givesBack ?? false })
         : dispatch.call(agent, options);
     // Undici hears of an abort only once it has a connection.
     const { statusCode: status, headers, body: answered } = await orAborted(answer, signal);
@@ -163,12 +164,12 @@ async function sendWith(
 
 /** Sends a request whose answer's body may be long. */
 async function dispatchStream(
-  { agent, request }: Pick<OpenAgent, 'agent' | 'request'>,
+  { agent, BodyHandler }: Pick<OpenAgent, 'agent' | 'BodyHandler'>,
   options: Dispatcher.RequestOptions,
   bodyOptions: BodyHandlerOptions,
 ): Promise<Dispatcher.ResponseData> {
   const { promise, resolve, reject } = Promise.withResolvers<Dispatcher.ResponseData>();
-  const handler = bodyHandler(request.RequestHandler, options, bodyOptions, (error, answer) =>
+  const handler = new BodyHandler(options, bodyOptions, (error, answer) =>
     error === null ? resolve(answer) : reject(error),
   );
   agent.dispatch(options, handler);

@@ -247,7 +247,7 @@ export class RegistryClient {
       readonly isFresh?: boolean | undefined;
       readonly retries?: number | undefined;
       readonly mayPause?: boolean | undefined;
-      /** Whether the blob is known to be short. */
+      /** Whether the blob is known to be shorter than `LONG_BODY`. */
       readonly isShort?: boolean | undefined;
       /** Whether who reads the answer gives its chunks back (`io/slabs.ts`). */
       readonly givesBack?: boolean | undefined;

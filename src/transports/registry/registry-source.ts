@@ -4,6 +4,7 @@ import { ImgcopyError } from '../../errors/imgcopy-error.ts';
 import {
   compose,
   header,
+  LONG_BODY,
   type HttpResponse,
   type RequestObserver,
   type RetryPolicy,
@@ -48,9 +49,6 @@ export interface RegistrySourceOptions extends WaitOptions {
   readonly isHasty?: boolean | undefined;
   readonly onWarning?: ((message: string) => void) | undefined;
 }
-
-/** Of blobs up to here the answer is short, in bytes. */
-const SHORT_BLOB = 4 * 1024 * 1024;
 
 /** Opens an image at one address for reading. Nothing is asked of the registry yet, but how to reach a loopback host. */
 export async function openRegistrySource(
@@ -202,7 +200,7 @@ export class RegistrySource implements ImageSource {
       signal,
       isFresh,
       givesBack,
-      isShort: info.size <= SHORT_BLOB,
+      isShort: info.size < LONG_BODY,
     });
     if (reader === this.#client) cache?.recordKnownLocation(info.digest, this.#address);
     const contentEncoding = header(response, 'content-encoding');
