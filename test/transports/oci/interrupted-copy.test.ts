@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, readdir, realpath, rm, symlink } from 'node:fs/promises';
+import { mkdir, readdir, realpath, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { isLockName, waitForLock } from '../../../src/local/directory-lock.ts';
+import { LAYOUT_FILE, LAYOUT_FILE_BYTES } from '../../../src/manifest/image-layout.ts';
+import { noteNewLayout } from '../../../src/transports/oci/new-layout.ts';
 import { putImage, temporaryDirectory } from '../dir/image-directory.ts';
 import { newer, older } from '../dir/interrupted-images.ts';
 import {
@@ -93,6 +96,20 @@ test('a new layout that cannot be locked when it is left keeps no sign that some
   await mkdir(join(directory, '.imgcopy.lock'));
   await assert.rejects(destination[Symbol.asyncDispose](), { code: 'ERR_DIR_LOCK' });
   assert.deepEqual((await readdir(directory)).toSorted(), ['.imgcopy.lock', 'oci-layout']);
+});
+
+test('a new layout is left as it is where somebody else keeps its directory locked', async (t) => {
+  const directory = await temporaryDirectory(t);
+  await writeFile(join(directory, LAYOUT_FILE), LAYOUT_FILE_BYTES);
+  const layout = await noteNewLayout(directory, { isMade: true, patienceMs: 50 });
+  const lock = await waitForLock(directory, undefined);
+  await layout[Symbol.asyncDispose]();
+  const left = (await readdir(directory)).filter((name) => !isLockName(name));
+  assert.deepEqual(left, [LAYOUT_FILE], 'it stays, without a sign that somebody writes');
+  lock[Symbol.dispose]();
+  const next = await noteNewLayout(directory, { isMade: true });
+  await next[Symbol.asyncDispose]();
+  assert.deepEqual(await readdir(directory), [], 'the next run removes it');
 });
 
 test('a directory that a copy made is removed also where the layout in it cannot be left', async (t) => {
