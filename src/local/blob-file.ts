@@ -5,6 +5,7 @@ import { ContentMismatchError, type Digest, digestAlgorithm } from '../digest/di
 import { ByteRanges } from './byte-ranges.ts';
 import type { ByteRange } from '../io/byte-range.ts';
 import { onDisk } from './disk-error.ts';
+import { EarlySync } from './early-sync.ts';
 import { makeDirectory } from '../io/make-directory.ts';
 import { OrderedHash } from './ordered-hash.ts';
 import { openPartialFile, type PartialFile } from './partial-file.ts';
@@ -51,6 +52,7 @@ export class BlobFile implements AsyncDisposable {
   readonly #options: BlobFileOptions;
   readonly #partial: PartialFile;
   readonly #hash: OrderedHash;
+  readonly #sync: EarlySync;
   /** What is in the file, and what is being written to it now. */
   readonly #claimed = new ByteRanges();
   readonly #underWay = new Set<Promise<void>>();
@@ -60,6 +62,7 @@ export class BlobFile implements AsyncDisposable {
   constructor(partial: PartialFile, options: BlobFileOptions) {
     this.#partial = partial;
     this.#options = options;
+    this.#sync = new EarlySync(partial.handle);
     const algorithm = options.digest === undefined ? 'sha256' : digestAlgorithm(options.digest);
     const signals = [this.#closing.signal, ...(options.signal === undefined ? [] : [options.signal])];
     this.#hash = new OrderedHash(partial.handle, algorithm, AbortSignal.any(signals));
@@ -143,7 +146,7 @@ export class BlobFile implements AsyncDisposable {
     const finalPath = join(directory, finalName(blob.digest));
     await onDisk(path, async () => {
       await handle.chmod(0o644);
-      await handle.sync();
+      await this.#sync.end();
       await makeDirectory(dirname(finalPath));
       await handle.close();
       await note.remove();
@@ -162,7 +165,8 @@ export class BlobFile implements AsyncDisposable {
       await handle.truncate(this.contiguous);
       await note.remove();
       await handle.close();
-      this.#isSettled = true;
+      // Bytes that the disk has lost would seem right to the next run, which may get them from memory.
+      this.#isSettled = !this.#sync.hasFailed;
     } catch {
       // The failure that led here is the one to report.
     }
@@ -198,6 +202,7 @@ export class BlobFile implements AsyncDisposable {
     await onDisk(path, async () => {
       if (range.start > this.contiguous) await note.begin(this.contiguous);
       await this.#hash.addFromMemory(pieces, range, writeFully(handle, pieces, offset));
+      this.#sync.wrote(range.end - range.start);
       await note.advance(this.contiguous);
     });
   }

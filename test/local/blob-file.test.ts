@@ -3,6 +3,7 @@ import { chmod, readdir, readFile, stat, symlink, writeFile } from 'node:fs/prom
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
+import { EARLY_SYNC_BYTES } from '../../src/local/early-sync.ts';
 import { isPartialName } from '../../src/local/partial-file.ts';
 import { type Digest, digestHex, digestOf } from '../../src/digest/digest.ts';
 import {
@@ -114,6 +115,47 @@ test('names the full disk, and what to do', async (t) => {
     hint: /free some space/,
     cause: full,
   });
+});
+
+const large = Buffer.alloc(EARLY_SYNC_BYTES + content.length, content);
+
+test('a large blob goes to the disk while it is written, so that its end need not wait for all of it', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const prototype = await handlePrototype(directory);
+  const early = t.mock.method(prototype, 'datasync');
+  const last = t.mock.method(prototype, 'sync');
+  await using file = await open(directory, { digest: digestOf(large), size: large.length });
+  await file.writeStream(streamOf(large));
+  assert.equal(early.mock.callCount(), 1);
+  assert.equal(last.mock.callCount(), 0);
+  await file.publish();
+  assert.equal(last.mock.callCount(), 1);
+});
+
+test('a blob that the disk failed to take on the way is not published, and not left to the next run', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const failure = Object.assign(new Error('EIO: i/o error, fdatasync'), { code: 'EIO' });
+  t.mock.method(await handlePrototype(directory), 'datasync', () => Promise.reject(failure));
+  {
+    await using file = await open(directory, { digest: digestOf(large), size: large.length });
+    await file.writeStream(streamOf(large));
+    await assert.rejects(file.publish(), failure);
+    await file.keep();
+  }
+  assert.deepEqual(await readdir(directory), []);
+});
+
+test('a blob that the disk failed to take at its end is not left to the next run', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const failure = Object.assign(new Error('EIO: i/o error, fsync'), { code: 'EIO' });
+  t.mock.method(await handlePrototype(directory), 'sync', () => Promise.reject(failure));
+  {
+    await using file = await open(directory);
+    await file.writeStream(streamOf(content));
+    await assert.rejects(file.publish(), failure);
+    await file.keep();
+  }
+  assert.deepEqual(await readdir(directory), []);
 });
 
 test('says that the directory cannot be written', { skip: process.getuid?.() === 0 }, async (t) => {
