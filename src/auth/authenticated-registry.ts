@@ -138,11 +138,7 @@ export class AuthenticatedRegistry {
     if (credentials === undefined) return false;
     if (!('find' in credentials)) return credentials.credentials !== undefined;
     // Files are read for it, and of many blobs each may be missing.
-    this.#areAtHand ??= credentials.areAtHand().catch((error: unknown) => {
-      this.#areAtHand = undefined;
-      throw error;
-    });
-    return await this.#areAtHand;
+    return await (this.#areAtHand ??= orForget(credentials.areAtHand(), () => (this.#areAtHand = undefined)));
   }
 
   /** A better Authorization than that of a refused request; undefined when there is none, and the refusal stands. */
@@ -252,7 +248,10 @@ export class AuthenticatedRegistry {
 
   #lookUpCredentials(signal: AbortSignal | undefined): Promise<CredentialSearch> {
     const { credentials = NO_CREDENTIALS } = this.#options;
-    this.#search ??= 'find' in credentials ? credentials.find() : Promise.resolve(credentials);
+    this.#search ??=
+      'find' in credentials
+        ? orForget(credentials.find(), () => (this.#search = undefined))
+        : Promise.resolve(credentials);
     return orAborted(this.#search, signal);
   }
 
@@ -261,6 +260,12 @@ export class AuthenticatedRegistry {
       `${origin} asks for authentication by ${schemes.join(' or ')}, which imgcopy does not support; it is asked without credentials`,
     );
   }
+}
+
+/** Where looking fails, whoever needs it next looks again. */
+function orForget<T>(looking: Promise<T>, forget: () => void): Promise<T> {
+  looking.catch(forget);
+  return looking;
 }
 
 async function exchange(

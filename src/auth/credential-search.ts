@@ -16,7 +16,7 @@ export interface CredentialSearch {
 
 /** A search that waits until a registry wants credentials. */
 export interface CredentialLookUp {
-  /** Called once. */
+  /** Called once, and again where it failed. */
   readonly find: () => Promise<CredentialSearch>;
   /** Whether there are some, as far as can be told without starting a helper. */
   readonly areAtHand: () => Promise<boolean>;

@@ -154,14 +154,20 @@ test('a registry token goes with every request, and no token server is asked', a
   assert.equal(server.requests.length, 4);
 });
 
-test('a failed look-up of credentials fails the request', async (t) => {
+test('a failed look-up of credentials fails the requests that wait for it, and the next one looks again', async (t) => {
   const registry = await startTokenRegistry(t);
-  const client = clientOf({
-    origin: registry.origin,
-    scopes,
-    credentials: () => Promise.reject(new Error('auth file is garbage')),
-  });
-  await assert.rejects(client('/v2/'), /auth file is garbage/);
+  let looks = 0;
+  const credentials = (): Promise<typeof anna> => {
+    looks += 1;
+    return looks === 1 ? Promise.reject(new Error('auth file is garbage')) : Promise.resolve(anna);
+  };
+  const client = clientOf({ origin: registry.origin, scopes, credentials });
+  const failing = [client('/v2/'), client('/v2/')];
+  for (const one of failing) await assert.rejects(one, /auth file is garbage/);
+  assert.equal(looks, 1);
+  assert.equal(await statusOf(client('/v2/')), 200);
+  assert.equal(await statusOf(client('/v2/')), 200);
+  assert.equal(looks, 2, 'what was found is kept');
 });
 
 test('a 401 without a challenge is followed by one ping that tells it', async (t) => {
