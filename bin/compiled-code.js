@@ -49,8 +49,7 @@ exports.load = function load(file, folder, loadLater) {
     if (before) return before.module.exports;
     const one = compileIt(() => compile(place, folder, tag));
     const [first = one] = loaded.values();
-    if (one.build !== first.build)
-      throw new Error('the program was replaced by another version while it ran; run it again');
+    if (one.build !== first.build) throw first.module.exports['src/cli/main.ts']().programReplaced();
     loaded.set(place, one);
     takenBytes += one.takenBytes;
     const { script, module } = one;

@@ -75,6 +75,14 @@ function refuseReplacedBytes(argv: readonly string[]): void {
   });
 }
 
+/** For bin/compiled-code.js, where a file of the program is of another build: an update of the package has replaced it meanwhile. */
+export function programReplaced(): ImgcopyError {
+  return new ImgcopyError('imgcopy was replaced by another version while it ran', {
+    code: 'ERR_PROGRAM_REPLACED',
+    hint: 'run the same command again; what is finished is not copied again',
+  });
+}
+
 /** A promise that nothing will settle ends Node.js quietly, and with status 0: a copy must never seem to have succeeded so. */
 function failUnfinished(): void {
   const error = new ImgcopyError('internal error: the copy stopped before it was finished', {

@@ -194,7 +194,8 @@ test('files of two builds are not mixed', options, async () => {
   const args = ['-q', '--plain-http', `${registry.host}/from:1`, `${registry.host}/to:1`];
   const { status, stderr } = await home.run(args, { file });
   assert.equal(status, 1);
-  assert.match(stderr, /the program was replaced by another version while it ran; run it again/);
+  assert.match(stderr, /imgcopy was replaced by another version while it ran/);
+  assert.match(stderr, /hint: run the same command again.*\[ERR_PROGRAM_REPLACED\]/);
 });
 
 test('code that was kept long ago is removed when another version keeps its first', options, async (t) => {
