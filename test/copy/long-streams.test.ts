@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { test, type TestContext } from 'node:test';
+import { test } from 'node:test';
 import { createCopier } from '../../src/index.ts';
 import { LONG_BODY } from '../../src/http/send/body-handler.ts';
-import { giveBack, takeSlab } from '../../src/io/slabs.ts';
+import { spoilFreeSlabs } from '../support/free-slabs.ts';
 import { buildImage } from '../support/images.ts';
 import { assertCopied, copyTo, openScene, type Kind, type SceneCopyOptions } from './partial-copies.ts';
 
@@ -14,16 +14,6 @@ const image = buildImage({
   layers: [randomBytes(LONG_BODY + 3 * 1024 * 1024 + 1), randomBytes(LONG_BODY + 2 * 1024 * 1024 + 77)],
 });
 const layers = [...image.blobs.keys()].filter((digest) => (image.blobs.get(digest)?.length ?? 0) > 1024 * 1024);
-/** Overwrites, all the time, every slab that was given back: what somebody still needs comes out wrong. */
-function spoilFreeSlabs(t: TestContext): void {
-  const spoil = (): void => {
-    const slabs = Array.from({ length: 64 }, takeSlab);
-    for (const slab of slabs) giveBack(slab.fill(0xee));
-    spoiling = setImmediate(spoil);
-  };
-  let spoiling = setImmediate(spoil);
-  t.after(() => clearImmediate(spoiling));
-}
 
 /** One stream a layer. */
 const whole: SceneCopyOptions = { partial: 'never' };

@@ -2,7 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import type { ImageSourceChunk } from '../../contract/blob-chunk-accessor.ts';
 import type { WaitOptions } from '../../contract/blob-info.ts';
-import type { Archive, OpenMember } from './archive.ts';
+import type { Archive, OpenMember, OpenMemberOptions } from './archive.ts';
 import type { MemberIndex } from './member-index.ts';
 import { scanFile, type FileToScan } from './scan-file.ts';
 import { StoredMembers } from './stored-members.ts';
@@ -53,7 +53,7 @@ export class ArchiveFile implements Archive {
   }
 
   // oxlint-disable-next-line typescript/require-await -- it may throw
-  async open(name: string, options?: WaitOptions): Promise<OpenMember | undefined> {
+  async open(name: string, options?: OpenMemberOptions): Promise<OpenMember | undefined> {
     const place = this.#index.find(name);
     return place && { stream: this.#stored.stream(place, options), size: place.size };
   }

@@ -71,8 +71,8 @@ export class ArchiveSource implements ImageSource {
     return size;
   }
 
-  async getBlob(info: BlobInfo, { signal }: GetBlobOptions = {}): Promise<BlobStream> {
-    const opened = await this.#archive.open(this.#memberOf(info.digest), { signal });
+  async getBlob(info: BlobInfo, { givesBack, signal }: GetBlobOptions = {}): Promise<BlobStream> {
+    const opened = await this.#archive.open(this.#memberOf(info.digest), { givesBack, signal });
     if (opened === undefined) throw this.#lacksBlob(info.digest);
     if (opened.size === info.size) return opened;
     opened.stream.destroy();

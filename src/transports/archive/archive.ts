@@ -22,7 +22,7 @@ export interface Archive extends AsyncDisposable {
   sizeOf(name: string, options?: WaitOptions): Promise<number | undefined>;
 
   /** Opens a member; undefined where it is not there. A large one of a stream is there once, and has to be read to its end before anything else is asked for. */
-  open(name: string, options?: WaitOptions): Promise<OpenMember | undefined>;
+  open(name: string, options?: OpenMemberOptions): Promise<OpenMember | undefined>;
 
   /** Reads what is left of a stream, so that its writer can write all of it. Absent for a file. @throws InvalidArchiveError where it is cut. */
   finish?(options?: WaitOptions): Promise<void>;
@@ -33,6 +33,11 @@ export interface Archive extends AsyncDisposable {
     chunks: readonly ImageSourceChunk[],
     options?: WaitOptions,
   ): AsyncIterable<Readable> | undefined;
+}
+
+export interface OpenMemberOptions extends WaitOptions {
+  /** Whether who reads keeps none of the bytes, and gives them back (`io/slabs.ts`). Default false. */
+  readonly givesBack?: boolean | undefined;
 }
 
 export interface OpenMember {

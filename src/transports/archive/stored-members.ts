@@ -3,7 +3,13 @@ import { addAbortSignal, type Readable } from 'node:stream';
 import type { ImageSourceChunk } from '../../contract/blob-chunk-accessor.ts';
 import type { WaitOptions } from '../../contract/blob-info.ts';
 import { checkChunks } from '../../contract/check-chunks.ts';
+import { ContentMismatchError } from '../../digest/digest.ts';
+import type { ByteRange } from '../../io/byte-range.ts';
+import { slabStream } from '../../io/slab-stream.ts';
+import { SLAB_BYTES } from '../../io/slabs.ts';
+import { onRead } from '../../local/disk-error.ts';
 import { streamRange } from '../../local/regular-file.ts';
+import type { OpenMemberOptions } from './archive.ts';
 import type { Place } from './member-index.ts';
 
 /** Members of an archive that lie in a file. The file is the caller's to close. */
@@ -18,10 +24,27 @@ export class StoredMembers {
   }
 
   /** Streams a member from its first byte to its last. */
-  stream({ offset, size }: Place, { signal }: WaitOptions = {}): Readable {
+  stream({ offset, size }: Place, { givesBack = false, signal }: OpenMemberOptions = {}): Readable {
     signal?.throwIfAborted();
-    const stream = streamRange(this.#handle, { start: offset, end: offset + size }, this.#path);
+    const range = { start: offset, end: offset + size };
+    const stream =
+      givesBack && size >= SLAB_BYTES ? this.#inSlabs(range) : streamRange(this.#handle, range, this.#path);
     return signal === undefined ? stream : addAbortSignal(signal, stream);
+  }
+
+  #inSlabs({ start, end }: ByteRange): Readable {
+    let position = start;
+    return slabStream(async (room) => {
+      if (position === end) return 0;
+      const length = Math.min(room.length, end - position);
+      const { bytesRead } = await onRead(this.#path, () => this.#handle.read(room, 0, length, position));
+      if (bytesRead === 0) {
+        const what = 'the file became shorter while it was read';
+        throw new ContentMismatchError(what, `${end} bytes`, `${position} bytes`);
+      }
+      position += bytesRead;
+      return bytesRead;
+    });
   }
 
   /** Reads a member whose size the caller has found small enough. */

@@ -1,8 +1,9 @@
-import type { Readable, Writable } from 'node:stream';
+import { type Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { pack } from 'tar-stream';
 import type { BlobInfo, WaitOptions } from '../../contract/blob-info.ts';
 import { verifiedStream } from '../../digest/verified-stream.ts';
+import { giveBack, SLAB_BYTES } from '../../io/slabs.ts';
 import { gapOf } from './gap.ts';
 
 /** Writes a tar archive in one pass, to anything. The same members make the same bytes. */
@@ -12,7 +13,7 @@ export class TarWriter {
 
   /** @param output  ended with the archive, or destroyed. */
   constructor(output: Writable, { signal }: WaitOptions = {}) {
-    this.#written = pipeline(this.#pack as unknown as NodeJS.ReadableStream, output, { signal });
+    this.#written = pipeline(this.#pack as unknown as NodeJS.ReadableStream, givingBack(output), { signal });
     // Who writes a member, or ends the archive, is told.
     this.#written.catch(() => undefined);
   }
@@ -78,6 +79,27 @@ export class TarWriter {
     writing.catch(() => undefined);
     await Promise.race([writing, this.#written.then(() => writing)]);
   }
+}
+
+/** What is written goes to the output, and is given back once that has taken it. */
+function givingBack(output: Writable): Writable {
+  const writable = new Writable({
+    highWaterMark: SLAB_BYTES,
+    write(bytes: Buffer, _encoding, done) {
+      output.write(bytes, (error) => {
+        if (!error) giveBack(bytes);
+        done(error);
+      });
+    },
+    final: (done) => void output.end(done),
+    destroy(error, done) {
+      output.destroy(error ?? undefined);
+      done(error);
+    },
+  });
+  // A pipe may lose its reader while nothing is written.
+  output.on('error', (error) => writable.destroy(error));
+  return writable;
 }
 
 function* gaps(size: number): Generator<Buffer> {
