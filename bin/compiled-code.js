@@ -34,11 +34,13 @@ const LONGEST_RUN_SECONDS = 10;
  * Loads a file that is the function of a CommonJS module. It requires nothing but modules of Node.js, and files of the same kind beside it. The first
  * line of each names the build.
  *
- * @param folder  where compiled code is kept; undefined for nowhere.
+ * @param folders  where compiled code is looked for: `own`, where this user's runs keep it, and then `shared`, where `imgcopy cache compile` put it.
+ * Undefined for nowhere.
  * @param loadLater  calls a function that loads what is asked for later, with V8's flags as they are now: a file, or a module of Node.js by `late:`.
- * @returns what it exports, and `keep`, which keeps the code that this run compiled where V8's flags are then what they are now.
+ * @returns what it exports, `keep`, which keeps the code that this run compiled where V8's flags are then what they are now, and `share`, which writes it
+ * to a folder in place of that.
  */
-exports.load = function load(file, folder, loadLater) {
+exports.load = function load(file, folders, loadLater) {
   // Of V8's version, its flags and the processor. V8 compares those itself, and of the source its length alone.
   const tag = cachedDataVersionTag();
   const loaded = new Map();
@@ -47,7 +49,7 @@ exports.load = function load(file, folder, loadLater) {
   const loadFile = (place, compileIt) => {
     const before = loaded.get(place);
     if (before) return before.module.exports;
-    const one = compileIt(() => compile(place, folder, tag));
+    const one = compileIt(() => compile(place, folders, tag));
     const [first = one] = loaded.values();
     if (one.build !== first.build) throw first.module.exports['src/cli/main.ts']().programReplaced();
     loaded.set(place, one);
@@ -67,14 +69,25 @@ exports.load = function load(file, folder, loadLater) {
     for (const one of loaded.values()) keepCode(one, isMuch);
   };
 
-  return { exports: loadFile(file, (compileNow) => compileNow()), keep };
+  const share = (folder) => {
+    if (tag !== cachedDataVersionTag()) throw new Error("V8's flags are others than when the program began");
+    for (const { script, shared } of loaded.values()) writeFileSync(path.join(folder, shared), codeOf(script));
+  };
+
+  return { exports: loadFile(file, (compileNow) => compileNow()), keep, share };
 };
 
-function compile(file, folder, tag) {
+function compile(file, folders, tag) {
   const source = readFileSync(file, 'latin1');
   const build = /\/\/ (\w+)\n/.exec(source.slice(0, FIRST_LINE_LENGTH))?.[1];
-  const place = folder && path.join(folder, `${path.basename(file, '.cjs')}-${build}-${tag.toString(16)}`);
-  const found = place && read(place);
+  const name = `${path.basename(file, '.cjs')}-${build}`;
+  const place = folders.own && path.join(folders.own, `${name}-${tag.toString(16)}`);
+  const own = place && read(place, isOurs);
+  // V8's tag names the processor as well, and images are run on others than where they were built. Bytecode is the same on all of them: that of Node's own
+  // modules is part of its executable. V8 compares its version and its flags itself.
+  const shared = `${name}-${process.version}-${process.arch}`;
+  // Nobody is asked for who wrote it: whoever can write there can replace the program.
+  const found = own?.length > COUNT_BYTES ? own : folders.shared && read(path.join(folders.shared, shared), () => true);
   const isFilled = found?.length > COUNT_BYTES;
   const before = trustedBytes();
   const script = new Script(source, {
@@ -83,40 +96,50 @@ function compile(file, folder, tag) {
   });
   const takenBytes = trustedBytes() - before;
   const isTaken = isFilled && !script.cachedDataRejected;
-  return { script, build, place, found, isTaken, takenBytes, module: { exports: {} } };
+  return { script, build, place, shared, own, found, isTaken, takenBytes, module: { exports: {} } };
 }
 
 /** @param isMuch  whether the run compiled more than what every start compiles of Node's own code. */
-function keepCode({ script, place, found, isTaken }, isMuch) {
+function keepCode({ script, place, own, found, isTaken }, isMuch) {
   if (!place) return;
+  if (isTaken && !(isMuch && countCode() - found.readUInt32LE(found.length - COUNT_BYTES) >= WORTH_KEEPING_BYTES))
+    return;
+  if (own) return write(place, codeOf(script));
   // The first run may be the only one, as in CI: it leaves an empty file, which the next one fills.
-  if (!found) {
-    write(place, '');
-    return removeOld(path.dirname(place));
-  }
-  if (isTaken && !isMuch) return;
-  const count = getHeapCodeStatistics().bytecode_and_metadata_size;
-  if (isTaken && count - found.readUInt32LE(found.length - COUNT_BYTES) < WORTH_KEEPING_BYTES) return;
-  const countBytes = Buffer.alloc(COUNT_BYTES);
-  countBytes.writeUInt32LE(count);
-  write(place, Buffer.concat([script.createCachedData(), countBytes]));
+  write(place, '');
+  removeOld(path.dirname(place));
+}
+
+function codeOf(script) {
+  const count = Buffer.alloc(COUNT_BYTES);
+  count.writeUInt32LE(countCode());
+  return Buffer.concat([script.createCachedData(), count]);
+}
+
+function countCode() {
+  return getHeapCodeStatistics().bytecode_and_metadata_size;
 }
 
 function trustedBytes() {
   return getHeapSpaceStatistics().find((space) => space.space_name === 'trusted_space')?.space_used_size ?? 0;
 }
 
-/** The bytes of a file that this user wrote: others could have us run anything. */
-function read(place) {
+/** The bytes of a file, where its owner's number passes. */
+function read(place, isOwner) {
   let file;
   try {
     file = openSync(place, 'r');
-    return fstatSync(file).uid === (process.geteuid?.() ?? 0) ? readFileSync(file) : undefined;
+    return isOwner(fstatSync(file).uid) ? readFileSync(file) : undefined;
   } catch {
     return undefined;
   } finally {
     if (file !== undefined) closeSync(file);
   }
+}
+
+/** Code that others wrote could have us run anything. */
+function isOurs(uid) {
+  return uid === (process.geteuid?.() ?? 0);
 }
 
 /** Removes what was kept long ago. In this folder may be other things, which stay. */

@@ -5,4 +5,6 @@ export interface CommandContext {
   readonly signal: AbortSignal;
   /** What references may name. */
   readonly transports: readonly Transport[];
+  /** The folder of the installed program. Undefined where it runs from its sources. */
+  readonly installed?: string | undefined;
 }

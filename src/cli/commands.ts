@@ -22,7 +22,7 @@ import type { LoginFlags } from './login-command.ts';
 export function addCommands(program: Command, context: CommandContext): void {
   addQueryCommands(program, context);
   addLoginCommands(program, context.signal);
-  addCacheCommand(program);
+  addCacheCommand(program, context);
   addCompletionCommand(program, context);
 }
 
@@ -154,18 +154,25 @@ function addLoginCommands(program: Command, signal: AbortSignal): void {
   addOptions(logout, 'Credentials:', authFileOptions(ONE_REGISTRY));
 }
 
-function addCacheCommand(program: Command): void {
+function addCacheCommand(program: Command, { installed, signal }: CommandContext): void {
   program
     .command('cache')
-    .summary('show or clear the blob info cache')
+    .summary('show or clear the blob info cache; compile the program for its users')
     .description(
-      'Shows where the blob info cache is (path) or what it holds (stats), or removes it (clear). It only makes copies faster; it is always safe to clear.',
+      'Shows where the blob info cache is (path) or what it holds (stats), or removes it (clear). It only makes copies faster; it is always safe to clear. ' +
+        'compile keeps compiled code in the folder where imgcopy is installed, so that first runs start faster, such as those of a container image.',
     )
-    .addArgument(new Argument('<action>', 'path, stats or clear').choices(['path', 'stats', 'clear']))
+    .addArgument(
+      new Argument('<action>', 'path, stats, clear or compile').choices(['path', 'stats', 'clear', 'compile']),
+    )
     .addOption(new Option('--json', 'stats: print one JSON object'))
-    .action(async (action: 'path' | 'stats' | 'clear', flags: { readonly json?: boolean }) => {
+    .action(async (action: 'path' | 'stats' | 'clear' | 'compile', flags: { readonly json?: boolean }) => {
+      if (action === 'compile') {
+        const { runCompile } = await import('./compile-command.ts');
+        return await runCompile(installed, signal);
+      }
       const { runCache } = await import('./cache-command.ts');
-      await runCache(action, flags);
+      return await runCache(action, flags);
     });
 }
 

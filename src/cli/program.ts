@@ -20,6 +20,8 @@ import type { CopyFlags } from './copy-command.ts';
 export interface ProgramOptions {
   /** What references may name. Default: all that imgcopy has. */
   readonly transports?: readonly Transport[];
+  /** The folder of the installed program. Undefined where it runs from its sources. */
+  readonly installed?: string | undefined;
 }
 
 /** The command line's definition. What a command does is loaded when it runs. */

@@ -33,7 +33,7 @@ const wrong: readonly (readonly [typed: string, message: RegExp])[] = [
   ['dir:a small-out:v1', /small-out:v1 as the destination[^]*dir:\.\/small-out /],
   ['dir:a localhost:5000', /hint: write dir:.* or HOST\/localhost/],
   ['tags', /missing argument repository\n.*write imgcopy tags REPOSITORY; see imgcopy help tags/],
-  ['cache sweep', /invalid action "sweep": expected path, stats or clear\n/],
+  ['cache sweep', /invalid action "sweep": expected path, stats, clear or compile\n/],
   ['a b --jobs', /--jobs has no value: expected --jobs <n>/],
   ['help nosuch', /unknown command: nosuch\n {2}hint: imgcopy --help lists the commands /],
   ['help inspct', /unknown command: inspct\n {2}hint: did you mean imgcopy help inspect\?/],
