@@ -4,9 +4,12 @@ import type { Side } from '../../errors/imgcopy-error.ts';
 import type { ConnectionOpener, Target } from './connection-opener.ts';
 import { closeEarlySockets } from './early-sockets.ts';
 import type { Proxy } from './proxy.ts';
+import { Turns, type EndTurn } from './turns.ts';
 
 export interface ConnectorOptions {
   readonly opener: ConnectionOpener;
+  /** Connections a host at most. */
+  readonly most?: number | undefined;
   /** Calls back after so many ms, unless the timer is cleared; replaced in tests. */
   readonly setTimer?: ((callback: () => void, ms: number) => NodeJS.Timeout) | undefined;
 }
@@ -23,12 +26,15 @@ const OPENED_AHEAD: Readonly<Record<Side, number>> = { source: 7, destination: 1
  * do, and then no time is spent on them.
  */
 const BEHIND_MS = 20;
+/** Of the requests to a far host that wait for their turn, so many have connections opened for them meanwhile. */
+const OPENED_FOR_WAITING = 32;
 /** One that nobody has wanted for so long is closed, in ms. */
 const HELD_MS = 10_000;
 
 /** Makes the connections of a run, some of them before they are asked for. */
 export class Connector {
   readonly #opener: ConnectionOpener;
+  readonly #most: number;
   readonly #setTimer: (callback: () => void, ms: number) => NodeJS.Timeout;
   readonly #held = new Map<string, Socket[]>();
   readonly #opening = new Map<string, number>();
@@ -41,10 +47,14 @@ export class Connector {
   readonly #prepared = new Map<string, Promise<Socket>>();
   /** Hosts that something was asked of. */
   readonly #known = new Set<string>();
+  /** Those of them whose first answer takes its time. */
+  readonly #far = new Set<string>();
+  readonly #turns = new Map<string, Turns>();
   #isClosed = false;
 
-  constructor({ opener, setTimer = setTimeout }: ConnectorOptions) {
+  constructor({ opener, most = Infinity, setTimer = setTimeout }: ConnectorOptions) {
     this.#opener = opener;
+    this.#most = most;
     this.#setTimer = setTimer;
   }
 
@@ -75,7 +85,7 @@ export class Connector {
     const key = keyOf(target);
     if (this.#first.has(key) || this.proxyFor(target) !== undefined) return;
     // It keeps the process alive for a request alone.
-    const opened = this.#opener.open(target).then((socket) => socket.unref());
+    const opened = this.#open(target).then((socket) => socket.unref());
     // Whoever makes the request is told.
     opened.catch(() => undefined);
     this.#first.set(key, opened);
@@ -93,8 +103,36 @@ export class Connector {
     if (this.#known.has(key)) return nothing;
     this.#known.add(key);
     if (this.proxyFor(url) !== undefined) return nothing;
-    const timer = this.#setTimer(() => this.#openAhead({ protocol, host, hostname, port }, OPENED_AHEAD[side]), FAR_MS);
+    const target = { protocol, host, hostname, port };
+    const timer = this.#setTimer(() => {
+      this.#far.add(key);
+      this.#openAhead(target, { count: OPENED_AHEAD[side], isWanted: false });
+    }, FAR_MS);
     return () => clearTimeout(timer);
+  }
+
+  /**
+   * Says that a request will come. At a far host, connections for those that wait are opened meanwhile.
+   * @returns to be called when it is over.
+   */
+  announce(url: URL): EndTurn {
+    const turns = this.#turnsOf(url);
+    const end = turns.announce();
+    if (this.#far.has(keyOf(url))) turns.provide(OPENED_FOR_WAITING);
+    return end;
+  }
+
+  /**
+   * Lets a request go: to a far host once there is a connection for it, be it one that has become free, or a new one.
+   * @returns to be called when its connection is free again.
+   */
+  async turn(url: URL, signal: AbortSignal | undefined): Promise<EndTurn> {
+    const key = keyOf(url);
+    const turns = this.#turnsOf(url);
+    if (!this.#far.has(key)) return turns.begin();
+    const turn = turns.wait(signal);
+    if (turns.isWanted) this.#hurry.get(key)?.();
+    return await turn;
   }
 
   /** Ends all connections. */
@@ -115,7 +153,7 @@ export class Connector {
     }
     const ready = this.#takeHeld(key) ?? (await this.#nextOpened(key));
     if (ready !== undefined) return ready;
-    const opened = this.#opener.open(target);
+    const opened = this.#open(target);
     if (!this.#first.has(key)) this.#first.set(key, opened);
     return await opened;
   }
@@ -141,20 +179,39 @@ export class Connector {
     });
   }
 
-  #openAhead(target: Target, wanted: number): void {
+  #open(
+    target: Target,
+    beforeTls?: () => Promise<unknown> | undefined,
+    then?: (socket: Socket | undefined) => void,
+  ): Promise<Socket> {
+    return this.#turnsOf(target).open(this.#opener.open(target, beforeTls), then);
+  }
+
+  #turnsOf({ protocol, host, hostname, port }: Target): Turns {
+    const key = keyOf({ protocol, host });
+    let turns = this.#turns.get(key);
+    if (turns === undefined) {
+      const target = { protocol, host, hostname, port };
+      turns = new Turns(this.#most, (count) => this.#openAhead(target, { count, isWanted: true }));
+      this.#turns.set(key, turns);
+    }
+    return turns;
+  }
+
+  /** @param wish.isWanted  whether somebody waits for them. */
+  #openAhead(target: Target, { count, isWanted }: { readonly count: number; readonly isWanted: boolean }): void {
     const key = keyOf(target);
     let turn: Promise<void> | undefined;
-    for (let count = 0; count < wanted; count += 1) {
+    const beforeTls = (): Promise<void> => (turn ??= this.#turnOf(target, isWanted));
+    const then = (socket: Socket | undefined): void => {
+      this.#opening.set(key, (this.#opening.get(key) ?? 1) - 1);
+      const next = this.#waiting.get(key)?.shift();
+      if (next !== undefined) next(socket);
+      else if (socket !== undefined) this.#hold(key, socket);
+    };
+    for (let opened = 0; opened < count; opened += 1) {
       this.#opening.set(key, (this.#opening.get(key) ?? 0) + 1);
-      void this.#opener
-        .open(target, () => (turn ??= this.#turnOf(target)))
-        .catch(() => undefined)
-        .then((socket) => {
-          this.#opening.set(key, (this.#opening.get(key) ?? 1) - 1);
-          const next = this.#waiting.get(key)?.shift();
-          if (next !== undefined) next(socket);
-          else if (socket !== undefined) this.#hold(key, socket);
-        });
+      this.#open(target, beforeTls, then).catch(() => undefined);
     }
   }
 
@@ -162,14 +219,15 @@ export class Connector {
    * When handshakes may follow the first one, which tells whether they would succeed, and leaves a session that they resume: a little later, or once
    * somebody wants the connection.
    */
-  async #turnOf(target: Target): Promise<void> {
+  async #turnOf(target: Target, isWanted: boolean): Promise<void> {
     const key = keyOf(target);
-    const { promise: isWanted, resolve } = Promise.withResolvers<void>();
-    this.#hurry.set(key, resolve);
+    const { promise: wish, resolve } = Promise.withResolvers<void>();
+    if (isWanted) resolve();
+    else this.#hurry.set(key, resolve);
     await this.#first.get(key);
     await this.#opener.sessionOf(target);
     this.#setTimer(resolve, BEHIND_MS).unref();
-    await isWanted;
+    await wish;
   }
 
   #hold(key: string, socket: Socket): void {

@@ -1,10 +1,10 @@
-import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ImgcopyError } from '../../errors/imgcopy-error.ts';
 import { Semaphore, type Release } from '../../io/semaphore.ts';
 import { redactUrl } from './network-error.ts';
 import { retryAfterMs } from './retry.ts';
 import { header, type HttpRequest, type HttpResponse, type Layer, type RequestKind } from './send.ts';
+import { whenClosed } from './when-closed.ts';
 
 export interface HostGatesOptions {
   /** Requests of a kind in flight to a host, to begin with. */
@@ -138,14 +138,6 @@ function onHold({ method, url, side }: HttpRequest): ImgcopyError {
 
 function isStreamed({ body }: HttpRequest): boolean {
   return body !== undefined && !(body instanceof Uint8Array);
-}
-
-/** Not by `finished`: that costs more than all else which is done here. */
-function whenClosed(body: Readable, then: () => void): void {
-  // It may fail before somebody reads it, who will be told.
-  body.on('error', () => undefined);
-  if (body.closed) then();
-  else body.once('close', then);
 }
 
 /** A body that does not say its length may be a long one. */

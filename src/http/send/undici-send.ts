@@ -10,8 +10,9 @@ import type { RegistryTrust } from '../connect/trust.ts';
 import { bodyHandlerClass, type BodyHandlerClass, type BodyHandlerOptions } from './body-handler.ts';
 import { requestTarget } from './exact-url.ts';
 import { toNetworkError, type NetworkError } from './network-error.ts';
-import type { HttpRequest, HttpResponse, Send } from './send.ts';
+import type { HttpRequest, HttpResponse, Layer, Send } from './send.ts';
 import { sentBody } from './sent-body.ts';
+import { whenClosed } from './when-closed.ts';
 
 export interface ConnectionsOptions {
   readonly trust: RegistryTrust;
@@ -37,6 +38,8 @@ const PROXY_VARIABLES = ['HTTPS_PROXY', 'HTTP_PROXY', 'https_proxy', 'http_proxy
 /** A way to send that owns its connections. */
 export interface Connections extends AsyncDisposable {
   readonly send: Send;
+  /** Tells of requests before they wait for their turn, so that connections are opened for them meanwhile. */
+  readonly announce: Layer;
   /** Begins the connection that the first request to an origin will have. */
   readonly prepare: (origin: URL) => Promise<void>;
   /**
@@ -58,6 +61,14 @@ export function openConnections(options: ConnectionsOptions): Connections {
   const open = (): Promise<OpenAgent> => (opened ??= openAgent(options, connector()));
   return {
     send: async (request) => await sendWith(await open(), request, options.idleTimeoutMs),
+    announce: (next) => async (request) => {
+      const over = (await connector()).announce(request.url);
+      try {
+        return await next(request);
+      } finally {
+        over();
+      }
+    },
     prepare: (origin) =>
       connector().then(
         (one) => one.prepare(origin),
@@ -87,9 +98,10 @@ interface OpenAgent {
   readonly BodyHandler: BodyHandlerClass;
 }
 
-async function makeConnector({ trust, ownHost, env = {} }: ConnectionsOptions): Promise<Connector> {
+async function makeConnector({ trust, ownHost, connections, env = {} }: ConnectionsOptions): Promise<Connector> {
   const proxyFor = await proxies(env);
-  return new Connector({ opener: new ConnectionOpener({ trust, ownHost, proxyFor, timeoutMs: CONNECT_TIMEOUT_MS }) });
+  const opener = new ConnectionOpener({ trust, ownHost, proxyFor, timeoutMs: CONNECT_TIMEOUT_MS });
+  return new Connector({ opener, most: connections });
 }
 
 async function openAgent({ connections }: ConnectionsOptions, made: Promise<Connector>): Promise<OpenAgent> {
@@ -119,6 +131,7 @@ async function sendWith(
   const { url, method, signal, body } = request;
   const idleMs = Math.min(request.idleTimeoutMs ?? Infinity, idleTimeoutMs);
   let onAnswer: (() => void) | undefined;
+  let endTurn: (() => void) | undefined;
   let sent: Uint8Array | Readable | undefined;
   try {
     signal?.throwIfAborted();
@@ -127,6 +140,7 @@ async function sendWith(
     const forwards = url.protocol === 'http:' && proxy !== undefined && proxy.scheme !== 'socks5' ? proxy : undefined;
     const authorization = forwards && authorizationOf(forwards);
     onAnswer = connector.expectAnswer(url, request.side);
+    endTurn = await connector.turn(url, signal);
     sent = typeof body === 'function' ? body() : body;
     const options: Dispatcher.RequestOptions = {
       origin: url.origin,
@@ -148,6 +162,10 @@ async function sendWith(
         : dispatch.call(agent, options);
     // Undici hears of an abort only once it has a connection.
     const { statusCode: status, headers, body: answered } = await orAborted(answer, signal);
+    // A turn later, when the connection is free: the next request would have to wait for another.
+    const over = endTurn;
+    endTurn = undefined;
+    whenClosed(answered, () => setImmediate(over));
     if (forwards !== undefined && status === 407) {
       answered.on('error', () => undefined).resume();
       const { proxyAnswer } = await import('../connect/tunnel.ts');
@@ -158,6 +176,7 @@ async function sendWith(
     if (sent instanceof Readable) sent.destroy();
     throw toNetworkError(closedWithoutReason(error) ? (connector.alertFrom(url) ?? error) : error, request);
   } finally {
+    endTurn?.();
     onAnswer?.();
   }
 }

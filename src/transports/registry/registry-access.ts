@@ -202,6 +202,7 @@ export class RegistryAccess implements AsyncDisposable {
       retry(policy, { failsFast }),
       collect({ timeoutMs: idleTimeoutMs }),
       redirect,
+      connections.announce,
       this.gates.throttle,
     );
     const network = { connections, send, authorizer: new Authorizer({ send }) };

@@ -273,6 +273,70 @@ test('gives who waits the connection that is there first, and opens a new one wh
   assert.equal(await second, anew);
 });
 
+const far = new URL(`http://${anywhere.host}/`);
+
+/** A far host with so many connections that are in use. */
+async function openFar(
+  t: TestContext,
+  busy: number,
+): Promise<{ readonly connector: Connector; readonly opener: FakeOpener }> {
+  const opener = new FakeOpener();
+  const { connector } = openClient(t, { opener });
+  connector.expectAnswer(far, 'destination');
+  for (let index = 0; index < AHEAD; index += 1) await opener.succeed(index);
+  for (let count = 0; count < busy; count += 1) await connector.turn(far, undefined);
+  return { connector, opener };
+}
+
+test('a request to a far host goes over the connection that is there first: one that has become free, or a new one', async (t) => {
+  const { connector, opener } = await openFar(t, AHEAD - 1);
+  const end = await connector.turn(far, undefined);
+  const [first, second] = [connector.turn(far, undefined), connector.turn(far, undefined)];
+  assert.equal(opener.count, AHEAD + 2, 'one is opened for each that waits');
+  end();
+  await first;
+  const third = connector.turn(far, undefined);
+  assert.equal(opener.count, AHEAD + 2, 'that which the first one did not need is for the third');
+  await opener.succeed(AHEAD + 1);
+  await second;
+  await opener.succeed(AHEAD);
+  await third;
+});
+
+test('has connections opened for up to 32 requests that wait for their turn at a far host, and for none that is alone', async (t) => {
+  const { connector, opener } = await openFar(t, 0);
+  const ends = Array.from({ length: AHEAD }, () => connector.announce(far));
+  assert.equal(opener.count, AHEAD, 'there are as many');
+  for (let count = 0; count < 40; count += 1) connector.announce(far);
+  assert.equal(opener.count, 32);
+  for (const end of ends) end();
+  const near = { ...anywhere, host: '127.0.0.1:8081', port: '8081' };
+  for (let count = 0; count < 40; count += 1) connector.announce(new URL(`http://${near.host}/`));
+  assert.equal(opener.count, 32, 'near ones are opened when they are needed');
+});
+
+test('who waits for a connection that fails, or is closed, goes and is told', async (t) => {
+  const { connector, opener } = await openFar(t, AHEAD);
+  const waiting = connector.turn(far, undefined);
+  await opener.fail(AHEAD);
+  await waiting;
+  const next = connector.turn(far, undefined);
+  (await opener.succeed(AHEAD + 1)).destroy();
+  (await opener.succeed(AHEAD + 2)).destroy();
+  await next;
+});
+
+test('who waits for a connection can be aborted, and the next one has it', async (t) => {
+  const { connector, opener } = await openFar(t, AHEAD);
+  const controller = new AbortController();
+  const aborted = connector.turn(far, controller.signal);
+  const next = connector.turn(far, undefined);
+  controller.abort(new Error('enough'));
+  await assert.rejects(aborted, /enough/);
+  await opener.succeed(AHEAD);
+  await next;
+});
+
 test('a prepared connection that fails is reported to who asks for it, and one that was closed is opened anew', async (t) => {
   const opener = new FakeOpener();
   const { connector, connect } = openClient(t, { opener });
