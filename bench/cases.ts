@@ -17,6 +17,8 @@ export interface BenchCase {
   readonly tls?: true;
   /** Code that an earlier run compiled is kept. Default: each run begins without. */
   readonly warm?: true;
+  /** `imgcopy cache compile` has run where imgcopy is installed. Default: it has not. */
+  readonly compiled?: true;
   readonly image: ImagePlan | Layout;
   /** What the destination holds under the tag before each run. Default: nothing. */
   readonly before?: 'the same' | Layout;
@@ -39,8 +41,16 @@ const GB = 1e9;
 export function benchCases(options: { readonly quick: boolean }): readonly BenchCase[] {
   return plainCases(options).flatMap((one) => {
     const goal = TLS_GOALS[one.name];
-    return goal === undefined ? [one] : [one, overTls(one, goal)];
+    const both = goal === undefined ? [one] : [one, overTls(one, goal)];
+    return COMPILED.includes(one.name) ? both.flatMap((each) => [each, afterCompile(each)]) : both;
   });
+}
+
+/** What is measured a second time with code that `imgcopy cache compile` made. */
+const COMPILED: readonly string[] = ['nothing-to-do', 'five-layers', 'start-up'];
+
+function afterCompile(one: BenchCase): BenchCase {
+  return { ...one, name: `${one.name}-compiled`, title: `${one.title}, after cache compile`, compiled: true };
 }
 
 /** What is measured over TLS as well, and what is wanted there. */

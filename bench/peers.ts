@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { realTool } from '../test/support/real-tools.ts';
 
@@ -33,20 +34,25 @@ export interface CopyTool {
 }
 
 /** imgcopy, as built in dist, on the Node.js that runs this. */
-export const imgcopy: CopyTool = {
-  name: 'imgcopy',
-  command: ({ tls, source, destination }) => {
-    const program = [process.execPath, fileURLToPath(new URL('../bin/imgcopy.js', import.meta.url)), 'copy'];
-    const to =
-      'folder' in destination
-        ? `dir:${destination.folder}`
-        : 'registry' in destination
-          ? `docker://${destination.registry}`
-          : placeName(destination);
-    const from = typeof source === 'string' ? `docker://${source}` : placeName(source);
-    return piped([...program, ...(tls ? [] : ['--plain-http']), from, to], { source, destination });
-  },
-};
+export const imgcopy: CopyTool = imgcopyIn(fileURLToPath(new URL('..', import.meta.url)));
+
+/** imgcopy as it is in a folder. */
+export function imgcopyIn(folder: string): CopyTool {
+  return {
+    name: 'imgcopy',
+    command: ({ tls, source, destination }) => {
+      const program = [process.execPath, join(folder, 'bin/imgcopy.js'), 'copy'];
+      const to =
+        'folder' in destination
+          ? `dir:${destination.folder}`
+          : 'registry' in destination
+            ? `docker://${destination.registry}`
+            : placeName(destination);
+      const from = typeof source === 'string' ? `docker://${source}` : placeName(source);
+      return piped([...program, ...(tls ? [] : ['--plain-http']), from, to], { source, destination });
+    },
+  };
+}
 
 /** As imgcopy and skopeo write it. */
 function placeName({ form, path, isPiped }: LocalPlace): string {

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,7 +8,7 @@ import type { BenchCase, Layout } from './cases.ts';
 import type { Medians, Run } from './goals.ts';
 import { pushImage, type ImagePlan } from './images.ts';
 import { measure } from './measure.ts';
-import { bareCopy, bareNode, imgcopy, type CopyJob, type CopyTool, type LocalPlace } from './peers.ts';
+import { bareCopy, bareNode, imgcopy, imgcopyIn, type CopyJob, type CopyTool, type LocalPlace } from './peers.ts';
 import { pushLayout, tagDigest, type Repository } from './push.ts';
 import { openTlsNames, type TlsNames } from './tls-names.ts';
 import { spawnSlowLink } from './slow-link-process.ts';
@@ -33,15 +33,17 @@ const compiledCode = fileURLToPath(new URL('.work/compiled', import.meta.url));
 
 /**
  * Runs the tools of a case in turn, a round of all after the other, each round beginning with another tool. Each run starts cold: a
- * destination registry of its own, connections of its own, an empty home, so no cache and no compiled code. The source's pages are in memory.
+ * destination registry of its own, connections of its own, an empty home, so no cache and no compiled code where the case does not say so. The source's pages are in memory.
  *
  * @throws Error when a tool fails, or leaves another image at the destination than the source's.
  */
 export async function runCase(benchCase: BenchCase, options: CaseOptions): Promise<CaseResult> {
-  const tools = toolsOf(benchCase, options.tools);
-  if (tools.length === 0) return { runs: {}, medians: {} };
+  const chosen = toolsOf(benchCase, options.tools);
+  if (chosen.length === 0) return { runs: {}, medians: {} };
 
   await using undo = new AsyncDisposableStack();
+  const compiled = benchCase.compiled && chosen.includes(imgcopy) ? await installCompiled(undo) : imgcopy;
+  const tools = chosen.map((tool) => (tool === imgcopy ? compiled : tool));
   const names = benchCase.tls ? undo.use(await openTlsNames()) : undefined;
   const registry = await startRegistry(undo, names);
   const digest = await push({ url: registry.url, name: 'source' }, benchCase.image);
@@ -109,7 +111,7 @@ async function runOnce(benchCase: BenchCase, tool: CopyTool, source: Source): Pr
   const received = (await line?.traffic())?.up;
 
   // Of docker's archive, some compress the layers again.
-  if ('registry' in job.destination && (benchCase.source !== 'docker-archive' || tool === imgcopy)) {
+  if ('registry' in job.destination && (benchCase.source !== 'docker-archive' || tool.name === 'imgcopy')) {
     const found = await tagDigest(repository, tag);
     if (found !== source.digest) throw new Error(`${tool.name} left ${found} in place of ${source.digest}`);
   }
@@ -124,6 +126,17 @@ function toolsOf(benchCase: BenchCase, tools: readonly CopyTool[]): readonly Cop
   if (benchCase.tools === 'imgcopy') return tools.filter((tool) => tool === imgcopy);
   if (benchCase.tools === 'with bare copy') return [...tools.filter((tool) => tool === imgcopy), bareCopy];
   return benchCase.tools === 'with bare node' ? [...tools, bareNode] : tools;
+}
+
+/** imgcopy in a folder of its own, where it has compiled itself. Its node_modules are not needed: the bundle has all. */
+async function installCompiled(undo: AsyncDisposableStack): Promise<CopyTool> {
+  const folder = await mkdtemp(join(tmpdir(), 'imgcopy-bench-'));
+  undo.defer(() => rm(folder, { recursive: true, force: true }));
+  for (const part of ['bin', 'dist', 'package.json'])
+    await cp(fileURLToPath(new URL(`../${part}`, import.meta.url)), join(folder, part), { recursive: true });
+  const command = [process.execPath, join(folder, 'bin/imgcopy.js'), 'cache', 'compile'];
+  await measure(command, { env: coldEnvironment(folder), timeoutMs: runTimeoutMs });
+  return imgcopyIn(folder);
 }
 
 function placeOf(form: BenchCase['source'] | 'folder', path: string): LocalPlace | undefined {

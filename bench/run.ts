@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -32,6 +33,8 @@ async function main(): Promise<void> {
     process.stdout.write(usage);
     return;
   }
+  if (existsSync(new URL('../compiled', import.meta.url)))
+    throw new Error('remove the folder compiled first: imgcopy cache compile made it, and no run would start cold');
   const cases = chosen(benchCases({ quick: values.quick }), values.case);
   const tools = chosen([imgcopy, ...installedPeers()], values.tool);
   const rounds = Number(values.rounds ?? (values.quick ? 1 : 3));
