@@ -9,6 +9,7 @@ import { dumpBody } from '../../../src/http/send/body.ts';
 import { NetworkError } from '../../../src/http/send/network-error.ts';
 import type { HttpRequest, HttpResponse, Send } from '../../../src/http/send/send.ts';
 import { Trust } from '../../../src/http/connect/trust.ts';
+import { giveBack, takeSlab } from '../../../src/io/slabs.ts';
 import { openConnections, type ConnectionsOptions } from '../../../src/http/send/undici-send.ts';
 
 const trust = new Trust({ env: {} }).of('127.0.0.1', {});
@@ -221,3 +222,24 @@ test('hands the error of a body on as it is', async (t) => {
   setImmediate(() => stream.destroy(failure));
   await assert.rejects(send({ method: 'PATCH', body: stream }), failure);
 });
+
+test('a body that is sent once gives its memory back, one that may be sent again keeps it', async (t) => {
+  const { send } = await serve(t, (request, response) => void request.resume().once('end', () => response.end()));
+  const put = async (bodyOf: (slabs: readonly Buffer[]) => HttpRequest['body']): Promise<readonly Buffer[]> => {
+    const slabs = Array.from({ length: 4 }, () => takeSlab().fill('x'));
+    await dumpBody(await send({ method: 'PUT', body: bodyOf(slabs) }));
+    return slabs;
+  };
+  const sentOnce = await put((slabs) => Readable.from(slabs));
+  assert.ok(freeSlabs().has(sentOnce[0]?.buffer as ArrayBufferLike));
+  const resendable = await put((slabs) => () => Readable.from(slabs));
+  const free = freeSlabs();
+  assert.ok(resendable.every(({ buffer: memory }) => !free.has(memory)));
+});
+
+/** The memory of the slabs that are handed out next, which were given back. */
+function freeSlabs(): ReadonlySet<ArrayBufferLike> {
+  const slabs = Array.from({ length: 100 }, takeSlab);
+  slabs.forEach(giveBack);
+  return new Set(slabs.map(({ buffer: memory }) => memory));
+}
