@@ -2,18 +2,44 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import { createCopier } from '../../src/index.ts';
 import { LONG_BODY } from '../../src/http/send/body-handler.ts';
 import { spoilFreeSlabs } from '../support/free-slabs.ts';
 import { buildImage } from '../support/images.ts';
-import { assertCopied, copyTo, openScene, type Kind, type SceneCopyOptions } from './partial-copies.ts';
+import { assertCopied, copyTo, openScene, type Kind, type Scene, type SceneCopyOptions } from './partial-copies.ts';
 
 /** Two layers, each long enough to be read into slabs. They move at the same time and share the slabs. */
 const image = buildImage({
   layers: [randomBytes(LONG_BODY + 3 * 1024 * 1024 + 1), randomBytes(LONG_BODY + 2 * 1024 * 1024 + 77)],
 });
 const layers = [...image.blobs.keys()].filter((digest) => (image.blobs.get(digest)?.length ?? 0) > 1024 * 1024);
+
+/** Two registries; the source has the image. What is given back too early comes out wrong. */
+async function openLongScene(t: TestContext): Promise<Scene> {
+  spoilFreeSlabs(t);
+  const scene = await openScene(t);
+  scene.from.seed('app', '1', image);
+  return scene;
+}
+
+/** One upload is not read while the other layer passes. */
+function holdFirstUpload({ to }: Scene): void {
+  const other = Promise.withResolvers<void>();
+  to.behave({ match: { method: 'PATCH', times: 1 }, hold: other.promise });
+  // After that of the config.
+  to.behave({ match: { method: 'PUT', path: /blobs/, after: 1, times: 1 }, call: () => other.resolve() });
+}
+
+async function assertOnDisk({ layout, archive }: { readonly layout: string; readonly archive: string }): Promise<void> {
+  const tar = await readFile(archive);
+  for (const digest of layers) {
+    const bytes = image.blobs.get(digest) as Buffer;
+    const inLayout = await readFile(join(layout, 'blobs', digest.replace(':', '/')));
+    assert.ok(inLayout.equals(bytes), `${digest} in the layout`);
+    assert.ok(tar.includes(bytes), `${digest} in the archive`);
+  }
+}
 
 /** One stream a layer. */
 const whole: SceneCopyOptions = { partial: 'never' };
@@ -23,20 +49,16 @@ const noRetry: SceneCopyOptions = { onEvent: (event) => assert.notEqual(event.ty
 
 for (const kind of ['registry', 'dir'] as Kind[]) {
   test(`two long layers come as streams at a time, to a ${kind}`, async (t) => {
-    spoilFreeSlabs(t);
     for (const options of [whole, {}]) {
-      const scene = await openScene(t);
-      scene.from.seed('app', '1', image);
+      const scene = await openLongScene(t);
       await copyTo(kind, scene, '1', { ...options, ...noRetry });
       await assertCopied(kind, scene, image);
     }
   });
 
   test(`long layers that are cut are resumed where they were cut, to a ${kind}`, async (t) => {
-    spoilFreeSlabs(t);
     for (const how of ['reset', 'close'] as const) {
-      const scene = await openScene(t);
-      scene.from.seed('app', '1', image);
+      const scene = await openLongScene(t);
       const match = { method: 'GET', path: /blobs/ };
       scene.from.behave({ match: { ...match, times: 1 }, cutAfterBytes: 5_000_001, how });
       scene.from.behave({ match: { ...match, times: 1 }, cutAfterBytes: 262_144, how });
@@ -48,11 +70,9 @@ for (const kind of ['registry', 'dir'] as Kind[]) {
 }
 
 test('ranges of long layers that come many at a time, some of them cut, are put together in the right order', async (t) => {
-  spoilFreeSlabs(t);
   for (const kind of ['registry', 'dir'] as Kind[]) {
-    const scene = await openScene(t);
-    scene.from.seed('app', '1', image);
-    // As over a line: a near source is read as one stream.
+    const scene = await openLongScene(t);
+    // As over a slow link: a near source is read as one stream.
     scene.from.behave({ match: { method: 'GET', path: /blobs/ }, latencyMs: 50 });
     scene.from.behave({ match: { method: 'GET', path: /blobs/, after: 5, times: 3 }, cutAfterBytes: 300_000 });
     await copyTo(kind, scene, '1');
@@ -62,10 +82,8 @@ test('ranges of long layers that come many at a time, some of them cut, are put 
 });
 
 test('an upload that is cut in the middle of a long layer is sent again, with the right bytes', async (t) => {
-  spoilFreeSlabs(t);
   for (const options of [whole, {}]) {
-    const scene = await openScene(t);
-    scene.from.seed('app', '1', image);
+    const scene = await openLongScene(t);
     scene.to.behave({ match: { method: 'PATCH', times: 2 }, resetAfterRequestBytes: 7_000_000 });
     await copyTo('registry', scene, '1', options);
     await assertCopied('registry', scene, image);
@@ -73,12 +91,10 @@ test('an upload that is cut in the middle of a long layer is sent again, with th
 });
 
 test('chunks of an upload that may be sent again are kept until the registry has them', async (t) => {
-  spoilFreeSlabs(t);
   for (const options of [whole, {}]) {
-    const scene = await openScene(t);
+    const scene = await openLongScene(t);
     scene.to.settings.patch = { maxBytes: 3_000_000 };
     scene.to.settings.monolithic = { maxBytes: 3_000_000 };
-    scene.from.seed('app', '1', image);
     // Chunks go out before the registry says that it wants them again.
     scene.to.behave({ match: { method: 'PATCH', after: 3, times: 4 }, resetAfterRequestBytes: 2_500_000 });
     await copyTo('registry', scene, '1', options);
@@ -92,26 +108,15 @@ test('chunks of an upload that may be sent again are kept until the registry has
 });
 
 test('a destination that is slow to read gets the right bytes', async (t) => {
-  spoilFreeSlabs(t);
-  const scene = await openScene(t);
-  scene.from.seed('app', '1', image);
-  const first = Promise.withResolvers<void>();
-  // One upload is not read while the other layer passes.
-  scene.to.behave({ match: { method: 'PATCH', times: 1 }, hold: first.promise });
-  // After that of the config.
-  scene.to.behave({ match: { method: 'PUT', path: /blobs/, after: 1, times: 1 }, call: () => first.resolve() });
+  const scene = await openLongScene(t);
+  holdFirstUpload(scene);
   await copyTo('registry', scene, '1', whole);
   await assertCopied('registry', scene, image);
 });
 
 test('several destinations get the same bytes of long layers, at their own pace', async (t) => {
-  spoilFreeSlabs(t);
-  const scene = await openScene(t);
-  scene.from.seed('app', '1', image);
-  const first = Promise.withResolvers<void>();
-  scene.to.behave({ match: { method: 'PATCH', times: 1 }, hold: first.promise });
-  // After that of the config.
-  scene.to.behave({ match: { method: 'PUT', path: /blobs/, after: 1, times: 1 }, call: () => first.resolve() });
+  const scene = await openLongScene(t);
+  holdFirstUpload(scene);
   const [layout, archive] = [join(scene.home, 'layout'), join(scene.home, 'image.tar')];
   await using copier = createCopier({ env: scene.env, retryDelayMs: 1 });
   const plain = { plainHttp: true, noCreds: true };
@@ -121,32 +126,17 @@ test('several destinations get the same bytes of long layers, at their own pace'
     { source: plain, destination: plain, partial: 'never', ...noRetry },
   );
   await assertCopied('registry', scene, image);
-  const tar = await readFile(archive);
-  for (const digest of layers) {
-    const bytes = image.blobs.get(digest) as Buffer;
-    assert.ok(
-      (await readFile(join(layout, 'blobs', digest.replace(':', '/')))).equals(bytes),
-      `${digest} in the layout`,
-    );
-    assert.ok(tar.includes(bytes), `${digest} in the archive`);
-  }
+  await assertOnDisk({ layout, archive });
 });
 
 test('an archive and a layout get long layers as they are', async (t) => {
-  spoilFreeSlabs(t);
-  const scene = await openScene(t);
-  scene.from.seed('app', '1', image);
+  const scene = await openLongScene(t);
   const plain = { plainHttp: true, noCreds: true };
   const [layout, archive] = [join(scene.home, 'layout'), join(scene.home, 'image.tar')];
   for (const partial of ['never', 'auto'] as const) {
     await using copier = createCopier({ env: scene.env, retryDelayMs: 1 });
     for (const destination of [`oci:${layout}-${partial}`, `oci-archive:${archive}-${partial}`])
       await copier.copy(`docker://${scene.from.host}/app:1`, destination, { source: plain, partial });
-    const tar = await readFile(`${archive}-${partial}`);
-    for (const digest of layers) {
-      const bytes = image.blobs.get(digest) as Buffer;
-      assert.ok((await readFile(join(`${layout}-${partial}`, 'blobs', digest.replace(':', '/')))).equals(bytes));
-      assert.ok(tar.includes(bytes));
-    }
+    await assertOnDisk({ layout: `${layout}-${partial}`, archive: `${archive}-${partial}` });
   }
 });
