@@ -3,27 +3,14 @@ import { nowMs } from '../io/clock.ts';
 import type { MemoryAccount, MemoryBudget } from '../io/memory.ts';
 import { orAborted } from '../io/or-aborted.ts';
 import type { AcquireOptions, Keep, Pool, Release } from '../io/semaphore.ts';
-import type { BlobChunkAccessor, BlobRange, BlobStream } from '../contract/blob-chunk-accessor.ts';
+import type { BlobChunkAccessor, BlobStream } from '../contract/blob-chunk-accessor.ts';
 import type { BlobInfo } from '../contract/blob-info.ts';
 import { BadPartialRequestError } from '../contract/errors.ts';
 import type { ImageDestination } from '../contract/image-destination.ts';
 import type { GetBlobOptions, ImageSource, RepositoryName } from '../contract/image-source.ts';
-import {
-  cut,
-  give,
-  readForAll,
-  readParts,
-  readWhole,
-  SHARED_RANGES,
-  streamsOf,
-  withLengths,
-  type Demand,
-} from './read-for-all.ts';
+import { cut, SHARED_RANGES, streamsOf, withLengths, type Demand } from './read-for-all.ts';
+import { KeptBytes, SharedBytes } from './shared-bytes.ts';
 import { partsOf } from './source-parts.ts';
-
-/** What is kept of blobs that some copies may come for later, as for those of referrers: nobody knows them before they are found. In bytes, of one and of all. */
-const MAX_KEPT_BLOB = 4 * 1024 * 1024;
-const MAX_KEPT_BYTES = 8 * 1024 * 1024;
 
 export interface SharedReadsOptions {
   readonly source: ImageSource;
@@ -51,8 +38,9 @@ export class SharedReads {
   readonly #blobs = new Map<Digest, SharedBlob>();
   /** Where mounts from one repository to the other are refused: each destination gets the bytes itself. */
   readonly #refusing = new Set<string>();
+  /** @internal */
+  readonly kept: KeptBytes = new KeptBytes();
   readonly #everyLook = Promise.withResolvers<void>();
-  #keptBytes = 0;
 
   constructor(options: SharedReadsOptions) {
     this.options = options;
@@ -107,18 +95,6 @@ export class SharedReads {
   leaveAlone(copy: SharingCopy): void {
     for (const blob of this.#blobs.values()) blob.leaveAlone(copy);
     this.review();
-  }
-
-  /** @internal Whether so many bytes of a blob may be kept for copies that come later. */
-  mayKeep(size: number): boolean {
-    if (size > MAX_KEPT_BLOB || this.#keptBytes + size > MAX_KEPT_BYTES) return false;
-    this.#keptBytes += size;
-    return true;
-  }
-
-  /** @internal */
-  noteForgotten(size: number): void {
-    this.#keptBytes -= size;
   }
 
   /** @internal */
@@ -218,12 +194,10 @@ export class SharingCopy {
 class SharedBlob {
   readonly info: BlobInfo;
   readonly shared: SharedReads;
-  readonly memory: MemoryAccount;
+  readonly bytes: SharedBytes;
   readonly #shares = new Map<SharingCopy, BlobShare>();
   /** All that have come for it, in time or not. */
   readonly #joined = new Set<SharingCopy>();
-  /** All of it, where it was read before every copy had come. */
-  #kept: Promise<Buffer> | undefined;
   readonly #arrival = Promise.withResolvers<void>();
   #hasArrived = false;
   /** Its bytes are on their way, or nobody wants them: whoever comes now reads for itself. */
@@ -231,13 +205,13 @@ class SharedBlob {
   #place: Promise<Keep> | undefined;
   #holders = 0;
   #timer: NodeJS.Timeout | undefined;
-  /** What was read to plan the blob, by its ranges; until the blob itself is read. */
-  readonly #planned = new Map<string, Promise<readonly Buffer[] | BadPartialRequestError>>();
 
   constructor(shared: SharedReads, info: BlobInfo) {
     this.shared = shared;
     this.info = info;
-    this.memory = shared.options.memory.openAccount();
+    const { source, memory, signal } = shared.options;
+    const isAwaited = (): boolean => shared.copies.some((copy) => !copy.isOver && !this.#joined.has(copy));
+    this.bytes = new SharedBytes(info, { source, memory, signal, kept: shared.kept, isAwaited });
   }
 
   get arrival(): Promise<void> {
@@ -337,26 +311,6 @@ class SharedBlob {
     }
   }
 
-  /** Reads for one alone, who came late or takes another try. */
-  readAlone(demand: Demand): void {
-    this.#open([{ demand, onTaken: () => undefined }]);
-  }
-
-  /** What is read to plan the blob, read once for all. */
-  async readForPlan(
-    parts: BlobChunkAccessor,
-    chunks: readonly BlobRange[],
-  ): Promise<readonly Buffer[] | BadPartialRequestError> {
-    const key = chunks.map(({ offset, length }) => `${offset}+${length}`).join();
-    let reading = this.#planned.get(key);
-    if (reading === undefined) {
-      reading = readParts(parts, this.info, chunks, this.shared.options.signal);
-      if (!this.#isClosed) this.#planned.set(key, reading);
-      reading.catch(() => this.#planned.delete(key));
-    }
-    return await reading;
-  }
-
   #arrive(): void {
     if (this.#hasArrived) return;
     this.#hasArrived = true;
@@ -369,47 +323,13 @@ class SharedBlob {
       share.state = 'taking';
       return share.demand === undefined ? [] : [{ demand: share.demand, onTaken: () => share.copy.touch() }];
     });
-    this.#open(takers);
+    this.bytes.read(takers);
   }
 
   #close(): void {
     this.#isClosed = true;
     clearTimeout(this.#timer);
-    this.#planned.clear();
-  }
-
-  #open(takers: readonly { readonly demand: Demand; readonly onTaken: () => void }[]): void {
-    const demands = takers.map(({ demand }) => demand);
-    void this.#readFor(demands, (index) => takers[index]?.onTaken()).catch((error: unknown) => {
-      for (const { given } of demands) given.reject(error);
-    });
-  }
-
-  async #readFor(demands: readonly Demand[], onTaken: (index: number) => void): Promise<void> {
-    const kept = this.#keptFor(demands);
-    if (kept !== undefined) return give(await kept, demands);
-    const { info, memory } = this;
-    await readForAll(info, demands, { ...this.shared.options, memory, onTaken });
-  }
-
-  /** What was read before, or is read now for those who may come later as well. Undefined where the blob is to be read for these alone. */
-  #keptFor(demands: readonly Demand[]): Promise<Buffer> | undefined {
-    const isFresh = demands.some(({ options }) => options.isFresh === true);
-    if (isFresh) this.#forget();
-    if (isFresh || !demands.every(({ isWhole }) => isWhole)) return undefined;
-    if (this.#kept !== undefined) return this.#kept;
-    const { source, signal } = this.shared.options;
-    const isAwaited = this.shared.copies.some((copy) => !copy.isOver && !this.#joined.has(copy));
-    if (!isAwaited || !this.shared.mayKeep(this.info.size)) return undefined;
-    this.#kept = readWhole(source, this.info, { ...demands[0]?.options, signal });
-    this.#kept.catch(() => this.#forget());
-    return this.#kept;
-  }
-
-  #forget(): void {
-    if (this.#kept === undefined) return;
-    this.#kept = undefined;
-    this.shared.noteForgotten(this.info.size);
+    this.bytes.endPlanning();
   }
 
   /** From time to time, stops waiting for destinations that do nothing. */
@@ -470,7 +390,7 @@ export class BlobShare {
 
   /** Of all that is done for the blob, at whatever destination. */
   get memory(): MemoryAccount {
-    return this.#blob.memory;
+    return this.#blob.bytes.memory;
   }
 
   /** Where its destination's blobs can be had by other destinations. */
@@ -517,7 +437,7 @@ export class BlobShare {
     return {
       rangeSupport: parts.rangeSupport,
       getBlobAt: async (info, chunks, { signal } = {}) => {
-        const read = await orAborted(this.#blob.readForPlan(parts, withLengths(info, chunks)), signal);
+        const read = await orAborted(this.#blob.bytes.readForPlan(parts, withLengths(info, chunks)), signal);
         if (read instanceof BadPartialRequestError) return { kind: 'refused', reason: read };
         return { kind: 'ranges', readers: streamsOf(read) };
       },
@@ -579,7 +499,7 @@ export class BlobShare {
       this.isLate = true;
       // The others need not wait for the place that it has.
       this.#release?.();
-      this.#blob.readAlone(demand);
+      this.#blob.bytes.read([{ demand }]);
     } else {
       this.demand = demand;
       this.state = 'asking';
