@@ -35,6 +35,8 @@ export interface RangeSupport extends SeenRangeSupport {
   readonly isLocal: boolean;
   /** The ranges come out of a read that is shared with others: they are asked for at once, and passed on as they come. Default false. */
   readonly isShared?: boolean | undefined;
+  /** The shortest time, in ms, in which the host that has the blobs answered a request of any kind; undefined while that is not known. */
+  readonly roundTripMs?: number | undefined;
   /** Takes note of what an answer has shown. Only who asked can tell, for it chose the ranges. */
   report(seen: SeenRangeSupport): void;
 }

@@ -73,7 +73,7 @@ test('ranges of long layers that come many at a time, some of them cut, are put 
   for (const kind of ['registry', 'dir'] as Kind[]) {
     const scene = await openLongScene(t);
     // As over a slow link: a near source is read as one stream.
-    scene.from.behave({ match: { method: 'GET', path: /blobs/ }, latencyMs: 50 });
+    scene.from.behave({ match: { method: 'GET', path: /blobs|manifests/ }, latencyMs: 50 });
     scene.from.behave({ match: { method: 'GET', path: /blobs/, after: 5, times: 3 }, cutAfterBytes: 300_000 });
     await copyTo(kind, scene, '1');
     await assertCopied(kind, scene, image);

@@ -26,7 +26,7 @@ const patches = { method: 'PATCH' };
 async function sceneWithImage(t: TestContext, options: SceneOptions = {}): Promise<Scene> {
   const scene = await openScene(t, options);
   scene.from.seed('app', '1', image);
-  scene.from.behave({ match: { path: layerPath }, latencyMs: 30 });
+  scene.from.behave({ match: { path: /blobs|manifests/ }, latencyMs: 50 });
   return scene;
 }
 
@@ -89,7 +89,7 @@ for (const kind of kinds) {
     const gone = randomBytes('gone', 2 * MiB);
     scene.from.seed('app', '1', buildImage({ layers: [large, gone, randomBytes('small', 3 * MiB)] }));
     scene.from.remove('app', digestOf(gone));
-    scene.from.behave({ match: { path: layerPath }, latencyMs: 50 });
+    scene.from.behave({ match: { path: /blobs|manifests/ }, latencyMs: 50 });
     await assert.rejects(copyTo(kind, scene, '1'), { kind: 'not-found', message: new RegExp(digestOf(gone)) });
     await Promise.all([scene.from.idle(), scene.to.idle()]);
     assert.deepEqual(scene.to.sessions, []);

@@ -22,7 +22,7 @@ function refuseRanges({ from }: Scene, way: (typeof ways)[number]): void {
 /** Copies until the destination has 20 MiB or more of the layer, and stops. */
 async function interrupt(kind: Kind, scene: Scene): Promise<void> {
   const controller = new AbortController();
-  scene.from.behave({ match: { path: layerPath }, latencyMs: 30 });
+  scene.from.behave({ match: { path: /blobs|manifests/ }, latencyMs: 50 });
   const copy = copyTo(kind, scene, '1', {
     signal: controller.signal,
     onEvent: (event) => {

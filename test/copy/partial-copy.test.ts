@@ -129,7 +129,7 @@ for (const kind of kinds) {
       const image = buildImage({ layers: [randomBytes('large', 24 * MiB)] });
       scene.from.seed('app', '1', image);
       // What comes faster is taken as one stream.
-      scene.from.behave({ match: { path: /blobs/ }, latencyMs: 30 });
+      scene.from.behave({ match: { path: /blobs|manifests/ }, latencyMs: 50 });
       const { bytes } = await copyTo(kind, scene, '1');
       const requests = requestsFor(scene.from, topLayer(image));
       assert.equal(requests.length, ranges ? 24 : 1, requests.join('; '));

@@ -14,7 +14,7 @@ export const never: Promise<never> = new Promise(() => {});
 export function holdFrom(registry: TestRegistry, digest: Digest, offset: number): void {
   const path = new RegExp(`/blobs/${digest}$`);
   // A blob that comes faster is asked for as a whole, and then no request begins later.
-  registry.behave({ match: { method: 'GET', path }, latencyMs: 30 });
+  registry.behave({ match: { method: 'GET', path: /blobs|manifests/ }, latencyMs: 50 });
   const isBeyond = (request: RequestRecord): boolean => rangeStart(request) >= offset;
   registry.behave({ match: { method: 'GET', path, when: isBeyond }, stallAfterBytes: 1000 });
 }

@@ -139,7 +139,7 @@ const said: Readonly<Record<string, readonly string[]>> = {
     `| ${await mib('library/shared-resources.ts', 'MEMORY_BUDGET')} MiB: prefetched blobs, ranges and stripes read ahead (${segmentMib} MiB each)`,
     `${inWords(await constant('partial/toc/budgeted-accessor.ts', 'WEIGHT'))} times their size, or ${await constant('partial/toc/budgeted-accessor.ts', 'PIECE_BYTES')} bytes a piece`,
     `${window.first} to ${window.most}, in steps of ${window.step}: more while throughput grows by ${window.growth} %, else back; down to ${window.least} while more than ${window.ready} are ready`,
-    `${window.fast} MB/s over one connection, or a near source (${await constant('partial/fetch/range-window.ts', 'BUSY_NEAR_MS')} ms)`,
+    `${window.fast} MB/s over one connection, or a near source (${await constant('partial/fetch/source-pace.ts', 'BUSY_NEAR_MS')} ms)`,
     `a range of ${await mib('partial/fetch/fetch-ranges.ts', 'STRIPED_RANGE')} MiB and more`,
     `| ${await constant('partial/fetch/fetch-ranges.ts', 'FEWEST_STRIPES')} to ${await constant('partial/fetch/fetch-ranges.ts', 'MOST_STRIPES')}, each of ${await mib('partial/fetch/striped-request.ts', 'LEAST_STRIPE')} to ${await mib('partial/fetch/striped-request.ts', 'LARGEST_STRIPE')} MiB`,
     `${await kib('io/memory.ts', 'SPARE_BYTES')} KiB beside the budget`,

@@ -7,7 +7,8 @@ import { PartialBlobUnavailableError } from '../../contract/errors.ts';
 import { RangeQueue, type Batch, type BatchLimits } from './range-batches.ts';
 import { dropWhole, RangeRequest, type AnsweredBatch } from './range-request.ts';
 import { brokenAnswer, learnRefusal, type BrokenAnswer } from './refused-ranges.ts';
-import { RangeWindow } from './range-window.ts';
+import { FAST_CONNECTION, RangeWindow } from './range-window.ts';
+import { paceOf } from './source-pace.ts';
 import { MULTI_RANGE_GAP_BYTES, SINGLE_RANGE_GAP_BYTES } from '../plan/segments.ts';
 import { slicesOf } from './slices.ts';
 import { STRIPE_MEMORY, StripedRequest, stripedLength, stripesFor } from './striped-request.ts';
@@ -100,7 +101,10 @@ class RangeFetcher {
     this.#memory = options.memory;
     this.#signal = options.signal;
     this.#givesBack = options.givesBack ?? false;
-    this.#window = new RangeWindow({ blobs: () => options.memory.readers });
+    this.#window = new RangeWindow({
+      blobs: () => options.memory.readers,
+      pace: paceOf(accessor.rangeSupport),
+    });
     this.#takesWhole = accessor.rangeSupport.ranges === false && accessor.getBlob !== undefined;
   }
 
@@ -132,10 +136,17 @@ class RangeFetcher {
 
   async *#pass(bytes: AnsweredBatch['bytes'], batch: Batch): AsyncGenerator<Buffer> {
     let given = 0;
+    const watch = this.#window.isFast && batch.bytes > STREAMED_BYTES ? this.#window.watchStream() : undefined;
     try {
       for await (const piece of bytes) {
+        watch?.came(piece.length);
         given += piece.length;
         yield piece;
+        const heldUpRate = watch?.heldUpRate();
+        if (heldUpRate === undefined || heldUpRate >= FAST_CONNECTION || given === batch.bytes) continue;
+        this.#window.leaveStream(heldUpRate);
+        await this.#putBack(withoutFirst(batch.wanted, given));
+        return;
       }
     } catch (error) {
       await this.#stepDown(brokenAnswer(error, batch), batch, given);
@@ -210,7 +221,9 @@ class RangeFetcher {
       return undefined;
     }
     const onPiece = (full: number): void => this.#window.consume(full);
-    const onAnswer = (elapsedMs: number): void => void this.#window.answered(elapsedMs);
+    const idleBefore = idleMs();
+    const onAnswer = (elapsedMs: number): void =>
+      void this.#window.answered({ elapsedMs, idleMs: idleMs() - idleBefore });
     return new StripedRequest(this.#accessor, this.#info, range, { shares, onPiece, onAnswer, signal: this.#signal });
   }
 
@@ -250,8 +263,10 @@ class RangeFetcher {
     const { ranges, multiRange } = this.#accessor.rangeSupport;
     this.#isProbing = ranges !== true || (multiRange === undefined && batch.chunks.length > 1);
     const isFirst = this.#isProbing && ranges !== true;
+    const idleBefore = idleMs();
     const onAnswer = (elapsedMs: number): void => {
-      this.#isMeasuring = this.#window.answered(elapsedMs) && isFirst && share !== undefined;
+      const isNear = this.#window.answered({ elapsedMs, idleMs: idleMs() - idleBefore });
+      this.#isMeasuring = isNear && isFirst && share !== undefined;
       this.#learn(batch);
     };
     return new RangeRequest(this.#accessor, this.#info, batch, {
@@ -343,4 +358,9 @@ function withoutFirst(ranges: readonly BlobRange[], bytes: number): readonly Blo
     given -= skipped;
     return skipped === length ? [] : [{ offset: offset + skipped, length: length - skipped }];
   });
+}
+
+/** For how long the event loop has had nothing to do so far, in ms. */
+function idleMs(): number {
+  return performance.eventLoopUtilization().idle;
 }

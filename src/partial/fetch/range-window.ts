@@ -1,4 +1,6 @@
 import { nowMs } from '../../io/clock.ts';
+import { StreamWatch } from './stream-watch.ts';
+import { SourcePace, type AnswerTiming } from './source-pace.ts';
 
 /** What one request for ranges took. */
 export interface RangeTiming {
@@ -8,14 +10,8 @@ export interface RangeTiming {
   readonly elapsedMs: number;
 }
 
-/** A source that begins to answer so soon is near, in ms: how fast its first range comes shows whether one stream will do. */
-const NEAR_MS = 15;
-/**
- * From here on the event loop is what is short, not the link: more connections to a source that is near would only take more of it. Its answers
- * are seen late then: within so many ms still counts as near.
- */
+/** From here on the event loop is what is short, not the link: more connections to a source that is near would only take more of it. */
 const BUSY = 0.9;
-const BUSY_NEAR_MS = 40;
 const FIRST_SIZE = 8;
 const MAX_SIZE = 20;
 const STEP = 4;
@@ -24,7 +20,7 @@ const MANY_ARE_FASTER = 1.5;
 /** Less than this much more throughput is not worth further connections. */
 const WORTHWHILE_GROWTH = 1.15;
 /** One connection that moves so much fills the link, or the disk behind it, in bytes a ms. */
-const FAST_CONNECTION = 100_000;
+export const FAST_CONNECTION = 100_000;
 /** So many ranges that are ready before their turn are enough. More of them would be fetched once more, should the run be killed. */
 const READY_ENOUGH = 3;
 const LEAST_SIZE = 4;
@@ -44,10 +40,14 @@ export class RangeWindow {
   #size = FIRST_SIZE;
   /** Less than the size where the consumer is slower than the source. */
   #needed = MAX_SIZE;
+  /** Set once one stream was too slow, after all: what was measured of other blobs does not count any more. */
+  #hasLeftStream = false;
   #isFast = false;
-  #soonestAnswerMs = Infinity;
+  #wasNear = false;
   #isMeasured = false;
-  /** Bytes a ms of the first range of a near source, which came alone, once its answer had begun. */
+  /** When the answer to the first range of a near source began. */
+  #beganAloneAt: number | undefined;
+  /** Bytes a ms of what came alone from a near source: its first range, once its answer had begun, or a stream. */
   #aloneRate: number | undefined;
   /** Bytes a ms in the window before, and its size. */
   #best: { readonly rate: number; readonly size: number } | undefined;
@@ -57,8 +57,10 @@ export class RangeWindow {
   #count = 0;
 
   readonly #blobs: () => number;
+  readonly #pace: SourcePace;
 
   /**
+   * @param options.pace  what is known of the source. Default: nothing.
    * @param options.utilization  how busy the event loop was since it was called last, from 0 to 1.
    * @param options.blobs  how many blobs are read by ranges now, this one included: they share the link.
    */
@@ -67,11 +69,13 @@ export class RangeWindow {
       readonly now?: (() => number) | undefined;
       readonly utilization?: (() => number) | undefined;
       readonly blobs?: (() => number) | undefined;
+      readonly pace?: SourcePace | undefined;
     } = {},
   ) {
     this.#now = options.now ?? nowMs;
     this.#utilization = options.utilization ?? loopUtilization();
     this.#blobs = options.blobs ?? ((): number => 1);
+    this.#pace = options.pace ?? new SourcePace();
     this.#since = this.#now();
   }
 
@@ -87,25 +91,25 @@ export class RangeWindow {
 
   /** Whether one connection is as fast as many: the rest is best read as one stream. */
   get isFast(): boolean {
-    return this.#isFast;
+    return this.#isFast || (this.#pace.isFast && !this.#hasLeftStream);
   }
 
   /** Whether it is too soon to say that one stream will not do. */
   get isOpen(): boolean {
-    return this.#isNear && !this.#isMeasured;
+    return this.#pace.mayBeNear && !this.#isMeasured;
   }
 
-  get #isNear(): boolean {
-    return this.#soonestAnswerMs <= BUSY_NEAR_MS;
-  }
-
-  /** @param elapsedMs  how long a request waited for its answer. @returns whether the source is near. */
-  answered(elapsedMs: number): boolean {
-    const wasNear = this.#isNear;
-    this.#soonestAnswerMs = Math.min(this.#soonestAnswerMs, elapsedMs);
+  /** @returns whether the source is near. */
+  answered(timing: AnswerTiming): boolean {
+    this.#pace.answered(timing);
     // On a busy machine, or where a server had to wake up, the first answers may come late.
-    if (!wasNear && this.#isNear) this.#isMeasured = false;
-    return this.#soonestAnswerMs <= NEAR_MS;
+    if (!this.#wasNear && this.#pace.mayBeNear) this.#isMeasured = false;
+    this.#wasNear = this.#pace.mayBeNear;
+    if (this.#pace.isNear && this.#beganAloneAt === undefined) {
+      this.#beganAloneAt = this.#now();
+      this.#utilization();
+    }
+    return this.#pace.isNear;
   }
 
   /** @param ready  how many ranges, from the next one on, the consumer finds ready when it comes for the next. */
@@ -115,9 +119,10 @@ export class RangeWindow {
   }
 
   record({ bytes, elapsedMs }: RangeTiming): void {
-    if (bytes / Math.max(elapsedMs, 0.1) >= FAST_CONNECTION) this.#isFast = true;
-    if (this.#aloneRate === undefined && this.#soonestAnswerMs <= NEAR_MS) {
-      this.#aloneRate = bytes / Math.max(elapsedMs - this.#soonestAnswerMs, 0.1);
+    if (bytes / Math.max(elapsedMs, 0.1) >= FAST_CONNECTION) this.#takeOneStream();
+    if (this.#aloneRate === undefined && this.#beganAloneAt !== undefined) {
+      this.#aloneRate = bytes / Math.max(Math.min(this.#now() - this.#beganAloneAt, elapsedMs), 0.1);
+      if (this.#aloneRate >= FAST_CONNECTION || this.#utilization() >= BUSY) this.#takeOneStream();
       this.#since = this.#now();
       return;
     }
@@ -126,13 +131,39 @@ export class RangeWindow {
     if (this.#count < this.#size) return;
     const rate = this.#bytes / Math.max(this.#now() - this.#since, 0.1);
     const isBusy = this.#utilization() >= BUSY;
-    const gainsNothing = rate < (this.#aloneRate ?? 0) * MANY_ARE_FASTER;
-    if ((isBusy || (gainsNothing && !this.#isMeasured)) && this.#isNear) this.#isFast = true;
+    // Where one alone was not measured, many may be no faster.
+    const gainsNothing = rate < (this.#aloneRate ?? (isBusy ? Infinity : 0)) * MANY_ARE_FASTER;
+    if (gainsNothing && (isBusy || !this.#isMeasured) && this.#pace.mayBeNear) this.#takeOneStream();
     this.#isMeasured = true;
     this.#adapt(rate);
     this.#bytes = 0;
     this.#count = 0;
     this.#since = this.#now();
+  }
+
+  /**
+   * Looks at a stream that was taken for as fast as many connections; once for each blob.
+   * @returns undefined where the blob has left a stream before.
+   */
+  watchStream(): StreamWatch | undefined {
+    return this.#hasLeftStream ? undefined : new StreamWatch({ now: this.#now, utilization: this.#utilization });
+  }
+
+  /** Reads the rest by ranges: the connection held the stream up, to so many bytes a ms. */
+  leaveStream(rate: number): void {
+    this.#hasLeftStream = true;
+    this.#pace.isFast = false;
+    this.#isFast = false;
+    this.#isMeasured = false;
+    this.#aloneRate = rate;
+    this.#bytes = 0;
+    this.#count = 0;
+    this.#since = this.#now();
+  }
+
+  #takeOneStream(): void {
+    this.#isFast = true;
+    this.#pace.isFast = true;
   }
 
   #adapt(rate: number): void {

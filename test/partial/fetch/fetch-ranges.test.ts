@@ -1,13 +1,20 @@
 import assert from 'node:assert/strict';
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { Readable } from 'node:stream';
+import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
 import { test } from 'node:test';
 import { RangeBodyError } from '../../../src/http/ranges/range-errors.ts';
 import { MemoryBudget } from '../../../src/io/memory.ts';
 import { fetchRanges } from '../../../src/partial/fetch/fetch-ranges.ts';
-import type { BlobRange } from '../../../src/contract/blob-chunk-accessor.ts';
+import { paceOf } from '../../../src/partial/fetch/source-pace.ts';
+import type { BlobChunkAccessor, BlobRange } from '../../../src/contract/blob-chunk-accessor.ts';
 import { BadPartialRequestError, PartialBlobUnavailableError } from '../../../src/contract/errors.ts';
 import { randomBytes } from '../../support/images.ts';
-import { MemoryAccessor, type MemoryAccessorOptions, type MemoryAnswer } from '../../support/memory-accessor.ts';
+import {
+  MemoryAccessor,
+  openRangeSupport,
+  type MemoryAccessorOptions,
+  type MemoryAnswer,
+} from '../../support/memory-accessor.ts';
 import { infoOf } from '../../support/registry-transport.ts';
 
 const MiB = 1024 * 1024;
@@ -25,7 +32,7 @@ function bytesOf(ranges: readonly BlobRange[]): Buffer {
   return Buffer.concat(ranges.map(({ offset, length }) => blob.subarray(offset, offset + length)));
 }
 
-async function fetchAll(accessor: MemoryAccessor, ranges: readonly BlobRange[], budget = 48 * MiB): Promise<Buffer> {
+async function fetchAll(accessor: BlobChunkAccessor, ranges: readonly BlobRange[], budget = 48 * MiB): Promise<Buffer> {
   const memory = new MemoryBudget(budget).openAccount();
   const pieces: Buffer[] = [];
   for await (const piece of fetchRanges(accessor, info, ranges, { memory })) pieces.push(piece);
@@ -166,7 +173,7 @@ test('nothing is asked for ahead of the first answer, and a window of segments a
       answers.push(answer);
       return answer.promise;
     },
-    latencyMs: 20,
+    latencyMs: 50,
   });
   const bytes = fetchRanges(accessor, info, [{ offset: 0, length: 40 * MiB }], {
     memory: new MemoryBudget(48 * MiB).openAccount(),
@@ -191,6 +198,42 @@ test('a source that is near and fast is read as one stream after its first range
   const accessor = new MemoryAccessor(blob);
   assert.ok((await fetchAll(accessor, [{ offset: 0, length: blob.length }])).equals(blob));
   assert.deepEqual(accessor.requests, [[{ offset: 0, length: MiB }], [{ offset: MiB, length: blob.length - MiB }]]);
+});
+
+test('four blobs that begin at once at a near source take two requests each, although the first answers are seen late', async (t) => {
+  // On a clock that makes every answer late. The event loop does not wait, and an earlier request was fast.
+  let seconds = 0;
+  t.mock.method(process, 'hrtime', () => [(seconds += 1), 0]);
+  const accessor = new MemoryAccessor(blob, { rangeSupport: { roundTripMs: 5 } });
+  const whole = [{ offset: 0, length: blob.length }];
+  const read = await Promise.all([1, 2, 3, 4].map(() => fetchAll(accessor, whole)));
+  for (const bytes of read) assert.ok(bytes.equals(blob));
+  assert.ok(accessor.requests.length <= 8, `${accessor.requests.length} requests`);
+  const before = accessor.requests.length;
+  await fetchAll(accessor, whole);
+  assert.equal(accessor.requests.length, before + 1, 'what these have shown holds for the next blob');
+});
+
+test('a stream that comes slowly to an event loop with nothing to do is left for ranges, and nothing comes twice', async () => {
+  let opened = 0;
+  const accessor: BlobChunkAccessor = {
+    rangeSupport: openRangeSupport({ ranges: true, multiRange: false }),
+    getBlobAt: (_info, [chunk]) => {
+      const { offset, length = 0 } = chunk ?? { offset: 0 };
+      opened += 1;
+      const readers = [Readable.from(opened === 1 ? slowly(offset) : [blob.subarray(offset, offset + length)])];
+      return Promise.resolve({ kind: 'ranges', readers: Readable.from(readers) });
+    },
+  };
+  async function* slowly(from: number): AsyncGenerator<Buffer> {
+    for (let offset = from; offset < blob.length; offset += 64 * 1024) {
+      await delay(20);
+      yield blob.subarray(offset, offset + 64 * 1024);
+    }
+  }
+  paceOf(accessor.rangeSupport).isFast = true;
+  assert.ok((await fetchAll(accessor, [{ offset: 0, length: blob.length }])).equals(blob));
+  assert.ok(opened > 8, `${opened} requests`);
 });
 
 test('of many ranges as well, one request finds out whether they are answered', async () => {

@@ -1,8 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { RangeWindow } from '../../../src/partial/fetch/range-window.ts';
+import { SourcePace, type AnswerTiming } from '../../../src/partial/fetch/source-pace.ts';
 
 const SEGMENT = 2_000_000;
+
+/** An answer that was waited for by an event loop with nothing else to do. */
+const late = (ms: number): AnswerTiming => ({ elapsedMs: ms, idleMs: ms });
+/** One that a busy event loop looked at late. */
+const seenLate = (ms: number): AnswerTiming => ({ elapsedMs: ms, idleMs: 1 });
 
 /** A window over a line that is as fast, in bytes a ms, as `rateOf` says for so many requests at a time. */
 class Link {
@@ -79,7 +85,7 @@ for (const [name, utilization, answerMs, gain, isFast] of [
   test(name, () => {
     let now = 0;
     const window = new RangeWindow({ now: () => now, utilization: () => utilization });
-    window.answered(answerMs);
+    window.answered(late(answerMs));
     const isNear = answerMs < 80;
     assert.equal(window.isOpen, isNear);
     // The first range of a near source comes alone.
@@ -105,11 +111,56 @@ test('many blobs at a time have fewer ranges each, and never less than two', () 
 test('a source whose first answers came late is measured again once it answers soon', () => {
   let now = 0;
   const window = new RangeWindow({ now: () => now, utilization: () => 0.95 });
-  window.answered(90);
+  window.answered(late(90));
   for (let request = 0; request < 8; request += 1) window.record({ bytes: SEGMENT, elapsedMs: (now += 100) });
   assert.deepEqual([window.isFast, window.isOpen], [false, false]);
-  window.answered(20);
+  window.answered(late(20));
   assert.equal(window.isOpen, true);
   for (let request = 0; request < 20; request += 1) window.record({ bytes: SEGMENT, elapsedMs: (now += 100) });
   assert.deepEqual([window.isFast, window.isOpen], [true, false]);
+});
+
+test('an answer that a busy event loop sees late is from near where another request was answered soon', () => {
+  const near = new RangeWindow({ pace: new SourcePace(() => 12) });
+  assert.equal(near.answered(late(120)), false, 'it was waited for');
+  assert.equal(near.answered(seenLate(120)), true);
+  const far = new RangeWindow({ pace: new SourcePace(() => 80) });
+  assert.equal(far.answered(seenLate(120)), false);
+});
+
+test('the first range of a near source is enough where it takes all of the event loop', () => {
+  let now = 0;
+  const utilization = (): number => 0.95;
+  const pace = new SourcePace();
+  const window = new RangeWindow({ now: () => now, utilization, pace });
+  window.answered(late(10));
+  window.record({ bytes: SEGMENT, elapsedMs: (now += 110) });
+  assert.equal(window.isFast, true);
+  assert.equal(new RangeWindow({ pace }).isFast, true, 'for the next blob as well');
+  assert.equal(new RangeWindow().isFast, false, 'not for another source');
+});
+
+test('a stream that its connection holds up is left, and many connections stay where they are faster', () => {
+  let now = 0;
+  let busy = 0.95;
+  const pace = new SourcePace();
+  const window = new RangeWindow({ now: () => now, utilization: () => busy, pace });
+  window.answered(late(10));
+  window.record({ bytes: SEGMENT, elapsedMs: (now += 110) });
+  const watch = window.watchStream();
+  busy = 0.2;
+  now += 300;
+  watch?.came(3_600_000);
+  const rate = watch?.heldUpRate();
+  assert.equal(rate, 12_000);
+  window.leaveStream(12_000);
+  assert.deepEqual([window.isFast, new RangeWindow({ pace }).isFast], [false, false]);
+  busy = 0.95;
+  for (let request = 0; request < 8; request += 1) {
+    now += SEGMENT / 48_000;
+    window.record({ bytes: SEGMENT, elapsedMs: 160 });
+  }
+  pace.isFast = true;
+  assert.equal(window.isFast, false, 'whatever other blobs have found');
+  assert.equal(window.watchStream(), undefined);
 });

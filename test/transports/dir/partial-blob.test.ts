@@ -17,7 +17,7 @@ import { beginDirDestination, temporaryDirectory } from './image-directory.ts';
 
 const MiB = 1024 * 1024;
 /** Slow enough that a source is not read as one stream. */
-const latencyMs = 25;
+const latencyMs = 50;
 const bytes = randomBytes('large', 20 * MiB);
 const info: BlobInfo = { digest: digestOf(bytes), size: bytes.length };
 

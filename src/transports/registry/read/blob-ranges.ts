@@ -40,11 +40,17 @@ const MANY_RANGES_RETRIES = 1;
 class HostRangeSupport implements RangeSupport {
   readonly isLocal = false;
   readonly #options: Pick<BlobRangesOptions, 'cache' | 'registry'>;
+  readonly #roundTripMs: () => number | undefined;
   readonly #known = new Map<'ranges' | 'multi-range', boolean | undefined>();
   #refusedUntil = 0;
 
-  constructor(options: Pick<BlobRangesOptions, 'cache' | 'registry'>) {
+  constructor(options: Pick<BlobRangesOptions, 'cache' | 'registry'>, roundTripMs: () => number | undefined) {
     this.#options = options;
+    this.#roundTripMs = roundTripMs;
+  }
+
+  get roundTripMs(): number | undefined {
+    return this.#roundTripMs();
   }
 
   get ranges(): boolean | undefined {
@@ -91,8 +97,8 @@ export interface RegistryBlobRanges extends BlobChunkAccessor {
 /** Reads ranges of a repository's blobs, each list of them by one GET. An answer that is cut is taken up again at its offset. */
 export function registryBlobRanges(client: RegistryClient, options: BlobRangesOptions): RegistryBlobRanges {
   const { policy, observer } = options;
-  const rangeSupport = new HostRangeSupport(options);
   const redirects = new Redirects(client);
+  const rangeSupport = new HostRangeSupport(options, () => (redirects.isElsewhere ? undefined : client.roundTripMs));
   return {
     rangeSupport,
     async getBlobAt(info, chunks, { signal, mayPause = false, givesBack, rest } = {}) {
@@ -177,11 +183,17 @@ interface GetRangeOptions extends WaitOptions {
 class Redirects {
   readonly #client: RegistryClient;
   readonly #targets = new Map<Digest, { readonly url: URL; isReused: boolean }>();
+  /** Set once a blob came from another host than the registry's own. */
+  #isElsewhere = false;
   /** False once a URL did not work a second time. */
   #mayReuse = true;
 
   constructor(client: RegistryClient) {
     this.#client = client;
+  }
+
+  get isElsewhere(): boolean {
+    return this.#isElsewhere;
   }
 
   async getBlob(digest: Digest, options: GetRangeOptions): Promise<HttpResponse> {
@@ -196,7 +208,10 @@ class Redirects {
       this.#mayReuse = target.isReused;
     }
     const response = await this.#client.getBlob(digest, options);
-    if (response.url.origin !== this.#client.origin) this.#targets.set(digest, { url: response.url, isReused: false });
+    if (response.url.origin !== this.#client.origin) {
+      this.#isElsewhere = true;
+      this.#targets.set(digest, { url: response.url, isReused: false });
+    }
     return response;
   }
 }
