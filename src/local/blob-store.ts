@@ -15,7 +15,7 @@ import { type AssembledFile, writeAssembled } from './assembled-file.ts';
 import type { AwaitedLock } from './directory-lock.ts';
 import { type BlobFile, openBlobFile, type PublishedBlob } from './blob-file.ts';
 import { leftLength } from './partial-file.ts';
-import { isFileOfSize, openRegularFile, streamRange } from './regular-file.ts';
+import { isFileOfSize, openRegularFile, streamRange, type StreamRangeOptions } from './regular-file.ts';
 
 /** Where the blobs of an image lie. */
 export interface BlobPlace {
@@ -30,6 +30,8 @@ export interface BlobPlace {
   /** Where others may write to the directory at the same time: waits until nobody else writes this blob, and keeps them waiting. */
   readonly lockBlob?: ((digest: Digest, options: WaitOptions) => Promise<AwaitedLock>) | undefined;
 }
+
+type ReadOptions = WaitOptions & StreamRangeOptions;
 
 /** What is planned: the store's own blobs are known. */
 export type StoredPlanInput = Omit<PlanBlobInput, 'own'>;
@@ -51,7 +53,7 @@ export class LocalBlobStore {
       rangeSupport: LOCAL_RANGES,
       getBlobAt: async (info, chunks, options) => ({
         kind: 'ranges',
-        readers: this.#readChunks(info, chunks, options?.signal),
+        readers: this.#readChunks(info, chunks, options),
       }),
     };
   }
@@ -74,10 +76,10 @@ export class LocalBlobStore {
    * Streams a blob from its first byte on, unverified.
    * @throws ImgcopyError ERR_BLOB_NOT_FOUND, or ContentMismatchError when the file has not the blob's size.
    */
-  async read(info: BlobInfo, { signal }: WaitOptions = {}): Promise<Readable> {
+  async read(info: BlobInfo, { signal, givesBack }: ReadOptions = {}): Promise<Readable> {
     signal?.throwIfAborted();
     const handle = await this.#open(info);
-    const stream = streamRange(handle, { start: 0, end: info.size }, this.#pathOf(info.digest));
+    const stream = streamRange(handle, { start: 0, end: info.size }, this.#pathOf(info.digest), { givesBack });
     stream.once('close', () => void handle.close());
     return signal === undefined ? stream : addAbortSignal(signal, stream);
   }
@@ -165,14 +167,14 @@ export class LocalBlobStore {
   async *#readChunks(
     info: BlobInfo,
     chunks: readonly ImageSourceChunk[],
-    signal: AbortSignal | undefined,
+    { signal, givesBack }: ReadOptions = {},
   ): AsyncGenerator<Readable> {
     checkChunks(chunks, info.size);
     signal?.throwIfAborted();
     await using handle = await this.#open(info);
     for (const { offset, length } of chunks) {
       const end = length === undefined ? info.size : offset + length;
-      const reader = streamRange(handle, { start: offset, end }, this.#pathOf(info.digest));
+      const reader = streamRange(handle, { start: offset, end }, this.#pathOf(info.digest), { givesBack });
       try {
         yield signal === undefined ? reader : addAbortSignal(signal, reader);
       } finally {

@@ -5,9 +5,11 @@ import { ContentMismatchError } from '../digest/digest.ts';
 import { ImgcopyError, systemErrorCode } from '../errors/imgcopy-error.ts';
 import type { ByteRange } from '../io/byte-range.ts';
 import { Semaphore } from '../io/semaphore.ts';
+import { slabStream } from '../io/slab-stream.ts';
+import { SLAB_BYTES } from '../io/slabs.ts';
 import { onRead } from './disk-error.ts';
 
-// Pieces of 256 KiB were no faster, and garbage of 20 to 30 MB more piled up before it was collected.
+/** Where they become garbage, larger pieces pile up: 20 to 30 MB more before they are collected. */
 const READ_BYTES = 128 * 1024;
 
 /**
@@ -95,24 +97,43 @@ export async function isFileOfSize(path: string, size: number | undefined): Prom
   }
 }
 
+export interface StreamRangeOptions {
+  /** Whether who reads keeps none of the bytes, and gives them back (`io/slabs.ts`). Default false. */
+  readonly givesBack?: boolean | undefined;
+}
+
 /**
- * Streams a part of an open file, which stays open. At most 384 KiB are held.
+ * Streams a part of an open file, which stays open. While a piece is consumed, the next is read; at most two are held, of 256 KiB each.
  * @param path  for messages.
  * @throws (from the stream) ContentMismatchError when the file ends before the range, ImgcopyError ERR_NOT_READABLE.
  */
-export function streamRange(handle: FileHandle, range: ByteRange, path: string): Readable {
-  return Readable.from(readPieces(handle, range, path), { objectMode: false, highWaterMark: 2 * READ_BYTES });
-}
-
-async function* readPieces(handle: FileHandle, { start, end }: ByteRange, path: string): AsyncGenerator<Buffer> {
+export function streamRange(
+  handle: FileHandle,
+  { start, end }: ByteRange,
+  path: string,
+  { givesBack = false }: StreamRangeOptions = {},
+): Readable {
   let position = start;
-  while (position < end) {
-    const buffer = Buffer.allocUnsafeSlow(Math.min(READ_BYTES, end - position));
-    const { bytesRead } = await onRead(path, () => handle.read(buffer, 0, buffer.length, position));
+  const fill = async (room: Buffer): Promise<number> => {
+    const length = Math.min(room.length, end - position);
+    if (length === 0) return 0;
+    const { bytesRead } = await onRead(path, () => handle.read(room, 0, length, position));
     if (bytesRead === 0) {
       throw new ContentMismatchError('the file became shorter while it was read', `${end} bytes`, `${position} bytes`);
     }
     position += bytesRead;
-    yield buffer.subarray(0, bytesRead);
+    return bytesRead;
+  };
+  // Few bytes are not worth a slab.
+  if (givesBack && end - start >= SLAB_BYTES / 2) return slabStream(fill);
+  return Readable.from(filledPieces(end - start, fill), { objectMode: true, highWaterMark: 1 });
+}
+
+async function* filledPieces(size: number, fill: (room: Buffer) => Promise<number>): AsyncGenerator<Buffer> {
+  for (let left = size; left > 0;) {
+    const room = Buffer.allocUnsafeSlow(Math.min(READ_BYTES, left));
+    const count = await fill(room);
+    left -= count;
+    yield room.subarray(0, count);
   }
 }

@@ -1,7 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import type { ImageSourceChunk } from '../../contract/blob-chunk-accessor.ts';
-import type { WaitOptions } from '../../contract/blob-info.ts';
 import type { Archive, OpenMember, OpenMemberOptions } from './archive.ts';
 import type { MemberIndex } from './member-index.ts';
 import { scanFile, type FileToScan } from './scan-file.ts';
@@ -61,7 +60,7 @@ export class ArchiveFile implements Archive {
   readRanges(
     name: string,
     chunks: readonly ImageSourceChunk[],
-    options?: WaitOptions,
+    options?: OpenMemberOptions,
   ): AsyncIterable<Readable> | undefined {
     const place = this.#index.find(name);
     return place && this.#stored.readRanges(place, chunks, options);

@@ -17,7 +17,7 @@ import type {
 } from '../../contract/image-source.ts';
 import { ContentMismatchError, type Digest } from '../../digest/digest.ts';
 import { ImgcopyError } from '../../errors/imgcopy-error.ts';
-import type { Archive } from './archive.ts';
+import type { Archive, OpenMemberOptions } from './archive.ts';
 import { type ArchiveImage, readManifest } from './archive-image.ts';
 import { lacksManifest } from './layout-image.ts';
 
@@ -100,19 +100,19 @@ export class ArchiveSource implements ImageSource {
   async #readRanges(
     info: BlobInfo,
     chunks: readonly ImageSourceChunk[],
-    { signal }: GetBlobAtOptions = {},
+    { givesBack, signal }: GetBlobAtOptions = {},
   ): Promise<RangeAnswer> {
-    return { kind: 'ranges', readers: this.#checkedRanges(info, chunks, signal) };
+    return { kind: 'ranges', readers: this.#checkedRanges(info, chunks, { givesBack, signal }) };
   }
 
   async *#checkedRanges(
     info: BlobInfo,
     chunks: readonly ImageSourceChunk[],
-    signal: AbortSignal | undefined,
+    options: OpenMemberOptions,
   ): AsyncGenerator<Readable> {
     const member = this.#memberOf(info.digest);
     const size = await this.#archive.sizeOf(member);
-    const readers = this.#archive.readRanges?.(member, chunks, { signal });
+    const readers = this.#archive.readRanges?.(member, chunks, options);
     if (size === undefined || readers === undefined) throw this.#lacksBlob(info.digest);
     if (size !== info.size) throw this.#wrongSize(info, size);
     yield* readers;

@@ -31,7 +31,7 @@ export interface Archive extends AsyncDisposable {
   readRanges?(
     name: string,
     chunks: readonly ImageSourceChunk[],
-    options?: WaitOptions,
+    options?: OpenMemberOptions,
   ): AsyncIterable<Readable> | undefined;
 }
 

@@ -76,8 +76,8 @@ export class DirSource implements ImageSource {
     return await readSignatures(this.#directory, instanceDigest);
   }
 
-  async getBlob(info: BlobInfo, { signal }: GetBlobOptions = {}): Promise<BlobStream> {
-    return { stream: await this.#blobs.read(info, { signal }), size: info.size };
+  async getBlob(info: BlobInfo, { signal, givesBack }: GetBlobOptions = {}): Promise<BlobStream> {
+    return { stream: await this.#blobs.read(info, { signal, givesBack }), size: info.size };
   }
 
   getBlobAt(info: BlobInfo, chunks: readonly ImageSourceChunk[], options?: GetBlobAtOptions): Promise<RangeAnswer> {
