@@ -170,6 +170,16 @@ test('ranges of a blob are asked for where a redirect led, as long as that is an
   assert.deepEqual(asked().slice(5), ['storage 403', 'registry 307', 'storage 206'], 'an URL that has expired');
 });
 
+test('how soon the registry answers is told for its blobs, and not where another host has them', async () => {
+  for (const redirectBlobs of [false, true]) {
+    await using setting = await start({ redirectBlobs });
+    const { rangeSupport } = setting.ranges;
+    assert.equal(rangeSupport.roundTripMs, undefined, 'nothing was asked yet');
+    await read(setting.ranges, one);
+    assert.equal(rangeSupport.roundTripMs === undefined, redirectBlobs);
+  }
+});
+
 test('a redirect that works once is not tried a second time again and again', async () => {
   await using setting = await start({ redirectBlobs: 'single-use' });
   for (let times = 0; times < 4; times += 1) assert.deepEqual(await read(setting.ranges, one), expected(one));
