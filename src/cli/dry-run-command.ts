@@ -138,7 +138,7 @@ function noOutputForm(form: string): ImgcopyError {
 }
 
 /** A plan as lines for people. */
-export function drawPlan(plan: CopyPlan): readonly string[] {
+function drawPlan(plan: CopyPlan): readonly string[] {
   const { source, destination } = plan;
   const rows = [...plan.manifests.map(manifestRow), ...plan.blobs.map(blobRow)];
   return [

@@ -1,6 +1,5 @@
 import { createHash, type Hash } from 'node:crypto';
 import { ImgcopyError } from '../errors/imgcopy-error.ts';
-import { quote } from '../errors/printable.ts';
 
 /** The hash algorithms that a digest may name. */
 export type DigestAlgorithm = 'sha256' | 'sha512';
@@ -9,15 +8,6 @@ export type DigestAlgorithm = 'sha256' | 'sha512';
 export type Digest = `${DigestAlgorithm}:${string}`;
 
 const DIGEST = /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/;
-
-/** A text that should be a digest and is none. */
-export class InvalidDigestError extends ImgcopyError {
-  constructor(text: string) {
-    super(`invalid digest ${quote(text)}: expected sha256:<64 hex digits> or sha512:<128 hex digits>`, {
-      code: 'ERR_INVALID_DIGEST',
-    });
-  }
-}
 
 /** Bytes that are not those which their digest or size promised. */
 export class ContentMismatchError extends ImgcopyError {
@@ -43,12 +33,6 @@ export const WRONG_BYTES_HINT: string =
 
 export function isDigest(text: string): text is Digest {
   return DIGEST.test(text);
-}
-
-/** @throws InvalidDigestError */
-export function parseDigest(text: string): Digest {
-  if (!isDigest(text)) throw new InvalidDigestError(text);
-  return text;
 }
 
 export function digestAlgorithm(digest: Digest): DigestAlgorithm {

@@ -18,7 +18,7 @@ import {
  *
  * @throws InvalidManifestError when a field is missing or of the wrong type.
  */
-export function parseDescriptor(node: JsonNode): Descriptor {
+function parseDescriptor(node: JsonNode): Descriptor {
   const platform = optionalNode(node, 'platform');
   return withoutUndefined<Descriptor>({
     mediaType: requiredString(node, 'mediaType'),

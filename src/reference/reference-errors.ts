@@ -23,7 +23,7 @@ export class UnknownTransportError extends ImgcopyError {
 }
 
 /** A reference as messages show it: quoted, cut to a readable length, `***` for a user name and password. */
-export function quoteReference(text: string): string {
+function quoteReference(text: string): string {
   return quote(text.replace(USERINFO, '$1***@'), 300);
 }
 

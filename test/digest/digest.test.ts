@@ -8,9 +8,7 @@ import {
   digestHex,
   digestOf,
   DigestVerifier,
-  InvalidDigestError,
   isDigest,
-  parseDigest,
   type DigestAlgorithm,
 } from '../../src/digest/digest.ts';
 
@@ -34,22 +32,11 @@ test('takes sha256 and sha512 in lower-case hex, and nothing else (behaviour 80)
     [hex64, false],
     ['', false],
   ];
-  for (const [text, isValid] of cases) {
-    assert.equal(isDigest(text), isValid, text);
-    if (isValid) assert.equal(parseDigest(text), text);
-    else assert.throws(() => parseDigest(text), InvalidDigestError, text);
-  }
-});
-
-test('quotes what is not a digest, without its control characters and not at full length', () => {
-  const error = new InvalidDigestError(`\u001b[31m${'x'.repeat(1000)}`);
-  assert.equal(error.code, 'ERR_INVALID_DIGEST');
-  assert.doesNotMatch(error.message, /\p{Cc}/u);
-  assert.ok(error.message.length < 300);
+  for (const [text, isValid] of cases) assert.equal(isDigest(text), isValid, text);
 });
 
 test('takes a digest apart', () => {
-  const [short, long] = [parseDigest(`sha256:${hex64}`), parseDigest(`sha512:${hex128}`)];
+  const [short, long] = [`sha256:${hex64}`, `sha512:${hex128}`] as const;
   assert.deepEqual([digestAlgorithm(short), digestHex(short)], ['sha256', hex64]);
   assert.deepEqual([digestAlgorithm(long), digestHex(long)], ['sha512', hex128]);
 });

@@ -8,7 +8,7 @@ import {
   parseAuthFile,
 } from '../../src/auth/auth-file.ts';
 import { isSupported, parseChallenges, selectChallenge } from '../../src/auth/challenge.ts';
-import { isDigest, parseDigest } from '../../src/digest/digest.ts';
+import { isDigest } from '../../src/digest/digest.ts';
 import { formatPlatform, parsePlatform } from '../../src/manifest/platform.ts';
 import { parseHostsToml } from '../../src/registries/hosts-toml.ts';
 import { parseRegistriesConf } from '../../src/registries/registries-conf.ts';
@@ -71,9 +71,7 @@ export const TEXT_TARGETS: readonly FuzzTarget[] = [
     'digest',
     nearly([SHA256, SHA512, 'md5:d41d8cd98f00b204e9800998ecf8427e'], [':', 'sha256', '0', 'A']),
     (text) => {
-      const found = parsed(() => parseDigest(text));
-      assert.equal(found, isDigest(text) ? text : undefined);
-      if (found !== undefined) assert.match(found, /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/);
+      if (isDigest(text)) assert.match(text, /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/);
     },
   ),
 

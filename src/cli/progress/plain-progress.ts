@@ -51,7 +51,7 @@ export function openPlainProgress({ verbose }: Pick<ProgressOptions, 'verbose'>)
 }
 
 /** How far a copy is, in one line; undefined before its first blob. */
-export function describeState(state: CopyState, now: number): string | undefined {
+function describeState(state: CopyState, now: number): string | undefined {
   const { blobs, blobsDone, bytes, bytesDone, bytesPerSecond, msLeft, isFinal } = state.totals(now);
   if (blobs === 0) return undefined;
   const left = msLeft === undefined || !isFinal ? '' : `, ${formatTimeLeft(msLeft)} left`;

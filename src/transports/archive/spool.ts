@@ -16,7 +16,7 @@ import { StoredMembers } from './stored-members.ts';
 import type { MemberWatch } from './watch-layer.ts';
 
 /** How much of a stream may wait, in bytes. */
-export const MAX_SPOOLED_BYTES: number = 64 * 1024 ** 3;
+const MAX_SPOOLED_BYTES: number = 64 * 1024 ** 3;
 
 export interface KeepOptions extends WaitOptions {
   readonly watch?: MemberWatch | undefined;

@@ -15,7 +15,7 @@ const PARAMETER = /\s*;\s*(?:([^\s=;,"]+)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s"
  * Reads a Link header. What is malformed ends it; the links before it count.
  * @see https://www.rfc-editor.org/rfc/rfc8288#section-3
  */
-export function parseLinks(header: string): readonly Link[] {
+function parseLinks(header: string): readonly Link[] {
   const links: Link[] = [];
   let position = 0;
   const take = (pattern: RegExp): RegExpExecArray | null => {

@@ -272,7 +272,7 @@ export class UploadSession implements AsyncDisposable {
 }
 
 /** How long the answer to a closing PUT may take, in ms. */
-export function commitTimeoutMs(size: number): number {
+function commitTimeoutMs(size: number): number {
   return Math.max(DEFAULT_COMMIT_MS, (size / SLOWEST_COMMIT) * 1000);
 }
 
@@ -280,7 +280,7 @@ export function commitTimeoutMs(size: number): number {
  * Whether a failure of the destination may not come again: a connection that broke, a server's fault or its limit of requests, an upload that
  * it has lost, or a token that ran out while a stream was sent.
  */
-export function isWorthAnother(error: unknown): error is ImgcopyError {
+function isWorthAnother(error: unknown): error is ImgcopyError {
   if (!(error instanceof ImgcopyError) || error.side !== 'destination') return false;
   if (isPassing(error) || error.code === 'ERR_BODY_NOT_REPLAYABLE') return true;
   if (!(error instanceof RegistryError)) return false;
