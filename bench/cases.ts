@@ -28,6 +28,8 @@ export interface BenchCase {
   readonly source?: LocalForm | 'pipe';
   /** Default: imgcopy and all peers that can do it. */
   readonly tools?: 'imgcopy' | 'with bare node' | 'with bare copy';
+  /** Until all is on the disk: each tool is followed by `sync`, and so is what was written before. Default: until the tool ends. */
+  readonly synced?: true;
   /** However many are asked for. Default: no limit. */
   readonly maxRounds?: number;
   readonly goal?: Goal;
@@ -169,6 +171,13 @@ function localCases(gigabytes: number): readonly BenchCase[] {
   return [
     ...LOCAL_FORMS.flatMap((form): readonly BenchCase[] => [
       { ...common, name: `registry-to-${form}`, title: `${title}, into ${form}:`, destination: form },
+      {
+        ...common,
+        name: `registry-to-${form}-synced`,
+        title: `${title}, into ${form}:, until all is on the disk`,
+        destination: form,
+        synced: true,
+      },
       { ...common, name: `${form}-to-registry`, title: `${title}, out of ${form}:`, source: form },
     ]),
     {

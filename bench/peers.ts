@@ -73,6 +73,11 @@ function piped(
   return from + to === '' ? command : ['/bin/sh', '-c', `"$0" "$@"${from}${to}`, ...command];
 }
 
+/** The command, and then what is written to the file system of the folder until all of that is on the disk. */
+export function synced(command: readonly string[], folder: string): readonly string[] {
+  return ['/bin/sh', '-c', `"$0" "$@" && sync -f '${folder}'`, ...command];
+}
+
 const TO_DISK = 'bs=1M iflag=fullblock conv=fsync status=none';
 
 /** A file to a file, on the disk at the end: what nothing that goes through a pipe can be faster than. */

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,7 +9,16 @@ import type { BenchCase, Layout } from './cases.ts';
 import type { Medians, Run } from './goals.ts';
 import { pushImage, type ImagePlan } from './images.ts';
 import { measure } from './measure.ts';
-import { bareCopy, bareNode, imgcopy, imgcopyIn, type CopyJob, type CopyTool, type LocalPlace } from './peers.ts';
+import {
+  bareCopy,
+  bareNode,
+  imgcopy,
+  imgcopyIn,
+  synced,
+  type CopyJob,
+  type CopyTool,
+  type LocalPlace,
+} from './peers.ts';
 import { pushLayout, tagDigest, type Repository } from './push.ts';
 import { openTlsNames, type TlsNames } from './tls-names.ts';
 import { spawnSlowLink } from './slow-link-process.ts';
@@ -102,7 +112,10 @@ async function runOnce(benchCase: BenchCase, tool: CopyTool, source: Source): Pr
   };
   if (tool.can?.(job) === false) return undefined;
   const sentBefore = (await source.line?.traffic())?.down ?? 0;
-  const measurement = await measure(tool.command(job), {
+  const command = tool.command(job);
+  // What is there before is not the tool's.
+  if (benchCase.synced) execFileSync('sync', ['-f', home]);
+  const measurement = await measure(benchCase.synced ? synced(command, home) : command, {
     env: { ...coldEnvironment(home), ...(benchCase.warm && { NODE_COMPILE_CACHE: compiledCode }), ...names?.env },
     timeoutMs: runTimeoutMs,
     within: names?.within,
