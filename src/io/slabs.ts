@@ -17,6 +17,11 @@ export function takeSlab(): Buffer {
   return slab;
 }
 
+/** Says that these bytes are kept: the slab that they are of is left to the garbage collector. */
+export function keepBytes(bytes: Uint8Array): void {
+  out.delete(bytes.buffer);
+}
+
 /** Says that nobody will look at these bytes again. Memory that is not of a slab stays as it is. */
 export function giveBack(bytes: Uint8Array): void {
   const left = out.get(bytes.buffer);

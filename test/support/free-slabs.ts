@@ -1,10 +1,13 @@
 import type { TestContext } from 'node:test';
 import { giveBack, takeSlab } from '../../src/io/slabs.ts';
 
-/** Overwrites, all the time, every slab that was given back: what somebody still needs comes out wrong. */
-export function spoilFreeSlabs(t: TestContext): void {
+/**
+ * Overwrites, all the time, the slabs that were given back: what somebody still needs comes out wrong.
+ * @param most  of them at a time, those that came back last first. Default: all.
+ */
+export function spoilFreeSlabs(t: TestContext, most = 64): void {
   const spoil = (): void => {
-    const slabs = Array.from({ length: 64 }, takeSlab);
+    const slabs = Array.from({ length: most }, takeSlab);
     for (const slab of slabs) giveBack(slab.fill(0xee));
     spoiling = setImmediate(spoil);
   };

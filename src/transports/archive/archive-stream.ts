@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import type { WaitOptions } from '../../contract/blob-info.ts';
 import type { OnBlobAhead } from '../../contract/image-source.ts';
 import { OneAtATime } from '../../io/one-at-a-time.ts';
-import { MAX_SMALL_BYTES, type Archive, type OpenMember } from './archive.ts';
+import { MAX_SMALL_BYTES, type Archive, type OpenMember, type OpenMemberOptions } from './archive.ts';
 import { InvalidArchiveError, quoteName } from './archive-error.ts';
 import { readMembers, type PassingMember } from './read-members.ts';
 import { Spool } from './spool.ts';
@@ -65,17 +65,17 @@ export class ArchiveStream implements Archive {
     });
   }
 
-  async open(name: string, { signal }: WaitOptions = {}): Promise<OpenMember | undefined> {
+  async open(name: string, { givesBack, signal }: OpenMemberOptions = {}): Promise<OpenMember | undefined> {
     return await this.#turn(async () => {
       for (;;) {
-        const kept = this.#spool.open(name, { signal });
+        const kept = this.#spool.open(name, { givesBack, signal });
         if (kept !== undefined) return kept;
         if (this.#gone.has(name)) throw this.#cameOnce(name);
         const member = await this.#next(signal);
         if (member === undefined) return undefined;
         if (member.name === name && member.kind === 'file' && member.size > MAX_SMALL_BYTES) {
           this.#gone.add(name);
-          this.#current = member.open();
+          this.#current = member.open({ givesBack });
           return { stream: this.#current, size: member.size };
         }
         await this.#keep(member, signal);

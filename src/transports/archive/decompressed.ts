@@ -1,6 +1,7 @@
 import { Readable, type Transform } from 'node:stream';
 import { createGunzip, createZstdDecompress, type Zlib } from 'node:zlib';
 import { systemErrorCode } from '../../errors/imgcopy-error.ts';
+import { giveBack } from '../../io/slabs.ts';
 import { InvalidArchiveError } from './archive-error.ts';
 
 /** How many bytes tell how an archive is compressed. */
@@ -45,7 +46,8 @@ export async function decompressed(stream: Readable, reference: string): Promise
   const compression = archiveCompression(head, reference);
   const whole = withHead(head, pieces, stream);
   const archive = compression === undefined ? whole : contentOf(whole, compression, reference);
-  return Readable.from(archive, { objectMode: false });
+  // One piece at a time: a stream of bytes joins those that it gives at once.
+  return Readable.from(archive, { objectMode: true, highWaterMark: 1 });
 }
 
 type Decoder = Transform & Zlib;
@@ -91,6 +93,7 @@ async function feed(decoder: Decoder, first: Buffer, more: AsyncGenerator<Buffer
       decoder.write(piece, (error) => (error ? reject(error) : resolve()));
     });
     const taken = decoder.bytesWritten - before;
+    giveBack(piece.subarray(0, taken));
     if (taken < piece.length) return piece.subarray(taken);
   }
   decoder.end();

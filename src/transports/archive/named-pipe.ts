@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { WaitOptions } from '../../contract/blob-info.ts';
 import { systemErrorCode } from '../../errors/imgcopy-error.ts';
+import { PipeStream } from '../../io/pipe-stream.ts';
 import { onRead } from '../../local/disk-error.ts';
 
 // Without O_NONBLOCK a thread would wait in open() for the other end, and could not be woken when the copy is interrupted.
@@ -13,10 +14,10 @@ const openNow = promisify(open);
 /** How often is looked whether somebody reads, in ms. */
 const LOOK_MS = 50;
 
-/** Opens a named pipe for reading. */
+/** Opens a named pipe for reading, into slabs. */
 export async function readNamedPipe(path: string): Promise<Readable> {
   const fd = await onRead(path, () => openNow(path, constants.O_RDONLY | constants.O_NONBLOCK));
-  return new Socket({ fd, readable: true, writable: false });
+  return new PipeStream(fd);
 }
 
 export interface WritePipeOptions extends WaitOptions {

@@ -1,8 +1,11 @@
-import { createReadStream, type Stats } from 'node:fs';
+import { createReadStream, fstat, read, type Stats } from 'node:fs';
 import { stat, type FileHandle } from 'node:fs/promises';
 import { addAbortSignal, type Readable } from 'node:stream';
+import { isatty } from 'node:tty';
+import { promisify } from 'node:util';
 import type { WaitOptions } from '../../contract/blob-info.ts';
 import { ImgcopyError, systemErrorCode } from '../../errors/imgcopy-error.ts';
+import { slabStream } from '../../io/slab-stream.ts';
 import { onRead } from '../../local/disk-error.ts';
 import { resolveLocalPath } from '../../local/local-path.ts';
 import { openRegularFile } from '../../local/regular-file.ts';
@@ -36,7 +39,7 @@ export async function openArchive(path: string, reference: string, options: Open
  * @throws ImgcopyError ERR_USAGE where that is a terminal.
  */
 export async function openStandardInput(reference: string, options: OpenArchiveOptions = {}): Promise<Archive> {
-  if (process.stdin.isTTY) {
+  if (isatty(STANDARD_INPUT)) {
     throw new ImgcopyError('standard input is a terminal, not an archive', {
       code: 'ERR_USAGE',
       kind: 'usage',
@@ -44,7 +47,22 @@ export async function openStandardInput(reference: string, options: OpenArchiveO
       hint: 'pipe an archive into it: docker save app | imgcopy - DST',
     });
   }
-  return await readStream(process.stdin, reference, options);
+  return await readStream(await standardInput(), reference, options);
+}
+
+const STANDARD_INPUT = 0;
+const statOpen = promisify(fstat);
+const readFrom = promisify(read);
+
+/** What can be read into slabs is, past `process.stdin`, which is read in pieces of 64 KiB at most. */
+async function standardInput(): Promise<Readable> {
+  const found = await statOpen(STANDARD_INPUT);
+  if (found.isFIFO() || found.isSocket()) {
+    const { PipeStream } = await import('../../io/pipe-stream.ts');
+    return new PipeStream(STANDARD_INPUT);
+  }
+  if (!found.isFile()) return process.stdin;
+  return slabStream(async (room) => (await readFrom(STANDARD_INPUT, room, 0, room.length, null)).bytesRead);
 }
 
 async function readStream(

@@ -1,8 +1,10 @@
 import { posix } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { Readable } from 'node:stream';
-import { extract, type Header } from 'tar-stream';
+import { extract, type ExtractEvents, type Header } from 'tar-stream';
 import { isAbort, ImgcopyError, systemErrorCode } from '../../errors/imgcopy-error.ts';
+import { giveBack, keepBytes } from '../../io/slabs.ts';
+import type { OpenMemberOptions } from './archive.ts';
 import { InvalidArchiveError, quoteName } from './archive-error.ts';
 
 /** A member of a tar archive that is a file, or stands for one. */
@@ -21,7 +23,7 @@ export interface Member {
 /** A member whose bytes come by now. */
 export interface PassingMember extends Member {
   /** Its bytes: to be read to their end, or not at all, before the next member is asked for. */
-  readonly open: () => Readable;
+  readonly open: (options?: Pick<OpenMemberOptions, 'givesBack'>) => Readable;
 }
 
 /** A `docker save` of a hundred images has ten thousand. */
@@ -56,13 +58,14 @@ export async function* readMembers(archive: Readable, reference: string): AsyncG
       if (count > MAX_MEMBERS) throw tooMany(reference);
       const member = memberOf(entry.header, reference);
       if (member === undefined || member.name.length > MAX_NAME_LENGTH) {
-        entry.resume();
+        skip(entry);
         continue;
       }
       let stream: Readable | undefined;
-      const open = (): Readable => (stream ??= Readable.from(bytesOf(entry, explain), { objectMode: false }));
+      const open: PassingMember['open'] = ({ givesBack = false } = {}) =>
+        (stream ??= Readable.from(bytesOf(entry, { givesBack, explain }), { objectMode: true, highWaterMark: 1 }));
       yield { ...member, open };
-      if (stream === undefined) entry.resume();
+      if (stream === undefined) skip(entry);
       else if (!stream.readableEnded) throw new Error(`${member.name} was not read to its end`);
     }
   } catch (error) {
@@ -73,12 +76,21 @@ export async function* readMembers(archive: Readable, reference: string): AsyncG
   }
 }
 
-async function* bytesOf(
-  entry: AsyncIterable<unknown>,
-  explain: (error: unknown) => Promise<unknown>,
-): AsyncGenerator<Buffer> {
+function skip(entry: ExtractEvents['entry'][1]): void {
+  entry.on('data', (bytes: unknown) => giveBack(bytes as Buffer));
+}
+
+interface BytesOptions {
+  readonly givesBack: boolean;
+  readonly explain: (error: unknown) => Promise<unknown>;
+}
+
+async function* bytesOf(entry: AsyncIterable<unknown>, { givesBack, explain }: BytesOptions): AsyncGenerator<Buffer> {
   try {
-    yield* entry as AsyncIterable<Buffer>;
+    for await (const bytes of entry as AsyncIterable<Buffer>) {
+      if (!givesBack) keepBytes(bytes);
+      yield bytes;
+    }
   } catch (error) {
     throw await explain(error);
   }

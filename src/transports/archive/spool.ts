@@ -9,7 +9,7 @@ import { ImgcopyError } from '../../errors/imgcopy-error.ts';
 import { orAborted } from '../../io/or-aborted.ts';
 import { onDisk } from '../../local/disk-error.ts';
 import { writeFully, writeInBatches } from '../../local/write-in-batches.ts';
-import type { OpenMember } from './archive.ts';
+import type { OpenMember, OpenMemberOptions } from './archive.ts';
 import { MemberIndex, type Place } from './member-index.ts';
 import type { PassingMember } from './read-members.ts';
 import { StoredMembers } from './stored-members.ts';
@@ -54,7 +54,7 @@ export class Spool implements AsyncDisposable {
     return this.#index.find(name);
   }
 
-  open(name: string, options: WaitOptions): OpenMember | undefined {
+  open(name: string, options: OpenMemberOptions): OpenMember | undefined {
     const place = this.#index.find(name);
     return place && this.#file && { stream: this.#file.stored.stream(place, options), size: place.size };
   }
@@ -95,7 +95,7 @@ export class Spool implements AsyncDisposable {
       for (const piece of pieces) watch?.saw(piece);
       this.#wake();
     };
-    await writeInBatches(openMember(), write, signal);
+    await writeInBatches(openMember({ givesBack: true }), write, signal);
     watch?.ended();
   }
 

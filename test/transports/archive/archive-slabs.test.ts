@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { createReadStream } from 'node:fs';
+import { createReadStream, createWriteStream } from 'node:fs';
 import { open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
+import { createCopier } from '../../../src/index.ts';
 import { digestOf } from '../../../src/digest/digest.ts';
 import { StoredMembers } from '../../../src/transports/archive/stored-members.ts';
 import { TarWriter } from '../../../src/transports/archive/tar-writer.ts';
@@ -18,7 +20,7 @@ import { temporaryFolder } from './archives.ts';
 
 const MiB = 1024 * 1024;
 const timeout = 60_000;
-const image = buildImage({ layers: [randomBytes('one', 9 * MiB + 1), randomBytes('two', 5 * MiB + 77)] });
+const image = buildImage({ layers: [randomBytes('one', 5 * MiB + 1), randomBytes('two', MiB + 77)] });
 
 test('a long member of a file goes into a pipe through few blocks of memory, used again and again', async (t) => {
   const folder = await temporaryFolder(t);
@@ -46,7 +48,7 @@ test('a long member of a file goes into a pipe through few blocks of memory, use
 });
 
 test('an archive has the same bytes behind a pipe with a slow reader, and in a registry', { timeout }, async (t) => {
-  spoilFreeSlabs(t);
+  spoilFreeSlabs(t, 8);
   const folder = await temporaryFolder(t);
   await using registry = await startRegistry();
   await using copier = new TestCopier(await openHome(t));
@@ -69,3 +71,43 @@ test('an archive has the same bytes behind a pipe with a slow reader, and in a r
   await copier.copy(at(registry, 'other:v1'), `dir:${join(folder, 'out')}`);
   await assertHoldsOnly(join(folder, 'out'), image);
 });
+
+for (const form of ['as imgcopy writes it', 'index last']) {
+  test(`an archive from a pipe has the same bytes wherever it goes: ${form}`, { timeout }, async (t) => {
+    spoilFreeSlabs(t, 8);
+    const folder = await temporaryFolder(t);
+    await using registry = await startRegistry();
+    await using copier = new TestCopier(await openHome(t));
+    await using several = createCopier({ env: (await openHome(t)).env });
+    registry.seed('app', 'v1', image);
+    const file = join(folder, 'app.tar');
+    await copier.copy(at(registry, 'app:v1'), `oci-archive:${file}:v1`);
+    if (form === 'index last') indexLast(folder, file);
+    const pipe = join(folder, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    const source = `oci-archive:${pipe}:v1`;
+    const fromPipe = async (...destinations: string[]): Promise<void> => {
+      const writing = pipeline(createReadStream(file), createWriteStream(pipe));
+      const [one, ...others] = destinations;
+      await (others.length === 0 ? copier.copy(source, one ?? '') : several.copy(source, destinations));
+      await writing;
+    };
+    await fromPipe(`oci-archive:${join(folder, 'copy.tar')}:v1`);
+    await fromPipe(at(registry, 'other:v1'));
+    await fromPipe(`oci:${join(folder, 'layout')}:v1`);
+    await fromPipe(`oci:${join(folder, 'first')}:v1`, `dir:${join(folder, 'second')}`);
+    await copier.copy(`oci-archive:${join(folder, 'copy.tar')}:v1`, `dir:${join(folder, 'out-0')}`);
+    await copier.copy(at(registry, 'other:v1'), `dir:${join(folder, 'out-1')}`);
+    await copier.copy(`oci:${join(folder, 'layout')}:v1`, `dir:${join(folder, 'out-2')}`);
+    await copier.copy(`oci:${join(folder, 'first')}:v1`, `dir:${join(folder, 'out-3')}`);
+    for (const name of ['out-0', 'out-1', 'out-2', 'out-3', 'second']) await assertHoldsOnly(join(folder, name), image);
+  });
+}
+
+/** As other tools write it. */
+function indexLast(folder: string, file: string): void {
+  const layout = join(folder, 'unpacked');
+  execFileSync('mkdir', [layout]);
+  execFileSync('tar', ['-xf', file, '-C', layout]);
+  execFileSync('tar', ['-cf', file, '-C', layout, 'blobs', 'oci-layout', 'index.json']);
+}
