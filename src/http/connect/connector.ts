@@ -41,8 +41,10 @@ export class Connector {
   readonly #waiting = new Map<string, ((socket: Socket | undefined) => void)[]>();
   /** Ends the wait of the handshakes with a host. */
   readonly #hurry = new Map<string, () => void>();
-  /** The first connection to each origin that was asked for, once it is there. */
+  /** The first connection to each origin that was asked for, once it is there; where that failed, the next one. */
   readonly #first = new Map<string, Promise<Socket>>();
+  /** Those of them that failed, and that no other has replaced yet. */
+  readonly #failed = new WeakSet<Promise<Socket>>();
   /** Those of them that no request has had yet. */
   readonly #prepared = new Map<string, Promise<Socket>>();
   /** Hosts that something was asked of. */
@@ -86,9 +88,7 @@ export class Connector {
     if (this.#first.has(key) || this.proxyFor(target) !== undefined) return;
     // It keeps the process alive for a request alone.
     const opened = this.#open(target).then((socket) => socket.unref());
-    // Whoever makes the request is told.
-    opened.catch(() => undefined);
-    this.#first.set(key, opened);
+    this.#setFirst(key, opened);
     this.#prepared.set(key, opened);
   }
 
@@ -129,7 +129,7 @@ export class Connector {
   async turn(url: URL, signal: AbortSignal | undefined): Promise<EndTurn> {
     const key = keyOf(url);
     const turns = this.#turnsOf(url);
-    if (!this.#far.has(key)) return turns.begin();
+    if (!this.#far.has(key) || this.#isClosed) return turns.begin();
     const turn = turns.wait(signal);
     if (turns.isWanted) this.#hurry.get(key)?.();
     return await turn;
@@ -139,6 +139,7 @@ export class Connector {
   close(): void {
     this.#isClosed = true;
     this.#held.clear();
+    for (const turns of this.#turns.values()) turns.grantAll();
     this.#opener.close();
     closeEarlySockets();
   }
@@ -154,8 +155,15 @@ export class Connector {
     const ready = this.#takeHeld(key) ?? (await this.#nextOpened(key));
     if (ready !== undefined) return ready;
     const opened = this.#open(target);
-    if (!this.#first.has(key)) this.#first.set(key, opened);
+    const first = this.#first.get(key);
+    if (first === undefined || this.#failed.has(first)) this.#setFirst(key, opened);
     return await opened;
+  }
+
+  #setFirst(key: string, opened: Promise<Socket>): void {
+    this.#first.set(key, opened);
+    // Whoever makes the request is told.
+    opened.catch(() => this.#failed.add(opened));
   }
 
   #takeHeld(key: string): Socket | undefined {
@@ -200,9 +208,13 @@ export class Connector {
 
   /** @param wish.isWanted  whether somebody waits for them. */
   #openAhead(target: Target, { count, isWanted }: { readonly count: number; readonly isWanted: boolean }): void {
+    if (this.#isClosed) return;
     const key = keyOf(target);
+    const wish = Promise.withResolvers<void>();
+    if (isWanted) wish.resolve();
+    else this.#hurry.set(key, wish.resolve);
     let turn: Promise<void> | undefined;
-    const beforeTls = (): Promise<void> => (turn ??= this.#turnOf(target, isWanted));
+    const beforeTls = (): Promise<void> => (turn ??= this.#turnOf(target, wish));
     const then = (socket: Socket | undefined): void => {
       this.#opening.set(key, (this.#opening.get(key) ?? 1) - 1);
       const next = this.#waiting.get(key)?.shift();
@@ -219,15 +231,11 @@ export class Connector {
    * When handshakes may follow the first one, which tells whether they would succeed, and leaves a session that they resume: a little later, or once
    * somebody wants the connection.
    */
-  async #turnOf(target: Target, isWanted: boolean): Promise<void> {
-    const key = keyOf(target);
-    const { promise: wish, resolve } = Promise.withResolvers<void>();
-    if (isWanted) resolve();
-    else this.#hurry.set(key, resolve);
-    await this.#first.get(key);
+  async #turnOf(target: Target, wish: PromiseWithResolvers<void>): Promise<void> {
+    await this.#first.get(keyOf(target));
     await this.#opener.sessionOf(target);
-    this.#setTimer(resolve, BEHIND_MS).unref();
-    await wish;
+    this.#setTimer(wish.resolve, BEHIND_MS).unref();
+    await wish.promise;
   }
 
   #hold(key: string, socket: Socket): void {

@@ -64,6 +64,8 @@ export class Turns {
     return () => {
       this.#busy -= 1;
       this.#next();
+      // Its connection may never have come to be.
+      if (this.isWanted) this.provide();
     };
   }
 
@@ -90,6 +92,11 @@ export class Turns {
     const requests = Math.max(this.#busy + this.#waiting.length, Math.min(this.#announced, ahead));
     const missing = Math.min(requests, this.#most) - this.#open - this.#opening;
     if (missing > 0) this.#openMore(missing);
+  }
+
+  /** Lets all go that wait: nothing is opened for them any more. */
+  grantAll(): void {
+    while (this.isWanted) this.#grant();
   }
 
   #next(): void {

@@ -195,13 +195,16 @@ test('opens no further connections through a proxy', options, async (t) => {
 /** Connections that a test opens, or fails to. */
 class FakeOpener {
   readonly #asked: ReturnType<typeof Promise.withResolvers<Socket>>[] = [];
+  /** What each connection waits for between TCP and TLS. */
+  readonly beforeTls: (() => Promise<unknown> | undefined)[] = [];
   isClosed = false;
 
   get count(): number {
     return this.#asked.length;
   }
 
-  open(): Promise<Socket> {
+  open(_target: Target, beforeTls: () => Promise<unknown> | undefined = () => undefined): Promise<Socket> {
+    this.beforeTls.push(beforeTls);
     const asked = Promise.withResolvers<Socket>();
     this.#asked.push(asked);
     return asked.promise;
@@ -361,6 +364,43 @@ test('a failure is reported to who asked for the connection, and no later one wa
   const next = connect(anywhere);
   await nextTurn();
   assert.equal(await opener.succeed(1), await next);
+});
+
+test('where the first connection fails, the handshakes of others follow the next one', async (t) => {
+  const opener = new FakeOpener();
+  const { connect, askFar } = openClient(t, { opener });
+  const failing = connect(anywhere);
+  await nextTurn();
+  await Promise.all([assert.rejects(failing, /connection 0 failed/), opener.fail(0)]);
+  const next = connect(anywhere);
+  await nextTurn();
+  await opener.succeed(1);
+  await next;
+  askFar(anywhere);
+  assert.equal(opener.count, 2 + AHEAD);
+  await opener.beforeTls[2]?.();
+});
+
+test('handshakes do not wait where a connection was wanted before its TCP was there', async (t) => {
+  const opener = new FakeOpener();
+  const atOnce = (callback: () => void, ms: number): void => void (ms === 10 && callback());
+  const { connector, askFar } = openClient(t, { opener, setTimer: atOnce });
+  askFar(anywhere);
+  const waiting = connector.turn(far, undefined);
+  await opener.beforeTls[0]?.();
+  await opener.succeed(0);
+  await waiting;
+});
+
+test('after the end, nothing is opened for requests that wait, and none is kept waiting', async (t) => {
+  const { connector, opener } = await openFar(t, AHEAD);
+  const waiting = connector.turn(far, undefined);
+  const { count } = opener;
+  connector.close();
+  await waiting;
+  await connector.turn(far, undefined);
+  connector.announce(far);
+  assert.equal(opener.count, count);
 });
 
 test('closes what is opened only after the end', async (t) => {
