@@ -119,7 +119,8 @@ export class RangeWindow {
   }
 
   record({ bytes, elapsedMs }: RangeTiming): void {
-    if (bytes / Math.max(elapsedMs, 0.1) >= FAST_CONNECTION) this.#takeOneStream();
+    // A server may let the first bytes of each answer go faster than the rest.
+    if (!this.#hasLeftStream && bytes / Math.max(elapsedMs, 0.1) >= FAST_CONNECTION) this.#takeOneStream();
     if (this.#aloneRate === undefined && this.#beganAloneAt !== undefined) {
       this.#aloneRate = bytes / Math.max(Math.min(this.#now() - this.#beganAloneAt, elapsedMs), 0.1);
       if (this.#aloneRate >= FAST_CONNECTION || this.#utilization() >= BUSY) this.#takeOneStream();

@@ -160,6 +160,8 @@ test('a stream that its connection holds up is left, and many connections stay w
     now += SEGMENT / 48_000;
     window.record({ bytes: SEGMENT, elapsedMs: 160 });
   }
+  window.record({ bytes: SEGMENT, elapsedMs: 10 });
+  assert.deepEqual([window.isFast, pace.isFast], [false, false], 'though a server lets the first bytes go fast');
   pace.isFast = true;
   assert.equal(window.isFast, false, 'whatever other blobs have found');
   assert.equal(window.watchStream(), undefined);
