@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { ImgcopyError, printable } from '../index.ts';
@@ -26,20 +26,20 @@ export async function runCompile(installed: string | undefined, signal: AbortSig
   const folder = join(installed, 'compiled');
   // Here, so that nothing outside the program's folder is written, and what is ready can be renamed.
   const work = await openWork(folder);
+  let bytes: number;
   try {
     await copyInOtherProcess(installed, work, signal);
-    await replaceCode(folder, join(work, 'code'));
+    bytes = await replaceCode(folder, join(work, 'code'));
   } finally {
     await rm(work, { recursive: true, force: true });
   }
-  const files = await Promise.all((await readdir(folder)).map((name) => stat(join(folder, name))));
-  const bytes = files.reduce((sum, { size }) => sum + size, 0);
   process.stderr.write(`kept compiled code in ${printable(folder)} (${formatBytes(bytes)})\n`);
 }
 
 async function openWork(folder: string): Promise<string> {
   try {
     await mkdir(folder, { recursive: true });
+    await chmod(folder, 0o755);
     const work = await mkdtemp(join(folder, 'new-'));
     await mkdir(join(work, 'code'));
     return work;
@@ -74,13 +74,24 @@ async function copyInOtherProcess(installed: string, work: string, signal: Abort
   });
 }
 
-/** Puts the new files in place of those of other builds. What other versions of Node.js compiled of this build stays. */
-async function replaceCode(folder: string, fresh: string): Promise<void> {
+/**
+ * Puts the new files in place of those of other builds, for all users to read. What other versions of Node.js compiled of this build stays.
+ * @returns the bytes of the new files.
+ */
+async function replaceCode(folder: string, fresh: string): Promise<number> {
   const names = await readdir(fresh);
-  for (const name of names) await rename(join(fresh, name), join(folder, name));
+  let bytes = 0;
+  for (const name of names) {
+    const path = join(fresh, name);
+    bytes += (await stat(path)).size;
+    await chmod(path, 0o644);
+    await rename(path, join(folder, name));
+  }
   const builds = new Set(names.map(buildOf));
   const old = (await readdir(folder)).filter((name) => !builds.has(buildOf(name)) && !name.startsWith('new-'));
-  for (const name of old) await rm(join(folder, name));
+  // Another process may do the same.
+  for (const name of old) await rm(join(folder, name), { force: true });
+  return bytes;
 }
 
 function buildOf(name: string): string | undefined {

@@ -137,6 +137,23 @@ test('other users take it as well', { ...options, skip: !isRoot && 'only root ca
   assert.equal(await installed.copy('same', { uid: stranger, env }), 'imgcopy.cjs: false;');
 });
 
+test('several at a time all succeed, and all users can read what they leave', options, async (t) => {
+  const installed = await install(t);
+  await installed.compile();
+  for (const name of ['imgcopy-0123456789abcdef-v99.0.0-x64', 'blobs-0123456789abcdef-v99.0.0-x64'])
+    await writeFile(join(installed.compiled, name), '');
+  const umask = process.umask(0o077);
+  try {
+    await Promise.all([installed.compile(), installed.compile(), installed.compile()]);
+  } finally {
+    process.umask(umask);
+  }
+  const names = await readdir(installed.compiled);
+  const modes = await Promise.all(names.map(async (name) => (await stat(join(installed.compiled, name))).mode & 0o777));
+  assert.deepEqual(modes, [0o644, 0o644]);
+  assert.equal((await stat(installed.compiled)).mode & 0o777, 0o755);
+});
+
 test(
   'cache compile says who may write there',
   { ...options, skip: !isRoot && 'only root can be another user' },
