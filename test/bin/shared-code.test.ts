@@ -6,23 +6,13 @@ import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { builtProgram, createCliHome, type ImgcopyOptions, type ImgcopyResult } from '../support/imgcopy-command.ts';
 import { buildImage } from '../support/images.ts';
+import { tellVerdicts } from '../support/compiled-code-verdicts.ts';
 import { startRegistry } from '../support/registry.ts';
 
 const options = { timeout: 60_000 };
 const image = buildImage({ layers: { count: 1, size: 1_000 } });
 const isRoot = process.geteuid?.() === 0;
 const stranger = 12_345;
-
-/** Tells which files of the bundle are loaded, and of each whether V8 rejected the code that was found: undefined where there was none. */
-const tellVerdicts = `
-  const vm = process.getBuiltinModule('node:vm');
-  vm.Script = class extends vm.Script {
-    constructor(...args) {
-      super(...args);
-      process.stderr.write(args[1].filename.replace(/.*[/]/, '') + ': ' + this.cachedDataRejected + ';');
-    }
-  };
-`;
 
 /** imgcopy in a folder of its own. */
 class Installed {

@@ -6,6 +6,7 @@ import { writeAuthority } from '../support/certificate-files.ts';
 import { selfSignedCertificate, type Certificate } from '../support/certificate.ts';
 import { buildImage } from '../support/images.ts';
 import { builtProgram, createCliHome, type CliHome, type ImgcopyOptions } from '../support/imgcopy-command.ts';
+import { tellVerdicts } from '../support/compiled-code-verdicts.ts';
 import { startRegistry } from '../support/registry.ts';
 
 const options = { timeout: 60_000 };
@@ -118,17 +119,6 @@ for (const tls of [undefined, selfSignedCertificate()]) {
     );
   });
 }
-
-/** Tells which files of the bundle are loaded, and of each whether V8 rejected the code that was kept: undefined where there was none. */
-const tellVerdicts = `
-  const vm = process.getBuiltinModule('node:vm');
-  vm.Script = class extends vm.Script {
-    constructor(...args) {
-      super(...args);
-      process.stderr.write(args[1].filename.replace(/.*[/]/, '') + ': ' + this.cachedDataRejected + ';');
-    }
-  };
-`;
 
 /** @returns what runs a copy with nothing to do, and tells V8's verdicts. */
 async function nothingToCopy(t: TestContext, home: CliHome): Promise<() => Promise<string>> {
