@@ -221,9 +221,7 @@ class RangeFetcher {
       return undefined;
     }
     const onPiece = (full: number): void => this.#window.consume(full);
-    const idleBefore = idleMs();
-    const onAnswer = (elapsedMs: number): void =>
-      void this.#window.answered({ elapsedMs, idleMs: idleMs() - idleBefore });
+    const onAnswer = this.#expectAnswer();
     return new StripedRequest(this.#accessor, this.#info, range, { shares, onPiece, onAnswer, signal: this.#signal });
   }
 
@@ -263,10 +261,9 @@ class RangeFetcher {
     const { ranges, multiRange } = this.#accessor.rangeSupport;
     this.#isProbing = ranges !== true || (multiRange === undefined && batch.chunks.length > 1);
     const isFirst = this.#isProbing && ranges !== true;
-    const idleBefore = idleMs();
+    const isNearAfter = this.#expectAnswer();
     const onAnswer = (elapsedMs: number): void => {
-      const isNear = this.#window.answered({ elapsedMs, idleMs: idleMs() - idleBefore });
-      this.#isMeasuring = isNear && isFirst && share !== undefined;
+      this.#isMeasuring = isNearAfter(elapsedMs) && isFirst && share !== undefined;
       this.#learn(batch);
     };
     return new RangeRequest(this.#accessor, this.#info, batch, {
@@ -275,6 +272,12 @@ class RangeFetcher {
       givesBack: this.#givesBack,
       signal: this.#signal,
     });
+  }
+
+  /** To be called before a request goes out. @returns to be told after how many ms its answer began: whether the source is near. */
+  #expectAnswer(): (elapsedMs: number) => boolean {
+    const idleBefore = idleMs();
+    return (elapsedMs) => this.#window.answered({ elapsedMs, idleMs: idleMs() - idleBefore });
   }
 
   /** The server answers what a batch asked for: more of that kind may follow. */
