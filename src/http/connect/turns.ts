@@ -87,7 +87,7 @@ export class Turns {
     return await promise;
   }
 
-  /** Has as many connections opened as requests are under way or wait. @param ahead  those that were announced count up to here. */
+  /** Opens connections until there is one for each request that is in flight or waits. @param ahead  requests that were announced count up to here. */
   provide(ahead = 0): void {
     const requests = Math.max(this.#busy + this.#waiting.length, Math.min(this.#announced, ahead));
     const missing = Math.min(requests, this.#most) - this.#open - this.#opening;
