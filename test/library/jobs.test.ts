@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { buildImage, buildIndex, randomBytes, type TestImage } from '../support/images.ts';
 import { startRegistry } from '../support/registry.ts';
@@ -75,3 +78,22 @@ test(
     }
   },
 );
+
+for (const form of ['dir', 'oci', 'oci-archive', 'docker-archive'] as const) {
+  test(`uploads the blobs of ${form}: side by side`, { timeout }, async (t) => {
+    const folder = await mkdtemp(join(tmpdir(), 'imgcopy-jobs-'));
+    t.after(() => rm(folder, { recursive: true }));
+    const source = form === 'dir' ? `dir:${join(folder, 'image')}` : `${form}:${join(folder, 'image')}:test/app:v1`;
+    await using from = await startRegistry();
+    await using to = await startRegistry();
+    await using copier = new TestCopier(await openHome(t));
+    // Too long to be read into memory at once.
+    from.seed('app', 'v1', imageOf('amd64', 4, 5 * MiB));
+    await copier.copy(at(from, 'app:v1'), source);
+    const isUpload = { method: 'PATCH', path: /\/blobs\/uploads\// };
+    to.behave({ match: { ...isUpload, times: 4 }, hold: to.until(() => to.count(isUpload) === 4) });
+    await copier.copy(source, at(to, 'app:v1'));
+    await to.idle();
+    assert.equal(to.peak(isUpload), 4);
+  });
+}
