@@ -103,7 +103,7 @@ export interface StreamRangeOptions {
 }
 
 /**
- * Streams a part of an open file, which stays open. While a piece is consumed, the next is read; at most two are held, of 256 KiB each.
+ * Streams a part of an open file, which stays open. While a piece is consumed, the next is read; at most two are held, of 512 KiB each.
  * @param path  for messages.
  * @throws (from the stream) ContentMismatchError when the file ends before the range, ImgcopyError ERR_NOT_READABLE.
  */

@@ -2,12 +2,12 @@ import type { FileHandle } from 'node:fs/promises';
 import { addAbortSignal, type Readable } from 'node:stream';
 import { giveBack } from '../io/slabs.ts';
 
-const BATCH_BYTES = 512 * 1024;
+const BATCH_BYTES = 1024 * 1024;
 
 /**
  * Hands a stream's pieces to `write`, one batch after the other: while one is being written, the next gathers, so that a fast stream of
  * small pieces takes few system calls. What came before a failure of the stream, or an abort, is written before that is thrown.
- * At most 1 MiB and one piece are held.
+ * At most 2 MiB and one piece are held.
  */
 export async function writeInBatches(
   stream: Readable,
