@@ -35,7 +35,7 @@ test('writes all pieces in order, several at once', async () => {
 test('holds no more than its limit', async () => {
   const { batches, write } = collector();
   await writeInBatches(streamOf(pieces), write);
-  for (const batch of batches) assert.ok(batch.length < 512 * 1024 + 10_000, `a batch of ${batch.length} bytes`);
+  for (const batch of batches) assert.ok(batch.length < 1024 * 1024 + 10_000, `a batch of ${batch.length} bytes`);
 });
 
 test('writes what came before a failure, and throws that', async () => {

@@ -53,7 +53,7 @@ test('all bytes are there in their order, in at most twice the memory', () => {
 });
 
 test('bytes that will be given back are in slabs, and the rest of the last slab comes back at once', () => {
-  const packets = Array.from({ length: 20 }, (_, index) => randomBytes(index, 30_000 + index));
+  const packets = Array.from({ length: 40 }, (_, index) => randomBytes(index, 30_000 + index));
   const expected = Buffer.concat(packets);
   const bytes = new CollectedBytes({ toSlabs: expected.length });
   for (const packet of packets) bytes.add(packet);
