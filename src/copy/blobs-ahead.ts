@@ -7,7 +7,6 @@ import { parseManifest } from '../manifest/parse-manifest.ts';
 import type { BlobToCopy, CopiedBlob, CopyBlobOptions } from './blob-to-copy.ts';
 import { copyBlob } from './copy-blob.ts';
 import type { CopyRun, PreparedRun } from './copy-run.ts';
-import { isInTurn } from './serial.ts';
 
 /** More are not brought ahead: they wait for the manifest. */
 const MAX_BLOBS_AHEAD = 1_000;
@@ -80,9 +79,8 @@ export class BlobsAhead implements AsyncDisposable {
   /** Brings a blob of the image, unless that was done, or is being done. To be a run's `bringBlob`. */
   readonly bring = async (run: CopyRun, blob: BlobToCopy, options: CopyBlobOptions): Promise<CopiedBlob> => {
     if (options.isDoubted === true) return copyBlob(run, blob, options);
-    const copy = (): Promise<Pick<UnderWay, 'copying'>> => this.#findOrCopy(run, blob, options);
-    // While a blob of a stream waits for its turn, the stream goes on, and may bring it here.
-    const copied = this.#find(blob) ?? (await (isInTurn(run) ? this.#turns.run('turn', copy) : copy()));
+    // While a blob waits for its turn, the stream goes on, and may bring it here.
+    const copied = this.#find(blob) ?? (await this.#turns.run('turn', () => this.#findOrCopy(run, blob, options)));
     return (await orAborted(copied.copying, run.signal)) ?? copyBlob(run, blob, options);
   };
 

@@ -4,6 +4,7 @@ import type { ImageSource } from '../contract/image-source.ts';
 import type { CopyImageOptions } from '../copy/copy-decision.ts';
 import type { CopiedImage } from '../copy/copy-image.ts';
 import type { PreparedRun } from '../copy/copy-run.ts';
+import { isSerialSource } from '../copy/serial.ts';
 import { forDestination } from '../errors/imgcopy-error.ts';
 import { nowMs } from '../io/clock.ts';
 import { isLoopbackHost } from '../reference/registry-host.ts';
@@ -53,7 +54,8 @@ async function copyTo(
   const open = await ahead?.destinationFor(ends);
   await using destination = open === undefined ? await openDestination(job, ends, { source, leftOut }) : borrowed(open);
   const run = prepareRun(job, source, destination.end);
-  return await copyToOpen(job, ends, ahead === undefined ? run : { ...run, bringBlob: ahead.bringBlob }, leftOut);
+  const hasAhead = ahead !== undefined && isSerialSource(source);
+  return await copyToOpen(job, ends, hasAhead ? { ...run, bringBlob: ahead.bringBlob } : run, leftOut);
 }
 
 /** What `--since` leaves out. Undefined where it is not given. */
