@@ -72,17 +72,21 @@ export class DigestVerifier {
 
   /** @throws ContentMismatchError as soon as there are more bytes than promised. */
   update(chunk: Uint8Array): void {
+    this.expectMore(chunk.length);
     this.#bytes += chunk.length;
-    const { digest, size } = this.#expected;
-    if (size !== undefined && this.#bytes > size) {
-      throw new ContentMismatchError(
-        `blob ${digest} is longer than its descriptor says`,
-        `${size} bytes`,
-        `at least ${this.#bytes} bytes`,
-        { hint: WRONG_BYTES_HINT },
-      );
-    }
     this.#hash.update(chunk);
+  }
+
+  /** @throws ContentMismatchError when so many more bytes would be more than promised. */
+  expectMore(count: number): void {
+    const { digest, size } = this.#expected;
+    if (size === undefined || this.#bytes + count <= size) return;
+    throw new ContentMismatchError(
+      `blob ${digest} is longer than its descriptor says`,
+      `${size} bytes`,
+      `at least ${this.#bytes + count} bytes`,
+      { hint: WRONG_BYTES_HINT },
+    );
   }
 
   /**

@@ -1,4 +1,5 @@
 import { Transform, type TransformCallback } from 'node:stream';
+import { inPipeTurns } from '../io/pipe-turns.ts';
 import { DigestVerifier, type ExpectedContent } from './digest.ts';
 
 /**
@@ -13,12 +14,7 @@ export function verifiedStream(expected: ExpectedContent): Transform {
     readableHighWaterMark: 1,
     writableHighWaterMark: 256 * 1024,
     transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
-      try {
-        verifier.update(chunk);
-        done(null, chunk);
-      } catch (error) {
-        done(error as Error);
-      }
+      inPipeTurns([chunk], (part) => verifier.update(part)).then(() => done(null, chunk), done);
     },
     flush(done: TransformCallback): void {
       try {

@@ -1,5 +1,6 @@
 import { Socket } from 'node:net';
 import { Readable } from 'node:stream';
+import { countPipe } from './pipe-turns.ts';
 import { giveBack, takeSlab } from './slabs.ts';
 
 /** How long who waits for bytes waits at most for a slab to be filled once some have come, in ms. */
@@ -11,6 +12,7 @@ const FILL_MS = 1;
  */
 export class PipeStream extends Readable {
   readonly #socket: Socket;
+  readonly #counted = countPipe();
   /** A full slab that nobody has asked for yet. */
   #ready: Buffer | undefined;
   /** What is being filled: no bytes of it were handed on before. */
@@ -42,6 +44,7 @@ export class PipeStream extends Readable {
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     clearTimeout(this.#waiting);
     this.#socket.destroy();
+    this.#counted[Symbol.dispose]();
     done(error);
   }
 

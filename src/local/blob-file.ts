@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { ContentMismatchError, type Digest, digestAlgorithm } from '../digest/digest.ts';
 import { ByteRanges } from './byte-ranges.ts';
+import { byteLength } from '../io/byte-length.ts';
 import type { ByteRange } from '../io/byte-range.ts';
 import { onDisk } from './disk-error.ts';
 import { EarlySync } from './early-sync.ts';
@@ -234,8 +235,4 @@ export class BlobFile implements AsyncDisposable {
     this.#closing.abort();
     await Promise.allSettled(this.#underWay);
   }
-}
-
-function byteLength(pieces: readonly Uint8Array[]): number {
-  return pieces.reduce((sum, piece) => sum + piece.length, 0);
 }

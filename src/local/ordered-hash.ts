@@ -4,6 +4,7 @@ import type { Digest, DigestAlgorithm } from '../digest/digest.ts';
 import { ImgcopyError } from '../errors/imgcopy-error.ts';
 import { ByteRanges } from './byte-ranges.ts';
 import type { ByteRange } from '../io/byte-range.ts';
+import { inPipeTurns } from '../io/pipe-turns.ts';
 
 const READ_BACK_BYTES = 256 * 1024;
 
@@ -45,8 +46,7 @@ export class OrderedHash {
   /** Hashes bytes that are being written now; `written` is fulfilled when they are in the file. */
   async addFromMemory(chunks: readonly Uint8Array[], range: ByteRange, written: Promise<void>): Promise<void> {
     if (range.start === this.#hashed && this.#readingBack === undefined) {
-      for (const chunk of chunks) this.#hash.update(chunk);
-      await written;
+      await Promise.all([written, inPipeTurns(chunks, (part) => void this.#hash.update(part))]);
       this.#hashed = range.end;
     } else {
       await written;

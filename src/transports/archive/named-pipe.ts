@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import type { WaitOptions } from '../../contract/blob-info.ts';
 import { systemErrorCode } from '../../errors/imgcopy-error.ts';
 import { PipeStream } from '../../io/pipe-stream.ts';
+import { countPipe } from '../../io/pipe-turns.ts';
 import { onRead } from '../../local/disk-error.ts';
 
 // Without O_NONBLOCK a thread would wait in open() for the other end, and could not be woken when the copy is interrupted.
@@ -33,7 +34,8 @@ export async function writeNamedPipe(path: string, { waits = true, signal }: Wri
   for (;;) {
     try {
       const fd = await openNow(path, constants.O_WRONLY | constants.O_NONBLOCK);
-      return new Socket({ fd, readable: false, writable: true });
+      const counted = countPipe();
+      return new Socket({ fd, readable: false, writable: true }).once('close', () => counted[Symbol.dispose]());
     } catch (error) {
       if (systemErrorCode(error) !== 'ENXIO') throw error;
       if (!waits) throw Object.assign(new Error('nobody reads the pipe', { cause: error }), { code: 'EPIPE' });

@@ -4,6 +4,8 @@ import type { BlobInfo, WaitOptions } from '../../contract/blob-info.ts';
 import { brokenContract, PartialBlobUnavailableError } from '../../contract/errors.ts';
 import type { PartialPlan, PutBlobPartialOptions } from '../../contract/image-destination.ts';
 import { ContentMismatchError, type Digest, DigestVerifier } from '../../digest/digest.ts';
+import { byteLength } from '../../io/byte-length.ts';
+import { inPipeTurns } from '../../io/pipe-turns.ts';
 import { onDisk } from '../../local/disk-error.ts';
 import { writeFully, writeInBatches } from '../../local/write-in-batches.ts';
 import { layoutBlobPath } from '../../manifest/image-layout.ts';
@@ -40,9 +42,13 @@ export class PlacedBlobs {
     const verifier = new DigestVerifier({ digest, size });
     const write = async (pieces: readonly Uint8Array[]): Promise<void> => {
       const { bytes: before } = verifier;
-      for (const piece of pieces) verifier.update(piece);
-      await onDisk(path, () => writeFully(handle, pieces, place.offset + before), WITH_SPACE);
-      sync.wrote(verifier.bytes - before);
+      const count = byteLength(pieces);
+      verifier.expectMore(count);
+      await Promise.all([
+        onDisk(path, () => writeFully(handle, pieces, place.offset + before), WITH_SPACE),
+        inPipeTurns(pieces, (part) => verifier.update(part)),
+      ]);
+      sync.wrote(count);
     };
     await writeInBatches(stream, write, signal);
     verifier.finish();

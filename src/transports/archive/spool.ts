@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import type { WaitOptions } from '../../contract/blob-info.ts';
 import { ImgcopyError } from '../../errors/imgcopy-error.ts';
+import { byteLength } from '../../io/byte-length.ts';
 import { orAborted } from '../../io/or-aborted.ts';
 import { onDisk } from '../../local/disk-error.ts';
 import { writeFully, writeInBatches } from '../../local/write-in-batches.ts';
@@ -91,7 +92,7 @@ export class Spool implements AsyncDisposable {
     const { handle, path } = this.#file;
     const write = async (pieces: readonly Uint8Array[]): Promise<void> => {
       await onDisk(path, () => writeFully(handle, pieces, this.#end), WITH_SPACE);
-      this.#end += pieces.reduce((sum, piece) => sum + piece.length, 0);
+      this.#end += byteLength(pieces);
       for (const piece of pieces) watch?.saw(piece);
       this.#wake();
     };

@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream';
+import { byteLength } from '../../../io/byte-length.ts';
 import type { ByteReader } from '../../../io/byte-reader.ts';
 
 /** Some of a stream's bytes, in memory. */
@@ -8,7 +9,7 @@ export class Chunk {
 
   constructor(pieces: readonly Buffer[]) {
     this.#pieces = pieces;
-    this.length = pieces.reduce((sum, piece) => sum + piece.length, 0);
+    this.length = byteLength(pieces);
   }
 
   /** Its bytes from an offset on, at most so many; nothing is copied. */
