@@ -139,6 +139,26 @@ test('a blob with other bytes than its digest ends the copy, and no archive is t
   assert.deepEqual(await readdir(folder), []);
 });
 
+test('a blob that is longer than announced leaves the others in the archive as they are', async (t) => {
+  const folder = await temporaryFolder(t);
+  const path = join(folder, 'app.tar');
+  const options = { form: 'oci', name: 'v1', path, reference: `oci-archive:${path}:v1` } as const;
+  await using destination = await openArchiveDestination(options);
+  const blobs = [...image.blobs].map(([digest, { length: size }]) => ({ digest, size }));
+  await destination.expectImage({ manifests: [image.manifest], blobs });
+  const put = async (info: (typeof blobs)[number], more: Buffer = Buffer.alloc(0)): Promise<void> => {
+    const bytes = image.blobs.get(info.digest) ?? assert.fail();
+    await destination.putBlobWithOptions(Readable.from([Buffer.concat([bytes, more])]), info);
+  };
+  for (const blob of blobs) await put(blob);
+  for (const blob of blobs.slice(0, -1)) {
+    await assert.rejects(put(blob, Buffer.alloc(4096)), { code: 'ERR_CONTENT_MISMATCH', message: /is longer than/ });
+  }
+  await destination.commit();
+  const archive = await readFile(path);
+  for (const [digest, bytes] of image.blobs) assert.ok(archive.includes(bytes), digest);
+});
+
 test('a symbolic link stays, and what it leads to is replaced', async (t) => {
   const folder = await temporaryFolder(t);
   await using registry = await startRegistry();
