@@ -5,7 +5,7 @@ const PIPE_BYTES = 64 * 1024;
 
 let openPipes = 0;
 
-/** Counts a pipe that is read or written, until it is disposed of. */
+/** Counts a pipe that is read or written as open, until what it returns is disposed of. */
 export function countPipe(): Disposable {
   openPipes += 1;
   return {

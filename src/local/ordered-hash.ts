@@ -46,7 +46,8 @@ export class OrderedHash {
   /** Hashes bytes that are being written now; `written` is fulfilled when they are in the file. */
   async addFromMemory(chunks: readonly Uint8Array[], range: ByteRange, written: Promise<void>): Promise<void> {
     if (range.start === this.#hashed && this.#readingBack === undefined) {
-      await Promise.all([written, inPipeTurns(chunks, (part) => void this.#hash.update(part))]);
+      const hash = this.#hash;
+      await Promise.all([written, inPipeTurns(chunks, (part) => void hash.update(part))]);
       this.#hashed = range.end;
     } else {
       await written;
