@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { constants, createWriteStream, write, type Stats } from 'node:fs';
-import { access, open, realpath, rename, rm, stat, statfs, type FileHandle } from 'node:fs/promises';
+import { access, lstat, open, readdir, realpath, rename, rm, stat, statfs, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -137,7 +137,8 @@ async function openPlain(path: string, found: Stats, options: WaitOptions): Prom
 
 async function openNewFile(path: string): Promise<OpenTarget> {
   const directory = dirname(path);
-  const temporary = join(directory, `.imgcopy-${basename(path)}-${randomBytes(4).toString('hex')}.new`);
+  const temporary = join(directory, `${temporaryPrefix(path)}${randomBytes(4).toString('hex')}.new`);
+  await removeLeftFiles(path);
   const handle = await onDisk(path, () => open(temporary, 'wx+', 0o644), WITH_SPACE);
   const sync = new EarlySync(handle);
   return {
@@ -161,10 +162,33 @@ async function openNewFile(path: string): Promise<OpenTarget> {
   };
 }
 
+function temporaryPrefix(path: string): string {
+  return `.imgcopy-${basename(path)}-`;
+}
+
+/** Removes what killed runs left of the same archive. A file that another run still writes looks the same, so only old ones are removed. */
+async function removeLeftFiles(path: string): Promise<void> {
+  const directory = dirname(path);
+  const prefix = temporaryPrefix(path);
+  try {
+    for (const name of await readdir(directory)) {
+      if (!name.startsWith(prefix) || !/^[0-9a-f]{8}\.new$/.test(name.slice(prefix.length))) continue;
+      const left = join(directory, name);
+      const { mtimeMs } = await lstat(left);
+      if (Date.now() - mtimeMs >= LEFT_AFTER_MS) await rm(left, { force: true });
+    }
+  } catch {
+    // They are in nobody's way.
+  }
+}
+
 /** What to do where the disk is full: nothing is kept of an archive that is not finished. */
 export const WITH_SPACE = 'free some space and run it again';
 
 const BUFFER_BYTES = 1024 * 1024;
+
+/** A new file that nobody has written to for so long is one that a killed run left, in ms. */
+const LEFT_AFTER_MS = 24 * 60 * 60 * 1000;
 
 /** How long to wait for the reader of a pipe that is full, in ms. */
 const FULL_PIPE_MS = 5;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createReadStream } from 'node:fs';
-import { lstat, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, readFile, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
@@ -157,6 +157,32 @@ test('a blob that is longer than announced leaves the others in the archive as t
   await destination.commit();
   const archive = await readFile(path);
   for (const [digest, bytes] of image.blobs) assert.ok(archive.includes(bytes), digest);
+});
+
+test('what a killed run left of the same archive a day ago or earlier is removed', async (t) => {
+  const folder = await temporaryFolder(t);
+  const now = Date.now() / 1000;
+  const day = 24 * 60 * 60;
+  const leave = async (name: string, age: number): Promise<void> => {
+    await writeFile(join(folder, name), 'a part');
+    await utimes(join(folder, name), now - age, now - age);
+  };
+  await leave('.imgcopy-app.tar-0123abcd.new', day);
+  await leave('.imgcopy-app.tar-89ab4567.new', 30 * day);
+  const others = [
+    '.imgcopy-app.tar-gz-0123abcd.new',
+    '.imgcopy-app.tar-mine.new',
+    '.imgcopy-other.tar-0123abcd.new',
+    'app.tar-0123abcd.new',
+  ];
+  for (const name of others) await leave(name, 30 * day);
+  await leave('.imgcopy-app.tar-00000000.new', day - 3600);
+  await using registry = await startRegistry();
+  registry.seed('app', 'v1', image);
+  await using copier = new TestCopier(await openHome(t));
+  await copier.copy(at(registry, 'app:v1'), `oci-archive:${join(folder, 'app.tar')}:v1`);
+  const left = ['.imgcopy-app.tar-00000000.new', ...others, 'app.tar'];
+  assert.deepEqual((await readdir(folder)).toSorted(), left.toSorted());
 });
 
 test('a symbolic link stays, and what it leads to is replaced', async (t) => {
