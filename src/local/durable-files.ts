@@ -7,6 +7,21 @@ import { openRegularFile, withSmallFile } from './regular-file.ts';
 
 const STAGED_NAME = /^\.imgcopy-[\w.-]+\.new$/;
 
+/** A new name for a file of this name while it is written. */
+export function stagedName(finalName: string): string {
+  return `${stagedPrefix(finalName)}${randomBytes(4).toString('hex')}.new`;
+}
+
+/** Whether a name is a `stagedName` of a file of that name. */
+export function isStagedNameOf(finalName: string, name: string): boolean {
+  const prefix = stagedPrefix(finalName);
+  return name.startsWith(prefix) && /^[0-9a-f]{8}\.new$/.test(name.slice(prefix.length));
+}
+
+function stagedPrefix(finalName: string): string {
+  return `.imgcopy-${finalName}-`;
+}
+
 /** Whether a file of this name is one that `stageFile` left. */
 export function isStagedName(name: string): boolean {
   return STAGED_NAME.test(name);
@@ -25,7 +40,7 @@ export interface StagedFile extends AsyncDisposable {
  */
 export async function stageFile(directory: string, name: string, bytes: Uint8Array): Promise<StagedFile> {
   const path = join(directory, name);
-  const temporaryPath = join(directory, `.imgcopy-${basename(name)}-${randomBytes(4).toString('hex')}.new`);
+  const temporaryPath = join(directory, stagedName(basename(name)));
   try {
     await onDisk(path, () =>
       withSmallFile(async () => {

@@ -43,6 +43,7 @@ export class PlacedBlobs {
     const write = async (pieces: readonly Uint8Array[]): Promise<void> => {
       const { bytes: before } = verifier;
       const count = byteLength(pieces);
+      // Else they would be written over the next blob.
       verifier.expectMore(count);
       await Promise.all([
         onDisk(path, () => writeFully(handle, pieces, place.offset + before), WITH_SPACE),

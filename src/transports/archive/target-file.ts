@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { constants, createWriteStream, write, type Stats } from 'node:fs';
 import { access, lstat, open, readdir, realpath, rename, rm, stat, statfs, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -8,7 +7,7 @@ import { promisify } from 'node:util';
 import type { WaitOptions } from '../../contract/blob-info.ts';
 import { ImgcopyError, systemErrorCode } from '../../errors/imgcopy-error.ts';
 import { onDisk } from '../../local/disk-error.ts';
-import { syncDirectory } from '../../local/durable-files.ts';
+import { isStagedNameOf, stagedName, syncDirectory } from '../../local/durable-files.ts';
 import { EarlySync } from '../../local/early-sync.ts';
 import { refuseReplacedBytes, resolveLocalPath } from '../../local/local-path.ts';
 import { writeFully } from '../../local/write-in-batches.ts';
@@ -137,7 +136,7 @@ async function openPlain(path: string, found: Stats, options: WaitOptions): Prom
 
 async function openNewFile(path: string): Promise<OpenTarget> {
   const directory = dirname(path);
-  const temporary = join(directory, `${temporaryPrefix(path)}${randomBytes(4).toString('hex')}.new`);
+  const temporary = join(directory, stagedName(basename(path)));
   await removeLeftFiles(path);
   const handle = await onDisk(path, () => open(temporary, 'wx+', 0o644), WITH_SPACE);
   const sync = new EarlySync(handle);
@@ -162,17 +161,12 @@ async function openNewFile(path: string): Promise<OpenTarget> {
   };
 }
 
-function temporaryPrefix(path: string): string {
-  return `.imgcopy-${basename(path)}-`;
-}
-
 /** Removes what killed runs left of the same archive. A file that another run still writes looks the same, so only old ones are removed. */
 async function removeLeftFiles(path: string): Promise<void> {
   const directory = dirname(path);
-  const prefix = temporaryPrefix(path);
   try {
-    for (const name of await readdir(directory)) {
-      if (!name.startsWith(prefix) || !/^[0-9a-f]{8}\.new$/.test(name.slice(prefix.length))) continue;
+    const names = await readdir(directory);
+    for (const name of names.filter((one) => isStagedNameOf(basename(path), one))) {
       const left = join(directory, name);
       const { mtimeMs } = await lstat(left);
       if (Date.now() - mtimeMs >= LEFT_AFTER_MS) await rm(left, { force: true });
