@@ -1,23 +1,18 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { constants, openSync } from 'node:fs';
-import { mkdtemp, open, rm, type FileHandle } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { open, type FileHandle } from 'node:fs/promises';
 import { test, type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { PipeStream } from '../../src/io/pipe-stream.ts';
 import { giveBack, keepBytes, SLAB_BYTES, takeSlab } from '../../src/io/slabs.ts';
 import { spoilFreeSlabs } from '../support/free-slabs.ts';
+import { makeNamedPipe } from '../support/named-pipe.ts';
 
 const timeout = 30_000;
 
 async function openPipe(t: TestContext): Promise<{ stream: PipeStream; writer: FileHandle }> {
-  const folder = await mkdtemp(join(tmpdir(), 'imgcopy-pipe-'));
-  t.after(() => rm(folder, { recursive: true }));
-  const path = join(folder, 'pipe');
-  execFileSync('mkfifo', [path]);
+  const path = await makeNamedPipe(t);
   const stream = new PipeStream(openSync(path, constants.O_RDONLY | constants.O_NONBLOCK));
   t.after(() => stream.destroy());
   return { stream, writer: await open(path, 'w') };

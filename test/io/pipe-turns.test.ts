@@ -1,14 +1,12 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { constants, openSync } from 'node:fs';
-import { mkdtemp, open, rm } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { once } from 'node:events';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { test, type TestContext } from 'node:test';
+import { test } from 'node:test';
 import { inPipeTurns } from '../../src/io/pipe-turns.ts';
 import { PipeStream } from '../../src/io/pipe-stream.ts';
 import { writeNamedPipe } from '../../src/transports/archive/named-pipe.ts';
+import { makeNamedPipe } from '../support/named-pipe.ts';
 
 const timeout = 30_000;
 const KiB = 1024;
@@ -28,14 +26,6 @@ async function workOn(pieces: readonly Buffer[]): Promise<readonly { length: num
   return parts;
 }
 
-async function makePipe(t: TestContext): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'imgcopy-turns-'));
-  t.after(() => rm(folder, { recursive: true }));
-  const path = join(folder, 'pipe');
-  execFileSync('mkfifo', [path]);
-  return path;
-}
-
 const pieces = [Buffer.alloc(130 * KiB), Buffer.alloc(10)];
 const atOnce = [
   { length: 130 * KiB, turn: 0 },
@@ -53,7 +43,7 @@ test('without a pipe, work is done on whole pieces, at once', async () => {
 });
 
 test('while a pipe is read, as much is done in one turn of the event loop as a pipe holds', { timeout }, async (t) => {
-  const path = await makePipe(t);
+  const path = await makeNamedPipe(t);
   const stream = new PipeStream(openSync(path, constants.O_RDONLY | constants.O_NONBLOCK));
   assert.deepEqual(await workOn(pieces), inTurns);
   const writer = await open(path, 'w');
@@ -63,7 +53,7 @@ test('while a pipe is read, as much is done in one turn of the event loop as a p
 });
 
 test('and so it is while one is written', { timeout }, async (t) => {
-  const path = await makePipe(t);
+  const path = await makeNamedPipe(t);
   const reader = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   t.after(() => reader.close());
   const output = await writeNamedPipe(path);
@@ -74,7 +64,7 @@ test('and so it is while one is written', { timeout }, async (t) => {
 });
 
 test('what the work throws ends it', { timeout }, async (t) => {
-  const path = await makePipe(t);
+  const path = await makeNamedPipe(t);
   const stream = new PipeStream(openSync(path, constants.O_RDONLY | constants.O_NONBLOCK));
   t.after(() => stream.destroy());
   const failure = new Error('it cannot go on');

@@ -10,7 +10,10 @@ import { digestOf } from '../../../src/digest/digest.ts';
 import { layoutBlobPath } from '../../../src/manifest/image-layout.ts';
 import { formatPlatform, localPlatform } from '../../../src/manifest/platform.ts';
 import { readSmall } from '../../../src/transports/archive/archive.ts';
-import { openArchiveDestination } from '../../../src/transports/archive/archive-destination.ts';
+import {
+  openArchiveDestination,
+  type ArchiveDestination,
+} from '../../../src/transports/archive/archive-destination.ts';
 import { openArchive } from '../../../src/transports/archive/open-archive.ts';
 import { readMembers } from '../../../src/transports/archive/read-members.ts';
 import { buildArtifact, buildImage, buildIndex, randomBytes, tarGzLayer } from '../../support/images.ts';
@@ -30,6 +33,20 @@ const index = buildIndex({
     { image: foreign, platform: other },
   ],
 });
+
+const imageBlobs = [...image.blobs].map(([digest, { length: size }]) => ({ digest, size }));
+
+/** An archive in a file that waits for the blobs of the image. */
+async function openForImage(path: string): Promise<ArchiveDestination> {
+  const destination = await openArchiveDestination({
+    form: 'oci',
+    name: 'v1',
+    path,
+    reference: `oci-archive:${path}:v1`,
+  });
+  await destination.expectImage({ manifests: [image.manifest], blobs: imageBlobs });
+  return destination;
+}
 
 test('what lists the image and its manifests come before the blobs, each once', async (t) => {
   const folder = await temporaryFolder(t);
@@ -126,12 +143,8 @@ test('a copy that fails leaves the old archive, and nothing beside it', async (t
 
 test('a blob with other bytes than its digest ends the copy, and no archive is there', async (t) => {
   const folder = await temporaryFolder(t);
-  const path = join(folder, 'app.tar');
-  const options = { form: 'oci', name: 'v1', path, reference: `oci-archive:${path}:v1` } as const;
   {
-    await using destination = await openArchiveDestination(options);
-    const blobs = [...image.blobs].map(([digest, { length: size }]) => ({ digest, size }));
-    await destination.expectImage({ manifests: [image.manifest], blobs });
+    await using destination = await openForImage(join(folder, 'app.tar'));
     const wrong = Readable.from([Buffer.alloc(shared.length)]);
     const put = destination.putBlobWithOptions(wrong, { digest: digestOf(shared), size: shared.length });
     await assert.rejects(put, { code: 'ERR_CONTENT_MISMATCH', kind: 'integrity' });
@@ -142,16 +155,13 @@ test('a blob with other bytes than its digest ends the copy, and no archive is t
 test('a blob that is longer than announced leaves the others in the archive as they are', async (t) => {
   const folder = await temporaryFolder(t);
   const path = join(folder, 'app.tar');
-  const options = { form: 'oci', name: 'v1', path, reference: `oci-archive:${path}:v1` } as const;
-  await using destination = await openArchiveDestination(options);
-  const blobs = [...image.blobs].map(([digest, { length: size }]) => ({ digest, size }));
-  await destination.expectImage({ manifests: [image.manifest], blobs });
-  const put = async (info: (typeof blobs)[number], more: Buffer = Buffer.alloc(0)): Promise<void> => {
+  await using destination = await openForImage(path);
+  const put = async (info: (typeof imageBlobs)[number], more: Buffer = Buffer.alloc(0)): Promise<void> => {
     const bytes = image.blobs.get(info.digest) ?? assert.fail();
     await destination.putBlobWithOptions(Readable.from([Buffer.concat([bytes, more])]), info);
   };
-  for (const blob of blobs) await put(blob);
-  for (const blob of blobs.slice(0, -1)) {
+  for (const blob of imageBlobs) await put(blob);
+  for (const blob of imageBlobs.slice(0, -1)) {
     await assert.rejects(put(blob, Buffer.alloc(4096)), { code: 'ERR_CONTENT_MISMATCH', message: /is longer than/ });
   }
   await destination.commit();
